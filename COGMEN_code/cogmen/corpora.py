@@ -1,0 +1,67 @@
+"""What is known of each corpus: emotions, speakers, segment ids, sessions. One table, used by every stage."""
+
+import re
+from dataclasses import dataclass
+
+from cogmen.options import UserError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus's constants; the number of a label (or speaker) is its place in `emotions` (or `speakers`)."""
+
+    name: str
+    emotions: tuple[str, ...]
+    speakers: tuple[str, ...]
+    test_sessions: tuple[int, ...] = ()
+
+    def label(self, emotion):
+        return self.emotions.index(emotion)
+
+
+CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus(
+            name="KEMDy19",
+            emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
+            speakers=("M", "F"),
+            test_sessions=(19, 20),
+        ),
+    )
+}
+KEMDY19 = CORPORA["KEMDy19"]
+
+# Order in which a dialogue's columns are joined: audio, text, visual.
+MODALITIES = ("a", "t", "v")
+MODALITY_NAMES = {"a": "audio", "t": "text", "v": "visual"}
+
+_SEGMENT_ID = re.compile(r"(?P<dialogue>Sess(?P<session>\d{2})_[A-Za-z]+\d{2})_(?P<speaker>[FM])(?P<number>\d{3})")
+
+
+@dataclass(frozen=True)
+class SegmentId:
+    """The parts of `Sess19_impro02_M014`: session 19, dialogue `Sess19_impro02`, speaker M, his 14th utterance.
+
+    The number counts one speaker's utterances; it says nothing about the order of the two speakers' turns.
+    """
+
+    session: int
+    dialogue: str
+    speaker: str
+    number: int
+
+    @classmethod
+    def parse(cls, text):
+        match = _SEGMENT_ID.fullmatch(text)
+        if match is None:
+            raise UserError(f"malformed segment id {text!r}, expected one like Sess19_impro02_M014")
+        return cls(int(match["session"]), match["dialogue"], match["speaker"], int(match["number"]))
+
+
+def session_of(dialogue):
+    """The session number of a dialogue id such as `Sess19_impro02`."""
+    match = re.match(r"Sess(\d{2})_", dialogue)
+    if match is None:
+        raise UserError(f"malformed dialogue id {dialogue!r}, expected one like Sess19_impro02")
+    return int(match[1])
