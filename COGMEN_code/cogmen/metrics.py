@@ -46,6 +46,15 @@ def summary(result):
     return f"{values} ({result['n']} utterances)"
 
 
+def report(result):
+    """The scores for a person: the summary line, then precision, recall, F1 and support of each emotion."""
+    lines = [summary(result), "", f"{'emotion':10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}"]
+    for emotion, row in result["per_class"].items():
+        values = f"{100 * row['precision']:9.2f} {100 * row['recall']:7.2f} {100 * row['f1']:7.2f}"
+        lines.append(f"{emotion:10} {values} {row['support']:8}")
+    return "\n".join(lines)
+
+
 def write_evaluation(folder, segment_ids, dialogues, speakers, labels, probabilities, emotions):
     """Score and write `metrics.json`, `predictions.csv` and `confusion_matrix.png` into `folder`.
 

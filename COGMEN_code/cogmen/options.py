@@ -91,8 +91,8 @@ def _add_argument(parser, field, hint):
     kind, many = _kind(hint)
     default = field.default_factory() if field.default is _REQUIRED and many else field.default
     required = default is _REQUIRED
-    shown = "required" if required else f"default: {_shown(default)}" if default not in (None, []) else "default: none"
-    settings = {"dest": field.name, "help": f"{field.metadata['help']} ({shown})".replace("%", "%%")}
+    shown = " (required)" if required else f" (default: {_shown(default)})" if default not in (None, []) else ""
+    settings = {"dest": field.name, "help": f"{field.metadata['help']}{shown}".replace("%", "%%")}
     if required:
         settings["required"] = True
     else:

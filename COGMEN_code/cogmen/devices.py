@@ -1,0 +1,25 @@
+"""`--device auto|cpu|cuda[:n]`."""
+
+import re
+
+import torch
+
+from cogmen.options import UserError
+
+
+def find_device(name):
+    """The torch device that `--device` names; `auto` is the GPU if there is one.
+
+    Raises:
+        UserError: the name is unknown, or the GPU that it names is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UserError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"--device {name}: PyTorch sees {torch.cuda.device_count()} GPUs here; use --device cpu or auto"
+        )
+    return device

@@ -1,0 +1,33 @@
+"""Sentence-transformers embeddings as text features (COGMEN's own choice for its corpora)."""
+
+import numpy as np
+
+from cogmen.devices import find_device
+from cogmen.options import UserError
+
+
+def embed_sentences(sentences, model, device="auto"):
+    """Embed every sentence; each distinct one once, longest first, so that a batch holds sentences of like length.
+
+    Args:
+        sentences: by dialogue id, a list of strings.
+        model: hub name or directory of a sentence-transformers model.
+    Returns:
+        dict: by dialogue id, a float32 vector per turn.
+    Raises:
+        UserError: the model can be neither found nor fetched.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        encoder = SentenceTransformer(str(model), device=str(find_device(device)))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"--sbert {model}: cannot be loaded ({reason}). Give a directory, or fetch it where there is a network: "
+            f"hf download {model}"
+        ) from None
+    distinct = sorted({sentence for turns in sentences.values() for sentence in turns}, key=lambda s: (-len(s), s))
+    vectors = encoder.encode(distinct, batch_size=32, show_progress_bar=True, convert_to_numpy=True)
+    vector_of = dict(zip(distinct, np.asarray(vectors, dtype=np.float32), strict=True))
+    return {dialogue: [vector_of[sentence] for sentence in turns] for dialogue, turns in sentences.items()}

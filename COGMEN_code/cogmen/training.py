@@ -1,0 +1,176 @@
+"""Training and scoring of the graph network: one visible loop, best dev weighted F1 kept."""
+
+import csv
+import io
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from cogmen.batching import batches
+from cogmen.corpora import CORPORA
+from cogmen.metrics import scores
+from cogmen.options import option
+from cogmen.safe_files import write_text
+
+MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+SCHEDULERS = {
+    "reduceLR": torch.optim.lr_scheduler.ReduceLROnPlateau,
+    "expLR": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9),
+}
+
+
+@dataclass
+class TrainOptions:
+    """The options of `train.py`. Defaults are the published ones."""
+
+    preprocessed_feature: Path = option(
+        "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
+    )
+    dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
+    modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
+    tag: str = option("tmp", "name of the run; part of the checkpoint's file name")
+    out_dir: Path = option("models_zoo", "the checkpoint goes to OUT_DIR/model_checkpoints")
+    from_begin: bool = option(False, "start with fresh weights; without it, training continues from --model_ckpt")
+    model_ckpt: Path | None = option(None, "checkpoint whose weights training continues from")
+    epochs: int = option(100, "passes over the training dialogues")
+    batch_size: int = option(64, "dialogues in a batch")
+    optimizer: str = option("adam", "optimizer", choices=sorted(OPTIMIZERS))
+    scheduler: str | None = option(None, "learning-rate schedule", choices=sorted(SCHEDULERS))
+    learning_rate: float = option(1e-4, "learning rate")
+    weight_decay: float = option(1e-8, "weight decay")
+    max_grad_value: float = option(-1.0, "clip each gradient to this absolute value; -1: do not clip")
+    class_weight: bool = option(False, "weigh each emotion's loss by total / count in the training labels")
+    drop_rate: float = option(0.5, "dropout in the context's layers and in the classifier")
+    wp: int = option(5, "past turns that a turn sees in the graph; -1: all")
+    wf: int = option(5, "future turns that a turn sees in the graph; -1: all")
+    rnn: str = option("transformer", "network of the context", choices=("transformer", "lstm", "gru"))
+    seqcontext_nlayer: int = option(2, "layers of the context")
+    hidden_size: int = option(100, "width of the context transformer's output and of the graph's layers")
+    gnn_nheads: int = option(1, "heads of the graph transformer")
+    concat_gin_gout: bool = option(False, "the classifier sees the graph's input beside its output")
+    use_highway: bool = option(False, "a highway layer before the classifier")
+    seed: int = option(24, "seed of weights, dropout and the order of the dialogues")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        for name in ("wp", "wf"):
+            if getattr(self, name) < -1:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected a number of turns, or -1 for all")
+        if not 0 <= self.drop_rate < 1:
+            raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
+        if self.from_begin == (self.model_ckpt is not None):
+            raise ValueError(
+                "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"
+            )
+
+
+def seed_everything(seed):
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries below draw from it)
+    torch.manual_seed(seed)
+
+
+def class_weights(dialogues, num_emotions):
+    """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
+    counts = torch.bincount(torch.cat([dialogue.labels for dialogue in dialogues]), minlength=num_emotions)
+    return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
+
+
+def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None):
+    """Train, and leave the network with the weights of the epoch that had the best dev weighted F1.
+
+    Args:
+        network: a `CGNN`; moved to `device`.
+        train_dialogues, dev_dialogues: lists of `cogmen.batching.Dialogue`.
+        options: `TrainOptions`.
+        on_epoch: called with each epoch's row of the history.
+    Returns:
+        (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
+    """
+    network.to(device)
+    optimizer = OPTIMIZERS[options.optimizer](
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
+    num_emotions = network.architecture.num_emotions
+    weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
+    shuffle = torch.Generator().manual_seed(options.seed)
+    collate_options = collation(network, options.wp, options.wf)
+    best_epoch, best_f1, best_state, history = 0, -1.0, None, []
+    progress = tqdm(range(1, options.epochs + 1), desc="training", unit="epoch")
+    for epoch in progress:
+        network.train()
+        total, turns = torch.zeros((), device=device), 0
+        for batch in batches(train_dialogues, options.batch_size, collate_options, shuffle):
+            batch = batch.to(device)
+            loss = F.nll_loss(network(batch), batch.labels, weight)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if options.max_grad_value > 0:
+                torch.nn.utils.clip_grad_value_(network.parameters(), options.max_grad_value)
+            optimizer.step()
+            total += loss.detach() * len(batch.labels)
+            turns += len(batch.labels)
+        log_probs, labels = predict(network, dev_dialogues, options.batch_size, options.wp, options.wf, device)
+        dev_loss = F.nll_loss(log_probs, labels, weight.cpu() if weight is not None else None).item()
+        dev = scores(labels, log_probs.argmax(1), range(num_emotions))
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(dev_loss)
+        elif scheduler:
+            scheduler.step()
+        row = {
+            "epoch": epoch,
+            "train_loss": total.item() / turns,
+            "dev_loss": dev_loss,
+            "dev_accuracy": dev["accuracy"],
+            "dev_weighted_f1": dev["weighted_f1"],
+        }
+        history.append(row)
+        if dev["weighted_f1"] > best_f1:
+            best_epoch, best_f1 = epoch, dev["weighted_f1"]
+            best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        progress.set_postfix(loss=f"{row['train_loss']:.3f}", dev_f1=f"{100 * row['dev_weighted_f1']:.1f}")
+        if on_epoch:
+            on_epoch(row)
+    network.load_state_dict(best_state)
+    return best_epoch, best_f1, history
+
+
+@torch.no_grad()
+def predict(network, dialogues, batch_size, wp, wf, device):
+    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
+    network.eval()
+    log_probs, labels = [], []
+    for batch in batches(dialogues, batch_size, collation(network, wp, wf)):
+        log_probs.append(network(batch.to(device)).cpu())
+        labels.append(batch.labels)
+    return torch.cat(log_probs), torch.cat(labels)
+
+
+def collation(network, wp, wf):
+    return {"wp": wp, "wf": wf, "num_speakers": network.architecture.num_speakers}
+
+
+def write_history(path, history):
+    """A training history as CSV, a row per epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(Path(path), text.getvalue())

@@ -1,0 +1,66 @@
+"""Stage 3, step 3: score a checkpoint on the test dialogues.
+
+    python COGMEN_code/eval.py --dataset KEMDy19 --modalities at --pt_dir CKPT.pt \\
+        --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+
+With --out_dir it writes metrics.json, predictions.csv (a row per utterance) and confusion_matrix.png there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cogmen.batching import as_tensors
+from cogmen.checkpoints import check_fits, load_checkpoint
+from cogmen.corpora import CORPORA
+from cogmen.devices import find_device
+from cogmen.metrics import report, scores, write_evaluation
+from cogmen.options import option, parse, run
+from cogmen.preprocessed import feature_sizes, read_preprocessed
+from cogmen.training import MODALITY_SETS, predict
+
+
+@dataclass
+class Options:
+    pt_dir: Path = option(help="checkpoint written by train.py")
+    data_dir: Path = option(
+        "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
+    )
+    dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
+    modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
+    batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
+    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"--batch_size {self.batch_size}: expected at least 1")
+
+
+def main(argv=None):
+    options = parse(Options, argv, __doc__)
+    corpus, device = CORPORA[options.dataset], find_device(options.device)
+    checkpoint = load_checkpoint(options.pt_dir)
+    splits = read_preprocessed(options.data_dir, corpus)
+    sizes = feature_sizes(options.data_dir, splits, options.modalities)
+    check_fits(options.pt_dir, checkpoint, options.dataset, options.modalities, sizes)
+    records = splits["test"]
+    dialogues = as_tensors(records, options.modalities)
+    network = checkpoint.network.to(device)
+    log_probs, labels = predict(network, dialogues, options.batch_size, **checkpoint.windows, device=device)
+    labels, probabilities = labels.numpy(), log_probs.exp().numpy()
+    if options.out_dir is None:
+        result = scores(labels, probabilities.argmax(1), corpus.emotions)
+    else:
+        turns = [
+            (segment_id, record["id"], corpus.speakers[speaker])
+            for record in records
+            for segment_id, speaker in zip(record["segment_ids"], record["speakers"], strict=True)
+        ]
+        result = write_evaluation(options.out_dir, *zip(*turns, strict=True), labels, probabilities, corpus.emotions)
+    print(report(result))
+    if options.out_dir:
+        print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
+
+
+if __name__ == "__main__":
+    run(main)

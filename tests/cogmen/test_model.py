@@ -1,0 +1,128 @@
+"""The network against the published one's recorded weights, inputs and outputs (`golden.npz`)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cogmen.batching import Dialogue, Layout, collate
+from cogmen.model import CGNN, Architecture, PackedEncoderLayer, num_heads
+
+GOLDEN = np.load(Path(__file__).with_name("golden.npz"), allow_pickle=False)
+CASES = {case["name"]: case for case in json.loads(str(GOLDEN["cases.json"]))}
+
+
+def golden(case, dialogue, name):
+    return torch.from_numpy(GOLDEN[f"{case}/dialogue{dialogue}/{name}"])
+
+
+def network_of(name):
+    case = CASES[name]
+    network = CGNN(
+        Architecture(
+            feature_size=case["D"],
+            num_emotions=case["n_classes"],
+            num_speakers=case["n_speakers"],
+            rnn=case["rnn"],
+            hidden_size=case["hidden"],
+            seqcontext_nlayer=case["layers"],
+            gnn_nheads=case["heads"],
+            concat_gin_gout=case["concat"],
+            use_highway=case["highway"],
+        )
+    )
+    prefix = f"{name}/weights/"
+    network.load_state_dict({k.removeprefix(prefix): torch.from_numpy(GOLDEN[k]) for k in GOLDEN if prefix in k})
+    return network.eval()
+
+
+def windows(name):
+    """The published code swaps the two directions: its `wp` is our `wf`."""
+    return {"wp": CASES[name]["wf"], "wf": CASES[name]["wp"], "num_speakers": CASES[name]["n_speakers"]}
+
+
+def dialogue_of(name, k):
+    return Dialogue(str(k), *(golden(name, k, field) for field in ("features", "speakers", "labels")), [])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_outputs(name):
+    network = network_of(name)
+    for k in range(len(CASES[name]["lengths"])):
+        batch = collate([dialogue_of(name, k)], **windows(name))
+        with torch.no_grad():
+            context = network.rnn(batch.features, batch.layout)
+            graph_output = network.gcn(context, batch.edge_index, batch.edge_type)
+            log_probs = network(batch)
+            loss = nn.functional.nll_loss(log_probs, batch.labels)
+        torch.testing.assert_close(context, golden(name, k, "context"), atol=1e-5, rtol=0)
+        torch.testing.assert_close(graph_output, golden(name, k, "graph_output"), atol=1e-5, rtol=0)
+        torch.testing.assert_close(log_probs, golden(name, k, "log_probs"), atol=1e-5, rtol=0)
+        torch.testing.assert_close(loss, golden(name, k, "loss"), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_graphs(name):
+    for k in range(len(CASES[name]["lengths"])):
+        batch = collate([dialogue_of(name, k)], **windows(name))
+        ours = {(*edge, r) for edge, r in zip(batch.edge_index.T.tolist(), batch.edge_type.tolist(), strict=True)}
+        edges, relations = golden(name, k, "edge_source_target"), golden(name, k, "edge_relation")
+        theirs = {(*edge, r) for edge, r in zip(edges.T.tolist(), relations.tolist(), strict=True)}
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_prediction_does_not_depend_on_the_other_dialogues(name):
+    network = network_of(name)
+    dialogues = [dialogue_of(name, k) for k in (3, 0, 2, 1)]
+    with torch.no_grad():
+        together = network(collate(dialogues, **windows(name))).split([len(d.labels) for d in dialogues])
+        alone = [network(collate([dialogue], **windows(name))) for dialogue in dialogues]
+    for ours, theirs in zip(together, alone, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_packed_encoder_layer_equals_pytorchs():
+    torch.manual_seed(0)
+    packed = PackedEncoderLayer(16, 8, 32, 0.5).eval()
+    padded = nn.TransformerEncoderLayer(16, 8, 32, 0.5, batch_first=True).train()  # train: no fast path
+    padded.load_state_dict(packed.state_dict())
+    for module in padded.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    padded.self_attn.dropout = 0.0
+    layout = Layout.of([3, 1, 5])
+    turns = torch.randn(9, 16, requires_grad=True)
+    theirs = layout.unpad(padded(layout.pad(turns), src_key_padding_mask=~layout.mask))
+    ours = packed(turns, layout)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    weights = torch.randn(9, 16)
+    (gradient,) = torch.autograd.grad((ours * weights).sum(), turns, retain_graph=True)
+    (expected,) = torch.autograd.grad((theirs * weights).sum(), turns)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_dropout_is_where_the_drop_rate_says():
+    torch.manual_seed(0)
+    batch = collate([dialogue_of("transformer", 3)], **windows("transformer"))
+    architecture = network_of("transformer").architecture
+    still = CGNN(replace(architecture, drop_rate=0.0)).train()
+    assert torch.equal(still(batch), still(batch))
+    for rnn in ("transformer", "lstm"):
+        noisy = CGNN(replace(architecture, rnn=rnn, drop_rate=0.5)).train()
+        context = noisy.rnn(batch.features, batch.layout)
+        assert not torch.equal(context, noisy.rnn(batch.features, batch.layout))
+        assert not torch.equal(noisy.clf(noisy.gcn(context, batch.edge_index, batch.edge_type)), noisy(batch))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(1536, 8), (768, 8), (384, 8), (14, 7), (16, 8), (15, 1), (26, 13)])
+def test_heads_divide_the_width(width, heads):
+    assert num_heads(width) == heads
+
+
+def test_repr_is_short():
+    assert repr(network_of("gru")) == "CGNN(gru, 16 -> 7, 96,499 parameters)"
