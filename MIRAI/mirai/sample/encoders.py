@@ -1,0 +1,107 @@
+"""Small encoders in the usual transformers format, so that the pipeline runs offline and on a CPU.
+
+They are random: the extractor trains them from scratch together with its classifier.
+"""
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+)
+
+HIDDEN = 96  # 12 attention heads divide it, as the cross-modal network needs
+_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # in RoBERTa's order: ids 0 to 4
+_MAX_TOKENS = 512
+
+
+def write_encoders(folder, transcripts, seed):
+    """Write `folder/text` and `folder/audio`.
+
+    Args:
+        folder: `pathlib.Path`
+        transcripts: cleaned Korean sentences, of training sessions only: the tokenizer learns from them
+        seed: of the weights
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer = train_tokenizer(transcripts)
+        tokenizer.save_pretrained(folder / "text")
+        text_encoder(len(tokenizer)).save_pretrained(folder / "text")
+        feature_extractor = Wav2Vec2FeatureExtractor(
+            feature_size=1, sampling_rate=16000, padding_value=0.0, do_normalize=True, return_attention_mask=True
+        )
+        feature_extractor.save_pretrained(folder / "audio")
+        audio_encoder().save_pretrained(folder / "audio")
+
+
+def train_tokenizer(transcripts, vocabulary=900):
+    """Byte-pair encoding over syllables; a word begins with `▁`. Stems of a verb become tokens of their own, so that
+    its other forms are understood too."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=_SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(transcripts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=_MAX_TOKENS,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def text_encoder(vocabulary):
+    config = RobertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * HIDDEN,
+        max_position_embeddings=_MAX_TOKENS + 2,  # RoBERTa counts positions from 2
+        type_vocab_size=1,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+    return RobertaModel(config)
+
+
+def audio_encoder():
+    config = Wav2Vec2Config(
+        vocab_size=8,
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * HIDDEN,
+        conv_dim=(48,) * 7,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        conv_bias=True,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=8,
+        mask_time_prob=0.0,
+        layerdrop=0.0,
+        final_dropout=0.1,
+        pad_token_id=0,
+        ctc_loss_reduction="mean",
+    )
+    return Wav2Vec2ForCTC(config)
