@@ -80,7 +80,24 @@ def _frombuffer(data, dtype, shape, order):
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
-_KNOWN = {("numpy", "ndarray"): _ndarray, ("numpy", "dtype"): _DType}
+def _encode(text, encoding):
+    """How protocol 2 writes bytes: as text of the same code points."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("malformed bytes")
+    return text.encode("latin1")
+
+
+def _no_bytes():
+    """How protocol 2 writes empty bytes: a call without arguments."""
+    return b""
+
+
+_KNOWN = {
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("numpy", "ndarray"): _ndarray,
+    ("numpy", "dtype"): _DType,
+}
 for _core in ("numpy.core", "numpy._core"):
     _KNOWN[_core + ".multiarray", "_reconstruct"] = _reconstruct
     _KNOWN[_core + ".multiarray", "scalar"] = _scalar

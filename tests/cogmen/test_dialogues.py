@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from cogmen.corpora import KEMDY19, SegmentId, session_of
+from cogmen.dialogues import check_dialogues, read_dialogues, write_dialogues
+from cogmen.options import UserError
+from cogmen.safe_files import read_pickle, write_pickle
+
+
+def test_the_file_is_the_published_ten_item_list(dialogues, tmp_path):
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    items = read_pickle(tmp_path / "d.pkl")
+    assert len(items) == 10
+    ids, speakers, labels, text, audio, visual, _, train_ids, test_ids, segment_ids = items
+    assert sorted(train_ids + test_ids) == sorted(ids)
+    first = ids[0]
+    assert len(speakers[first]) == len(labels[first]) == len(text[first]) == len(audio[first])
+    assert visual[first] == [] and segment_ids[first][0].startswith(first)
+
+
+def test_round_trip(dialogues, tmp_path):
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    again = read_dialogues(tmp_path / "d.pkl", KEMDY19)
+    assert again.ids == dialogues.ids and again.labels == dialogues.labels
+    for dialogue in dialogues.ids:
+        np.testing.assert_array_equal(again.text[dialogue], dialogues.text[dialogue])
+        assert type(again.text[dialogue][0]) is np.ndarray and again.text[dialogue][0].dtype == np.float32
+
+
+def test_the_same_dialogues_give_the_same_bytes(dialogues, tmp_path):
+    write_dialogues(tmp_path / "1.pkl", dialogues)
+    write_dialogues(tmp_path / "2.pkl", read_dialogues(tmp_path / "1.pkl", KEMDY19))
+    write_dialogues(tmp_path / "3.pkl", read_dialogues(tmp_path / "2.pkl", KEMDY19))
+    assert (tmp_path / "2.pkl").read_bytes() == (tmp_path / "3.pkl").read_bytes()
+
+
+def set_row(dialogues, row):
+    dialogues.text["Sess02_script01"][1] = row
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d.labels["Sess02_script01"].__setitem__(1, 7), "dialogue Sess02_script01, turn 1: label 7"),
+        (lambda d: d.speakers["Sess02_script01"].__setitem__(1, "X"), "dialogue Sess02_script01, turn 1: speaker 'X'"),
+        (lambda d: d.sentences["Sess02_script01"].pop(), "dialogue Sess02_script01 has .* sentences"),
+        (lambda d: d.text["Sess02_script01"].pop(), "dialogue Sess02_script01 has .* text embeddings"),
+        (
+            lambda d: set_row(d, np.full(16, np.nan, np.float32)),
+            "Sess02_script01, turn 1: text embedding .* not finite",
+        ),
+        (lambda d: set_row(d, np.zeros(15, np.float32)), "Sess02_script01, turn 1: text embedding has 15 values"),
+        (lambda d: set_row(d, "word"), "Sess02_script01, turn 1: text embedding is not a vector"),
+        (
+            lambda d: set_row(d, np.zeros((2, 8), np.float32)),
+            r"script01, turn 1: text embedding has shape \(2, 8\)",
+        ),
+        (lambda d: d.speakers.pop("Sess02_script01"), "dialogue Sess02_script01 has no list in `speakers`"),
+        (lambda d: d.test_ids.append("Sess01_impro01"), "Sess01_impro01 is in both the training and the test set"),
+        (lambda d: d.train_ids.append("Sess77_impro01"), "Sess77_impro01 is in the training or test set but not among"),
+        (lambda d: d.ids.append("Sess01_impro01"), "`ids` names a dialogue twice"),
+        (lambda d: d.labels["Sess02_script01"].clear(), "dialogue Sess02_script01 has no turns"),
+    ],
+)
+def test_what_is_wrong_is_named(dialogues, damage, message):
+    damage(dialogues)
+    with pytest.raises(UserError, match=message):
+        check_dialogues(dialogues, KEMDY19)
+
+
+def test_nine_items_are_not_a_dialogue_file(tmp_path):
+    write_pickle(tmp_path / "d.pkl", [[]] * 9)
+    with pytest.raises(UserError, match=r"d\.pkl: expected .* 10 items; found 9"):
+        read_dialogues(tmp_path / "d.pkl", KEMDY19)
+
+
+def test_segment_ids():
+    assert SegmentId.parse("Sess19_impro02_M014") == SegmentId(19, "Sess19_impro02", "M", 14)
+    assert session_of("Sess19_impro02") == 19
+    for wrong in ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 "):
+        with pytest.raises(UserError, match="malformed segment id"):
+            SegmentId.parse(wrong)

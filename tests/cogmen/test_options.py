@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cogmen.options import REPOSITORY, UserError, option, parse, run, to_dict
+
+
+@dataclass
+class Options:
+    name: str = option(help="a required one")
+    flag: bool = option(False, "a flag")
+    count: int | None = option(None, "a count")
+    sessions: list[int] = option([19, 20], "sessions, 100% of them")
+    kind: str = option("a", "a choice", choices=("a", "b"))
+    where: Path = option("data/x.pkl", "a path")
+
+    def __post_init__(self):
+        if self.count == 13:
+            raise ValueError("--count 13: expected another")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [([], False), (["--flag"], True), (["--flag=True"], True), (["--flag", "False"], False), (["--flag=False"], False)],
+)
+def test_booleans(arguments, value):
+    assert parse(Options, ["--name", "x", *arguments]).flag is value
+
+
+def test_defaults_and_lists():
+    options = parse(Options, ["--name", "x", "--count", "3"])
+    assert (options.count, options.sessions, options.kind) == (3, [19, 20], "a")
+    assert parse(Options, ["--name", "x", "--sessions", "1", "2", "3"]).sessions == [1, 2, 3]
+
+
+def test_paths(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert parse(Options, ["--name", "x"]).where == REPOSITORY / "data/x.pkl"
+    assert parse(Options, ["--name", "x", "--where", "y.pkl"]).where == Path("y.pkl")
+    assert to_dict(parse(Options, ["--name", "x", "--where", "y.pkl"]))["where"] == "y.pkl"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--name"),
+        (["--name", "x", "--flag=maybe"], "expected True or False, found 'maybe'"),
+        (["--name", "x", "--kind", "c"], "--kind"),
+        (["--name", "x", "--count", "13"], "--count 13: expected another"),
+        (["--name", "x", "--coun", "3"], "--coun"),
+        (["--name", "x", "--unknown", "3"], "--unknown"),
+    ],
+)
+def test_wrong_arguments_end_in_exit_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse(Options, arguments)
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_shows_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse(Options, ["--help"], "What it does.")
+    text = capsys.readouterr().out
+    assert "What it does." in text and "sessions, 100% of them (default: 19 20)" in text
+    assert "(default: data/x.pkl)" in text
+
+
+def test_user_errors_end_in_one_line(capsys):
+    def main():
+        raise UserError("no such thing")
+
+    with pytest.raises(SystemExit) as error:
+        run(main)
+    assert error.value.code == 1
+    assert capsys.readouterr().err == "error: no such thing\n"
+
+
+def test_importing_the_packages_loads_no_model():
+    heavy = "transformers sentence_transformers comet_ml librosa soundfile pytorch_lightning torch"
+    code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from cogmen.batching import Layout, as_tensors, batches
+from cogmen.corpora import KEMDY19
+from cogmen.options import UserError
+from cogmen.preprocessed import feature_sizes, preprocess, read_preprocessed, split_ids, write_preprocessed
+from cogmen.safe_files import write_pickle
+
+
+def test_dev_is_the_first_tenth_of_the_training_ids(dialogues):
+    ids = split_ids(dialogues)
+    assert ids["dev"] == dialogues.train_ids[:1]
+    assert ids["train"] == dialogues.train_ids[1:]
+    assert ids["test"] == dialogues.test_ids
+
+
+def test_dev_sessions(dialogues):
+    ids = split_ids(dialogues, dev_sessions=[2, 4])
+    assert ids["dev"] == ["Sess02_impro01", "Sess02_script01", "Sess04_impro01", "Sess04_script01"]
+    assert not set(ids["dev"]) & set(ids["train"])
+    with pytest.raises(UserError, match="--dev_sessions: session 6 is not among the training dialogues"):
+        split_ids(dialogues, dev_sessions=[6])
+
+
+def test_dev_drawn_with_a_seed(dialogues):
+    draws = {tuple(split_ids(dialogues, seed=seed)["dev"]) for seed in range(20)}
+    assert len(draws) > 3
+    assert split_ids(dialogues, seed=3) == split_ids(dialogues, seed=3)
+
+
+def test_contents(dialogues):
+    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
+    record = splits["test"][0]
+    name = record["id"]
+    np.testing.assert_array_equal(record["a"], np.stack(dialogues.audio[name]))
+    assert [KEMDY19.speakers[s] for s in record["speakers"]] == dialogues.speakers[name]
+    assert record["labels"].tolist() == dialogues.labels[name]
+    assert "v" not in record
+
+
+def test_chunks_of_consecutive_turns(dialogues):
+    whole = preprocess(dialogues, KEMDY19, split_ids(dialogues))["train"]
+    chunks = preprocess(dialogues, KEMDY19, split_ids(dialogues), split_utterances=3)["train"]
+    assert max(len(chunk["labels"]) for chunk in chunks) == 3
+    for field in ("segment_ids", "a"):
+        joined = np.concatenate([chunk[field] for chunk in chunks])
+        np.testing.assert_array_equal(joined, np.concatenate([record[field] for record in whole]))
+
+
+def test_round_trip_and_sizes(dialogues, tmp_path):
+    path = tmp_path / "p.pkl"
+    write_preprocessed(path, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    splits = read_preprocessed(path, KEMDY19)
+    assert feature_sizes(path, splits, "at") == {"a": 8, "t": 16}
+    with pytest.raises(UserError, match=r"--modalities atv asks for visual, the file has at"):
+        feature_sizes(path, splits, "atv")
+
+
+def test_modalities_are_joined_in_the_order_a_t(dialogues):
+    records = preprocess(dialogues, KEMDY19, split_ids(dialogues))["test"]
+    both = as_tensors(records, "at")[0].features
+    audio, text = (as_tensors(records, modality)[0].features for modality in "at")
+    assert torch.equal(both, torch.cat([audio, text], dim=1))
+
+
+def test_malformed_files_are_refused(dialogues, tmp_path):
+    path = tmp_path / "p.pkl"
+    write_pickle(path, [1])
+    with pytest.raises(UserError, match="expected a preprocessed file with train, dev and test"):
+        read_preprocessed(path, KEMDY19)
+    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
+    splits["test"][1]["a"] = splits["test"][1]["a"][:, :5]
+    write_pickle(path, splits)
+    with pytest.raises(UserError, match="test dialogue 1 is malformed: audio features of Sess06_script01"):
+        read_preprocessed(path, KEMDY19)
+
+
+def test_no_features_is_told_with_the_next_command(dialogues):
+    for dialogue in dialogues.ids:
+        dialogues.text[dialogue], dialogues.audio[dialogue] = [], []
+    with pytest.raises(UserError, match="no embeddings; run MIRAI/feature_extractor"):
+        preprocess(dialogues, KEMDY19, split_ids(dialogues))
+
+
+def test_padding_and_back():
+    layout = Layout.of([2, 1, 3])
+    turns = torch.arange(1.0, 13.0).view(6, 2)
+    padded = layout.pad(turns)
+    assert padded.shape == (3, 3, 2)
+    assert padded[0, 2].tolist() == padded[1, 1].tolist() == [0, 0]
+    assert padded[1, 0].tolist() == [5, 6]
+    assert torch.equal(layout.unpad(padded), turns)
+
+
+def test_every_dialogue_is_in_one_batch(dialogues):
+    train = as_tensors(preprocess(dialogues, KEMDY19, split_ids(dialogues))["train"], "at")
+    collate_options = {"wp": 5, "wf": 5, "num_speakers": 2}
+    shuffled = list(batches(train, 4, collate_options, torch.Generator().manual_seed(0)))
+    assert [len(batch.layout.lengths) for batch in shuffled] == [4, 4, 1]
+    everything = torch.cat([batch.features for batch in shuffled])
+    in_order = torch.cat([dialogue.features for dialogue in train])
+    assert not torch.equal(everything, in_order)
+    assert torch.equal(everything.sort(dim=0).values, in_order.sort(dim=0).values)

@@ -1,0 +1,39 @@
+"""Shared by all tests: no network, one thread, and a way to run the project's scripts."""
+
+import importlib.util
+import os
+import sys
+
+import pytest
+
+from cogmen.options import REPOSITORY
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def load_script(path):
+    """A script of the repository as a module, under a name of its own (two of them are called preprocess)."""
+    name = "script_" + path.replace("/", "_").removesuffix(".py")
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, REPOSITORY / path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """`run_script("COGMEN_code/train.py", "--epochs", 3, ...)` calls the script's `main` in this process."""
+
+    def call(path, *arguments):
+        return load_script(path).main([str(argument) for argument in arguments])
+
+    return call
