@@ -23,7 +23,7 @@ MB = 1 << 20
 @dataclass
 class PackOptions:
     out: Path = option(help="the archive, named by its last part: NAME.zip")
-    files: list[Path] = option([], "files, and folders of which all files are taken; at least one")
+    files: list[Path] = option(help="files, and folders of which all files are taken")
     part_size_mb: float = option(10.0, "largest size of a part, in MiB")
     base: Path | None = option(
         None, "folder that names in the archive are relative to; none: the one around each of FILES"
@@ -31,8 +31,6 @@ class PackOptions:
     manifest: bool = option(False, "write SHA256SUMS of all archive parts in the folder of the archive")
 
     def __post_init__(self):
-        if not self.files:
-            raise ValueError("--files: expected at least one file or folder")
         if not MIN_PART_SIZE <= self.part_size_mb * MB < 1 << 32:
             raise ValueError(f"--part_size_mb: expected {MIN_PART_SIZE / MB} to 4095, found {self.part_size_mb}")
 

@@ -26,7 +26,9 @@ class Options:
         "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
     )
     dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
-    modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
+    modalities: str | None = option(
+        None, "refuse a checkpoint of other modalities; without it, the checkpoint's are used", choices=MODALITY_SETS
+    )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
     out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
@@ -41,10 +43,11 @@ def main(argv=None):
     corpus, device = CORPORA[options.dataset], find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
     splits = read_preprocessed(options.data_dir, corpus)
-    sizes = feature_sizes(options.data_dir, splits, options.modalities)
-    check_fits(options.pt_dir, checkpoint, options.dataset, options.modalities, sizes)
+    modalities = options.modalities or checkpoint.modalities
+    sizes = feature_sizes(options.data_dir, splits, modalities)
+    check_fits(options.pt_dir, checkpoint, options.dataset, modalities, sizes)
     records = splits["test"]
-    dialogues = as_tensors(records, options.modalities)
+    dialogues = as_tensors(records, modalities)
     network = checkpoint.network.to(device)
     log_probs, labels = predict(network, dialogues, options.batch_size, **checkpoint.windows, device=device)
     labels, probabilities = labels.numpy(), log_probs.exp().numpy()

@@ -89,7 +89,7 @@ def _message(error):
 
 def _add_argument(parser, field, hint):
     kind, many = _kind(hint)
-    default = field.default_factory() if field.default is _REQUIRED and many else field.default
+    default = field.default if field.default_factory is _REQUIRED else field.default_factory()
     required = default is _REQUIRED
     shown = " (required)" if required else f" (default: {_shown(default)})" if default not in (None, []) else ""
     settings = {"dest": field.name, "help": f"{field.metadata['help']}{shown}".replace("%", "%%")}

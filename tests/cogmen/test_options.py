@@ -11,6 +11,7 @@ from cogmen.options import REPOSITORY, UserError, option, parse, run, to_dict
 @dataclass
 class Options:
     name: str = option(help="a required one")
+    files: list[Path] = option(help="some required ones")
     flag: bool = option(False, "a flag")
     count: int | None = option(None, "a count")
     sessions: list[int] = option([19, 20], "sessions, 100% of them")
@@ -27,31 +28,31 @@ class Options:
     [([], False), (["--flag"], True), (["--flag=True"], True), (["--flag", "False"], False), (["--flag=False"], False)],
 )
 def test_booleans(arguments, value):
-    assert parse(Options, ["--name", "x", *arguments]).flag is value
+    assert parse(Options, ["--name", "x", "--files", "f", *arguments]).flag is value
 
 
 def test_defaults_and_lists():
-    options = parse(Options, ["--name", "x", "--count", "3"])
+    options = parse(Options, ["--name", "x", "--files", "f", "--count", "3"])
     assert (options.count, options.sessions, options.kind) == (3, [19, 20], "a")
-    assert parse(Options, ["--name", "x", "--sessions", "1", "2", "3"]).sessions == [1, 2, 3]
+    assert parse(Options, ["--name", "x", "--files", "f", "--sessions", "1", "2", "3"]).sessions == [1, 2, 3]
 
 
 def test_paths(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert parse(Options, ["--name", "x"]).where == REPOSITORY / "data/x.pkl"
-    assert parse(Options, ["--name", "x", "--where", "y.pkl"]).where == Path("y.pkl")
-    assert to_dict(parse(Options, ["--name", "x", "--where", "y.pkl"]))["where"] == "y.pkl"
+    assert parse(Options, ["--name", "x", "--files", "f"]).where == REPOSITORY / "data/x.pkl"
+    assert parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]).where == Path("y.pkl")
+    assert to_dict(parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]))["where"] == "y.pkl"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "--name"),
-        (["--name", "x", "--flag=maybe"], "expected True or False, found 'maybe'"),
-        (["--name", "x", "--kind", "c"], "--kind"),
-        (["--name", "x", "--count", "13"], "--count 13: expected another"),
-        (["--name", "x", "--coun", "3"], "--coun"),
-        (["--name", "x", "--unknown", "3"], "--unknown"),
+        (["--name", "x", "--files", "f", "--flag=maybe"], "expected True or False, found 'maybe'"),
+        (["--name", "x", "--files", "f", "--kind", "c"], "--kind"),
+        (["--name", "x", "--files", "f", "--count", "13"], "--count 13: expected another"),
+        (["--name", "x", "--files", "f", "--coun", "3"], "--coun"),
+        (["--name", "x", "--files", "f", "--unknown", "3"], "--unknown"),
     ],
 )
 def test_wrong_arguments_end_in_exit_code_2(arguments, message, capsys):

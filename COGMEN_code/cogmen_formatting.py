@@ -1,0 +1,45 @@
+"""Stage 2, step 1: the utterances of an annotation table as dialogues, turns in time order.
+
+    python COGMEN_code/cogmen_formatting.py
+
+Writes the dialogue file, without embeddings; MIRAI/feature_extractor_cogmen_format.py adds those.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import check_dialogues, write_dialogues
+from cogmen.options import option, parse, run
+from mirai.annotations import read_annotations
+from mirai.dialogue_format import format_dialogues
+from mirai.transcripts import read_sentences
+
+
+@dataclass
+class FormattingOptions:
+    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
+    txt_wav: Path | None = option(None, "folder of the transcripts, if not txt_wav/ beside the table")
+    test_sessions: list[int] = option(list(KEMDY19.test_sessions), "sessions whose dialogues are the test set")
+    out: Path = option("data/KEMDy19/new_2019cogmen_format_speaker_only.pkl", "the dialogue file to write")
+
+    def __post_init__(self):
+        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+
+
+def main(argv=None):
+    options = parse(FormattingOptions, argv, __doc__)
+    utterances = read_annotations(options.csv_path)
+    sentences = read_sentences(utterances, options.txt_wav)
+    dialogues = format_dialogues(utterances, sentences, options.test_sessions)
+    write_dialogues(options.out, check_dialogues(dialogues, KEMDY19))
+    lengths = [len(dialogues.labels[dialogue]) for dialogue in dialogues.ids]
+    print(
+        f"{len(dialogues.train_ids)} training and {len(dialogues.test_ids)} test dialogues, {dialogues.turns()} turns "
+        f"(of a dialogue: {min(lengths)} to {max(lengths)}, mean {sum(lengths) / len(lengths):.1f})"
+    )
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    run(main)

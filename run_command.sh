@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# From a raw corpus directory to the results table, through all three stages.
+#
+#   bash run_command.sh                       the sample corpus, which it makes first (15 minutes on 2 cores)
+#   bash run_command.sh <KEMDy19 directory>   the paper's configuration, with the published numbers beside ours
+#
+#   --seeds N              train the graph network with N seeds; the table shows mean and standard deviation
+#   --force                repeat steps that are finished already
+#   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning
+#   --device D             auto, cpu, cuda or cuda:N
+#   --text_encoder NAME    hub name or directory (KEMDy19: klue/roberta-base)
+#   --audio_encoder NAME   hub name or directory (KEMDy19: w11wo/wav2vec2-xls-r-300m-korean)
+#   --max_epochs N         epochs of the extractor
+#   --epochs N             epochs of the graph network
+#   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/
+#
+# Finished steps are not repeated, so a run that was interrupted goes on where it stopped.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$ROOT/COGMEN_code/steps.sh"
+
+corpus='' seeds=1 quick='' device=auto text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
+while (($#)); do
+    case $1 in
+    --seeds) seeds=$2 && shift 2 ;;
+    --force) FORCE=1 && shift ;;
+    --quick) quick=1 && shift ;;
+    --device) device=$2 && shift 2 ;;
+    --text_encoder) text_encoder=$2 && shift 2 ;;
+    --audio_encoder) audio_encoder=$2 && shift 2 ;;
+    --max_epochs) max_epochs=$2 && shift 2 ;;
+    --epochs) epochs=$2 && shift 2 ;;
+    --work) work=$(realpath -m "$2") && shift 2 ;;
+    -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
+    -*) echo "error: unknown option $1; see bash run_command.sh --help" >&2 && exit 2 ;;
+    *) corpus=$(realpath -m "$1") && shift ;;
+    esac
+done
+[[ $seeds =~ ^[1-9][0-9]*$ ]] || { echo "error: --seeds $seeds: expected a number of at least 1" >&2 && exit 2; }
+[[ -z $corpus || -d $corpus ]] || { echo "error: $corpus: no such directory; give KEMDy19's" >&2 && exit 1; }
+
+set_up
+cd "$ROOT"
+# Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
+DEV_SESSIONS='1 2' test_sessions='19 20'
+if [[ -z $corpus ]]; then
+    export HF_HUB_OFFLINE=1 # the sample's encoders are made here, nothing is downloaded
+    data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus sessions=20
+    [[ -z $quick ]] || sessions=4 DEV_SESSIONS=1 test_sessions=4 max_epochs=${max_epochs:-1} epochs=${epochs:-1}
+    text_encoder=${text_encoder:-$corpus/encoders/text} audio_encoder=${audio_encoder:-$corpus/encoders/audio}
+    extractor=(--batch_size 16 --accumulate_grad 1 --lr 1e-3 --max_epochs "${max_epochs:-12}")
+    graph=("${SAMPLE_GRAPH_OPTIONS[@]}" ${epochs:+--epochs "$epochs"})
+    published=()
+else
+    data=${work:-data} zoo=${work:-models_zoo}
+    text_encoder=${text_encoder:-klue/roberta-base}
+    audio_encoder=${audio_encoder:-w11wo/wav2vec2-xls-r-300m-korean}
+    extractor=(--batch_size 2 --accumulate_grad 8 --max_epochs "${max_epochs:-15}")
+    graph=(${epochs:+--epochs "$epochs"})
+    published=(--published)
+fi
+STEPS=$data/steps results=$zoo/results csv=$data/annotation_speaker_only.csv
+formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
+on_device=(--device "$device")
+
+if [[ -z ${published[*]} ]]; then
+    step corpus "Make the sample corpus: $sessions sessions of synthetic speech" --out "$corpus/README.md" -- \
+        "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" --test_sessions $test_sessions --overwrite
+fi
+step annotation "Stage 1: read the corpus's annotations into tables" --out "$csv" --out "$data/txt_wav" -- \
+    "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"
+for using in text audio both; do
+    case $using in text) modalities=t ;; audio) modalities=a ;; both) modalities=at ;; esac
+    checkpoint=$zoo/checkpoint/${using}_test_1920_speakeronly/best.ckpt
+    step "extractor_$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
+        --in "$csv" --out "$checkpoint" -- \
+        "$python" MIRAI/trainer_hf.py --exp_name "${using}_test_1920_speakeronly" --using_model "$using" \
+        --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions $test_sessions \
+        --dev_sessions $DEV_SESSIONS --text_encoder "$text_encoder" --audio_encoder "$audio_encoder" \
+        "${extractor[@]}" "${on_device[@]}" --overwrite
+    step "inference_$using" "Stage 1: score it on the held-out sessions" \
+        --in "$csv" --in "$checkpoint" --out "$results/extractor/$modalities/metrics.json" -- \
+        "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --test_1920=True --csv_path "$csv" \
+        --test_sessions $test_sessions --out_dir "$results/extractor/$modalities" "${on_device[@]}"
+done
+step format "Stage 2: utterances into dialogues, in time order" --in "$csv" --out "$formatted.pkl" -- \
+    "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" --test_sessions $test_sessions --out "$formatted.pkl"
+step extract "Stage 2: the extractor's embeddings of every utterance" \
+    --in "$formatted.pkl" --in "$checkpoint" --out "${formatted}_feat.pkl" -- \
+    "$python" MIRAI/feature_extractor_cogmen_format.py --model_save_path "$checkpoint" --csv_path "$csv" \
+    --features_format_path "$formatted.pkl" "${on_device[@]}"
+stage3 "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "$seeds" \
+    "${graph[@]}" "${on_device[@]}"
+
+echo
+"$python" COGMEN_code/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"

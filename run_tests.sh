@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Checks the code's style and runs the tests. Arguments go to pytest: bash run_tests.sh tests/cogmen -k graph
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$ROOT/COGMEN_code/steps.sh"
+set_up "$ROOT/tests/requirements.txt"
+cd "$ROOT"
+export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m pytest -n 2 --dist loadfile -q "$@"
