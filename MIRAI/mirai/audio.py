@@ -1,0 +1,110 @@
+"""Speech: checking a wav file's header and reading it as 16 kHz mono float32."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from cogmen.options import UserError
+
+SAMPLE_RATE = 16_000  # Hz
+
+_TO_THE_END = 0xFFFFFFFF  # what streaming writers put for a length that they do not know
+
+
+@dataclass(frozen=True)
+class WavHeader:
+    """What a wav file says of itself. `rate` in Hz, `bits` per sample and channel, `frames` samples per channel."""
+
+    rate: int
+    channels: int
+    bits: int
+    is_float: bool
+    frames: int
+
+    @property
+    def is_plain(self):
+        """16 kHz mono 16-bit, as KEMDy19 has it; anything else is converted when it is read."""
+        return (self.rate, self.channels, self.bits, self.is_float) == (SAMPLE_RATE, 1, 16, False)
+
+
+def probe(path):
+    """The header of a wav file, checked against the length of the file; the sound itself is not read.
+
+    Raises:
+        UserError: the file is missing, has 0 bytes, is no wav file, or is shorter than its header says.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            return _probe(file, size)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except _BadWav as problem:
+        raise UserError(f"{path}: {problem}") from None
+
+
+def read_wav(path):
+    """A wav file's sound.
+
+    Returns:
+        (samples,) float32 at 16 kHz, channels averaged, full scale = 1.
+    Raises:
+        UserError: the file cannot be read whole.
+    """
+    import soundfile
+
+    header = probe(path)
+    try:
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (frames, channels)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if len(sound) < header.frames:
+        raise UserError(f"{path}: truncated: {header.frames} samples declared, {len(sound)} found")
+    sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
+    if rate != SAMPLE_RATE:
+        import soxr
+
+        sound = soxr.resample(sound, rate, SAMPLE_RATE)
+    return sound
+
+
+class _BadWav(Exception):
+    pass
+
+
+def _probe(file, size):
+    if size == 0:
+        raise _BadWav("0 bytes")
+    start = file.read(12)
+    if len(start) < 12 or start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
+        raise _BadWav("not a wav file")
+    kind = None
+    while len(head := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", head)
+        body = file.tell()
+        if name == b"fmt ":
+            if length < 16 or body + 16 > size:
+                raise _BadWav("truncated in its header")
+            kind = struct.unpack("<HHIIHH", file.read(16))
+            if kind[0] == 0xFFFE and length >= 26:  # extensible: the format proper follows
+                file.seek(body + 24)
+                kind = (int.from_bytes(file.read(2), "little"), *kind[1:])
+        elif name == b"data":
+            return _header(kind, size - body if length == _TO_THE_END else length, size - body)
+        file.seek(body + length + length % 2)
+    raise _BadWav("no sound in it, only a header")
+
+
+def _header(kind, declared, found):
+    if kind is None:
+        raise _BadWav("not a wav file: no format before the sound")
+    code, channels, rate, _, block, bits = kind
+    if not (channels and rate and block):
+        raise _BadWav("a header that makes no sense")
+    if found < declared:
+        raise _BadWav(f"truncated: {declared // block} samples declared, {found // block} found")
+    if declared < block:
+        raise _BadWav("no sound in it, only a header")
+    return WavHeader(rate, channels, bits, code == 3, declared // block)

@@ -1,0 +1,166 @@
+"""Utterances as the extractor's input: normalised waveforms and token numbers, in batches.
+
+Shapes: `B` utterances, `T` tokens, `W` windows of speech (one for each utterance of up to 60 s, else several), `S`
+samples.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mirai.audio import SAMPLE_RATE, read_wav
+from mirai.transcripts import read_sentences
+
+MAX_WINDOW = 60 * SAMPLE_RATE  # samples; longer speech is cut into equal windows
+RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is padded with zeros to it
+
+
+@dataclass
+class Batch:
+    """A batch of utterances; the fields of a modality that is not in use are None.
+
+    Attributes:
+        index: (B,) the utterances' places in the dataset.
+        labels: (B,) emotion numbers.
+        tokens, token_mask: (B, T) token numbers, and True where there is one.
+        windows: (W, S) normalised speech, zeros where there is none.
+        samples: (W,) the length of each window.
+        owner: (W,) the utterance (0 .. B-1) that each window belongs to.
+    """
+
+    index: torch.Tensor
+    labels: torch.Tensor
+    tokens: torch.Tensor | None = None
+    token_mask: torch.Tensor | None = None
+    windows: torch.Tensor | None = None
+    samples: torch.Tensor | None = None
+    owner: torch.Tensor | None = None
+
+    def __len__(self):
+        return len(self.labels)
+
+    def to(self, device, non_blocking=False):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{k: v if v is None else v.to(device, non_blocking=non_blocking) for k, v in values.items()})
+
+    def pin_memory(self):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: value if value is None else value.pin_memory() for name, value in values.items()})
+
+
+class UtteranceDataset(Dataset):
+    """The utterances of a split. Only the files of the modalities in use are opened.
+
+    Args:
+        utterances: list of `Utterance`.
+        folder: where `<segment_id>.wav` and `<segment_id>.txt` are.
+        tokenize: function from sentences to lists of token numbers; None: text is not used.
+        normalize: function from a waveform to what the audio encoder takes; None: speech is not used.
+        pad_token: the token number that fills a batch up.
+    """
+
+    def __init__(self, utterances, folder, tokenize=None, normalize=None, pad_token=0):
+        self.utterances = utterances
+        self.folder = Path(folder)
+        self.normalize = normalize
+        self.pad_token = pad_token
+        self.tokens = tokenize(read_sentences(utterances, folder)) if tokenize else None
+
+    def __len__(self):
+        return len(self.utterances)
+
+    def __getitem__(self, index):
+        utterance = self.utterances[index]
+        tokens = torch.tensor(self.tokens[index]) if self.tokens is not None else None
+        windows = None
+        if self.normalize is not None:
+            windows = split_windows(self.normalize(read_wav(self.folder / f"{utterance.segment_id}.wav")))
+        return index, utterance.label, tokens, windows
+
+    @property
+    def lengths(self):
+        """How long each utterance is, to put alike ones into a batch: seconds, or tokens without speech."""
+        if self.normalize is not None:
+            return [utterance.seconds for utterance in self.utterances]
+        return [len(tokens) for tokens in self.tokens]
+
+    def collate(self, items):
+        """A `Batch` of items."""
+        index, labels, tokens, windows = zip(*items, strict=True)
+        batch = Batch(torch.tensor(index), torch.tensor(labels))
+        if self.tokens is not None:
+            batch.tokens, lengths = _pad(tokens, self.pad_token)
+            batch.token_mask = torch.arange(batch.tokens.shape[1]) < lengths[:, None]  # (B, T)
+        if self.normalize is not None:
+            batch.windows, batch.samples = _pad([window for own in windows for window in own], 0.0)
+            batch.owner = torch.repeat_interleave(torch.tensor([len(own) for own in windows]))
+        return batch
+
+
+def split_windows(wave):
+    """A normalised waveform as equal windows of at most 60 s, each of at least one receptive field.
+
+    Args:
+        wave: (samples,) float32.
+    Returns:
+        list of (S,) float32 tensors; one, unless the waveform is longer than 60 s.
+    """
+    count = max(1, math.ceil(len(wave) / MAX_WINDOW))
+    windows = [torch.from_numpy(np.ascontiguousarray(part)) for part in np.array_split(wave, count)]
+    short = RECEPTIVE_FIELD - len(windows[-1])
+    return [torch.nn.functional.pad(window, (0, short)) for window in windows] if short > 0 else windows
+
+
+def _pad(rows, value):
+    """Rows of different lengths as one tensor filled up with `value`, and the lengths."""
+    padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
+    return padded, torch.tensor([len(row) for row in rows])
+
+
+class EpochSampler(Sampler):
+    """A new order for every epoch, from the seed and the epoch alone, so that a resumed run goes on as it would have.
+
+    The utterances of `pool` optimizer steps are sorted by length before they are cut into batches: batches are then of
+    alike lengths, with little padding to compute, while which utterances meet in a step stays (nearly) random. The
+    order of the batches in a pool is random again.
+
+    Args:
+        lengths: of each utterance.
+        batch_size: utterances of a batch.
+        pool: utterances that are sorted together, a multiple of `batch_size`.
+        seed: with the epoch, decides the order.
+        rank, world_size: this process takes every `world_size`-th utterance.
+    """
+
+    def __init__(self, lengths, batch_size, pool, seed, rank=0, world_size=1):
+        self.lengths = torch.tensor(lengths)
+        self.batch_size = batch_size * world_size
+        self.pool = pool * world_size
+        self.seed = seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return math.ceil(len(self.lengths) / self.world_size)
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator)
+        batches = []
+        for pool in order.split(self.pool):
+            pool = pool[self.lengths[pool].argsort(stable=True)]
+            parts = pool.split(self.batch_size)
+            batches += [parts[k] for k in torch.randperm(len(parts), generator=generator)]
+        # A batch that is not full must come last, or the loader would cut the following ones elsewhere.
+        batches.sort(key=lambda batch: len(batch) < self.batch_size)
+        order = torch.cat(batches)
+        missing = -len(order) % self.world_size  # every process takes as many
+        order = torch.cat([order, order[:missing]])
+        return iter(order[self.rank :: self.world_size].tolist())

@@ -1,0 +1,7 @@
+"""Names that command lines show; kept apart so that `--help` loads no library."""
+
+TEXT_ENCODER = "klue/roberta-base"
+AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
+# What `--using_model` takes, and the embeddings of each in the order in which they are joined.
+MODALITIES = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
+LOSSES = ("ce",)

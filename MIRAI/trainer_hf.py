@@ -1,0 +1,22 @@
+"""Stage 1, step 2: fine-tune the extractor on single utterances.
+
+    python MIRAI/trainer_hf.py --exp_name both_test_1920_speakeronly --using_model both --batch_size 2 \\
+        --accumulate_grad 8 --test_1920=True --csv_path ./data/annotation_speaker_only.csv
+
+Writes OUT_DIR/checkpoint/EXP_NAME/best.ckpt (lowest val_loss) and last.ckpt (for --resume), and TensorBoard and CSV
+logs to OUT_DIR/tensorboard/EXP_NAME/. best.ckpt needs neither hub nor encoder directory when it is used.
+"""
+
+from cogmen.options import parse, run
+from mirai.training_options import TrainingOptions
+
+
+def main(argv=None):
+    options = parse(TrainingOptions, argv, __doc__)
+    from mirai.training import fit  # loads Lightning, which --help need not wait for
+
+    fit(options)
+
+
+if __name__ == "__main__":
+    run(main)
