@@ -26,6 +26,7 @@ from mirai.encoders import (
     pretrained_text,
     text_width,
 )
+from mirai.front_end import FrontEnd
 from mirai.names import MODALITIES
 
 FORMAT = "mirai-extractor"
@@ -63,6 +64,7 @@ class Extractor(nn.Module):
                 raise UserError("--text_encoder: the model has no pooler; expected one like RoBERTa or BERT")
         if "audio" in self.modalities:
             self.audio = audio if audio is not None else empty_encoder(description["audio"])
+            self.audio.feature_extractor = FrontEnd(self.audio.feature_extractor)
             self.audio_dropout = nn.Dropout(self.audio.config.final_dropout)
             self.audio_width = nn.Linear(self.audio.config.hidden_size, width)
         self.classifier = nn.Linear(width * len(self.modalities), len(description["emotions"]))
