@@ -12,22 +12,22 @@ from mirai.sample.voice import speak
 
 # variants of eSpeak NG's Korean voice without whisper, robot effects or missing formants
 VARIANTS = {
-    "F": ["f1", "f2", "f3", "f5", "steph", "linda", "belinda", "Annie"],
+    "F": ["f1", "f2", "f3", "f4", "f5", "steph", "steph2", "grandma"],
     "M": ["m1", "m3", "m4", "m5", "m6", "m7", "Michael", "Mario", "miguel", "Gene", "max"],
 }
-BASE_RATES = [225, 240, 255]  # words a minute, as eSpeak counts them
-BASE_PITCHES = [42, 45, 48, 51, 54]  # eSpeak's scale, 50 is the variant's own
+BASE_RATES = [200, 208, 216]  # words a minute, as eSpeak counts them
+BASE_PITCHES = [44, 47, 50, 53, 56]  # eSpeak's scale, 50 is the variant's own
 NEUTRAL_RANGE = 45
 
 # rate (factor), pitch (added), range (set)
 EFFECTS = {
     "neutral": (1.0, 0, NEUTRAL_RANGE),
-    "angry": (1.45, 5, 95),
-    "happy": (1.2, 25, 90),
-    "surprise": (0.85, 45, 99),
-    "sad": (0.62, -25, 10),
-    "fear": (1.5, 40, 5),
-    "disgust": (0.65, -35, 75),
+    "angry": (1.6, -25, 99),
+    "happy": (1.15, 43, 80),
+    "surprise": (0.62, 43, 99),
+    "sad": (0.62, -35, 0),
+    "fear": (1.6, 43, 0),
+    "disgust": (0.62, 0, 99),
 }
 
 

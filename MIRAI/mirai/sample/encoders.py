@@ -1,6 +1,7 @@
 """Small encoders in the usual transformers format, so that the pipeline runs offline and on a CPU.
 
-They are random: the extractor trains them from scratch together with its classifier.
+They are untrained: the extractor trains them from scratch together with its classifier. All weights are random but for
+the audio encoder's convolutions; see `mirai.sample.front_end`.
 """
 
 import torch
@@ -13,6 +14,8 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
 )
+
+from mirai.sample.front_end import CHANNELS, initialise_front_end
 
 HIDDEN = 96  # 12 attention heads divide it, as the cross-modal network needs
 _SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]  # in RoBERTa's order: ids 0 to 4
@@ -37,6 +40,8 @@ def write_encoders(folder, transcripts, seed):
         )
         feature_extractor.save_pretrained(folder / "audio")
         audio_encoder().save_pretrained(folder / "audio")
+    for path in folder.glob("*/*"):
+        path.chmod(0o644)  # safetensors files come out readable by their owner only
 
 
 def train_tokenizer(transcripts, vocabulary=900):
@@ -92,16 +97,21 @@ def audio_encoder():
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=2 * HIDDEN,
-        conv_dim=(48,) * 7,
-        feat_extract_norm="layer",
-        do_stable_layer_norm=True,
+        conv_dim=CHANNELS,
         conv_bias=True,
+        feat_extract_norm="layer",
+        feat_extract_activation="relu",
+        do_stable_layer_norm=True,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=8,
-        mask_time_prob=0.0,
+        mask_time_prob=0.0,  # SpecAugment would hide too much of utterances this short
         layerdrop=0.0,
+        attention_dropout=0.0,
+        feat_proj_dropout=0.0,
         final_dropout=0.1,
         pad_token_id=0,
         ctc_loss_reduction="mean",
     )
-    return Wav2Vec2ForCTC(config)
+    model = Wav2Vec2ForCTC(config)
+    initialise_front_end(model.wav2vec2.feature_extractor)
+    return model

@@ -37,13 +37,13 @@ Rate is a factor on the actor's own, pitch is added to the actor's own, range is
 
 ## Labels
 Ten raters a row; the label is the majority's, {TIES:.1%} of the rows are ties (`a;b`). In the file of the speaker the
-label is the planted emotion, in the file of the listener it differs in {OTHER_REACTION:.0%} of the rows. Bio-signals are not
-there; their times in `annotation/` are made up and have gaps.
+label is the planted emotion, in the file of the listener it differs in {OTHER_REACTION:.0%} of the rows. Bio-signals
+are not there; their times in `annotation/` are made up and have gaps.
 
 ## Encoders
-`encoders/text` (RoBERTa) and `encoders/audio` (Wav2Vec2) are small, random networks in the usual transformers format,
-to be trained from scratch with the classifier. The tokenizer has read the transcripts of the training sessions only
-(held out: {held_out}).
+`encoders/text` (RoBERTa) and `encoders/audio` (Wav2Vec2) are small, untrained networks in the usual transformers
+format, to be trained from scratch with the classifier; the audio network's first layers start as a filter bank. The
+tokenizer has read the transcripts of the training sessions only (held out: {held_out}).
 
 ## Licence
 Apache-2.0, like the program that makes it. The lines were written for it. The voice was made with eSpeak NG
