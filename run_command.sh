@@ -12,6 +12,9 @@
 #   --audio_encoder NAME   hub name or directory (KEMDy19: w11wo/wav2vec2-xls-r-300m-korean)
 #   --max_epochs N         epochs of the extractor
 #   --epochs N             epochs of the graph network
+#   --sessions N           size of the sample corpus (20)
+#   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2")
+#   --test_sessions "N..." sessions that are held out ("19 20")
 #   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/
 #
 # Finished steps are not repeated, so a run that was interrupted goes on where it stopped.
@@ -19,33 +22,37 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$ROOT/COGMEN_code/steps.sh"
 
-corpus='' seeds=1 quick='' device=auto text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
+corpus='' sessions=20 seeds=1 quick='' device=auto text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
+# Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
+DEV_SESSIONS='1 2' test_sessions='19 20'
 while (($#)); do
+    needs_value "$1" $#
     case $1 in
     --seeds) seeds=$2 && shift 2 ;;
     --force) FORCE=1 && shift ;;
     --quick) quick=1 && shift ;;
     --device) device=$2 && shift 2 ;;
-    --text_encoder) text_encoder=$2 && shift 2 ;;
-    --audio_encoder) audio_encoder=$2 && shift 2 ;;
+    --text_encoder) text_encoder=$(absolute_if_directory "$2") && shift 2 ;;
+    --audio_encoder) audio_encoder=$(absolute_if_directory "$2") && shift 2 ;;
     --max_epochs) max_epochs=$2 && shift 2 ;;
     --epochs) epochs=$2 && shift 2 ;;
+    --sessions) sessions=$2 && shift 2 ;;
+    --dev_sessions) DEV_SESSIONS=$2 && shift 2 ;;
+    --test_sessions) test_sessions=$2 && shift 2 ;;
     --work) work=$(realpath -m "$2") && shift 2 ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
-    -*) echo "error: unknown option $1; see bash run_command.sh --help" >&2 && exit 2 ;;
+    -*) stop "unknown option $1; see bash run_command.sh --help" ;;
     *) corpus=$(realpath -m "$1") && shift ;;
     esac
 done
-[[ $seeds =~ ^[1-9][0-9]*$ ]] || { echo "error: --seeds $seeds: expected a number of at least 1" >&2 && exit 2; }
-[[ -z $corpus || -d $corpus ]] || { echo "error: $corpus: no such directory; give KEMDy19's" >&2 && exit 1; }
+[[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
+[[ -z $corpus || -d $corpus ]] || stop "$corpus: no such directory; give KEMDy19's"
 
 set_up
 cd "$ROOT"
-# Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
-DEV_SESSIONS='1 2' test_sessions='19 20'
 if [[ -z $corpus ]]; then
     export HF_HUB_OFFLINE=1 # the sample's encoders are made here, nothing is downloaded
-    data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus sessions=20
+    data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus
     [[ -z $quick ]] || sessions=4 DEV_SESSIONS=1 test_sessions=4 max_epochs=${max_epochs:-1} epochs=${epochs:-1}
     text_encoder=${text_encoder:-$corpus/encoders/text} audio_encoder=${audio_encoder:-$corpus/encoders/audio}
     extractor=(--batch_size 16 --accumulate_grad 1 --lr 1e-3 --max_epochs "${max_epochs:-12}")
@@ -65,7 +72,8 @@ on_device=(--device "$device")
 
 if [[ -z ${published[*]} ]]; then
     step corpus "Make the sample corpus: $sessions sessions of synthetic speech" --out "$corpus/README.md" -- \
-        "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" --test_sessions $test_sessions --overwrite
+        "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" \
+        --test_sessions $test_sessions --overwrite
 fi
 step annotation "Stage 1: read the corpus's annotations into tables" --out "$csv" --out "$data/txt_wav" -- \
     "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"

@@ -18,6 +18,7 @@ source "$ROOT/COGMEN_code/steps.sh"
 
 features='' checkpoints=() train='' seeds=1 published='' work=''
 while (($#)); do
+    needs_value "$1" $#
     case $1 in
     --features) features=$(realpath -m "$2") && shift 2 ;;
     --checkpoint) checkpoints+=("$(realpath -m "$2")") && shift 2 ;;
@@ -27,10 +28,9 @@ while (($#)); do
     --work) work=$(realpath -m "$2") && shift 2 ;;
     --force) FORCE=1 && shift ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
-    *) echo "error: unknown argument $1; see bash run_eval.sh --help" >&2 && exit 2 ;;
+    *) stop "unknown argument $1; see bash run_eval.sh --help" ;;
     esac
 done
-stop() { echo "error: $1" >&2 && exit 2; }
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
 [[ $seeds == 1 || -n $train ]] || stop "--seeds goes with --train"
 [[ -z $published || -n $train ]] || stop "--published goes with --train"

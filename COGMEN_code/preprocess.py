@@ -21,9 +21,10 @@ class Options:
     feat_dir: Path = option(f"{_FEATURES}.pkl", "dialogue file with embeddings, as the extraction script writes it")
     res_dir: Path = option(f"{_FEATURES}_preprocessed.pkl", "the file to write")
     dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
-    text_feature: str = option(
-        "extractor",
-        "text features: stage 1's, or a fresh SBERT embedding of the sentence",
+    text_feature: str | None = option(
+        None,
+        "text features: those in the file, or a fresh SBERT embedding of the sentence (default: sbert for IEMOCAP, else "
+        "extractor)",
         choices=("extractor", "sbert"),
     )
     sbert: str = option(
@@ -48,7 +49,7 @@ def main(argv=None):
     options = parse(Options, argv, __doc__)
     corpus = CORPORA[options.dataset]
     dialogues = read_dialogues(options.feat_dir, corpus)
-    if options.text_feature == "sbert":
+    if (options.text_feature or corpus.text_feature) == "sbert":
         from cogmen.sbert import embed_sentences  # only here, so that nothing else loads a model
 
         dialogues.text = embed_sentences(dialogues.sentences, options.sbert, options.device)

@@ -1,10 +1,29 @@
 # Sourced by run_command.sh, run_eval.sh and run_tests.sh: the Python environment, and steps that are not repeated.
 # Expects ROOT, the repository's root; gives $python.
 
+# stop MESSAGE: wrong usage
+stop() {
+    echo "error: $1" >&2
+    exit 2
+}
+
+# needs_value OPTION COUNT: stops unless a value follows, or the option is one that takes none
+needs_value() {
+    case $1 in
+    --force | --quick | --train | --published | --help) ;;
+    --*) (($2 > 1)) || stop "$1 needs a value" ;;
+    esac
+}
+
+absolute_if_directory() {
+    if [[ -d $1 ]]; then realpath "$1"; else echo "$1"; fi
+}
+
 # Uses $PYTHON if it is set. Otherwise makes .venv and installs the requirements into it; done once per requirements.
 set_up() {
     if [[ -n ${PYTHON:-} ]]; then
         python=$PYTHON
+        [[ $python != */* ]] || python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
         "$python" -c 'import cogmen, mirai, torch' 2>/dev/null || {
             echo "error: PYTHON=$PYTHON lacks the requirements: $PYTHON -m pip install -r requirements.txt" >&2
             exit 1
@@ -50,7 +69,7 @@ step() {
     shift 2
     while [[ $1 != -- ]]; do
         case $1 in
-        --in) inputs+=("$2") ;;
+        --in) [[ -f $2 ]] && inputs+=("$2") || stop "$2: no such file" ;;
         --out) outputs+=("$2") ;;
         esac
         shift 2

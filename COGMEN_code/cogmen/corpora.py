@@ -8,12 +8,20 @@ from cogmen.options import UserError
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus's constants; the number of a label (or speaker) is its place in `emotions` (or `speakers`)."""
+    """A corpus's constants; the number of a label (or speaker) is its place in `emotions` (or `speakers`).
+
+    Attributes:
+        test_sessions: the sessions that are held out.
+        has_segment_ids: its dialogue file has the tenth item; otherwise turns are named by dialogue and number.
+        text_feature: the text features that its published results rest on: `extractor` or `sbert`.
+    """
 
     name: str
     emotions: tuple[str, ...]
     speakers: tuple[str, ...]
     test_sessions: tuple[int, ...] = ()
+    has_segment_ids: bool = True
+    text_feature: str = "extractor"
 
     def label(self, emotion):
         return self.emotions.index(emotion)
@@ -27,6 +35,20 @@ CORPORA = {
             emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
             speakers=("M", "F"),
             test_sessions=(19, 20),
+        ),
+        Corpus(
+            name="iemocap",
+            emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
+            speakers=("M", "F"),
+            has_segment_ids=False,
+            text_feature="sbert",
+        ),
+        Corpus(
+            name="iemocap_4",
+            emotions=("happy", "sad", "neutral", "angry"),
+            speakers=("M", "F"),
+            has_segment_ids=False,
+            text_feature="sbert",
         ),
     )
 }

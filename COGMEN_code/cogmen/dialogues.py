@@ -3,7 +3,7 @@
     [ids, speakers, labels, text, audio, visual, sentences, train_ids, test_ids, segment_ids]
 
 Items 2-7 and 10 are dicts by dialogue id of lists by turn, in time order. A modality that has no embeddings holds an
-empty list for every dialogue.
+empty list for every dialogue. COGMEN's own corpora lack the tenth item: their turns are named `<dialogue>_<number>`.
 """
 
 from dataclasses import dataclass, fields
@@ -56,13 +56,23 @@ def read_dialogues(path, corpus):
         UserError: names the dialogue and the turn of the first thing that is wrong.
     """
     items = read_pickle(path)
-    if not isinstance(items, list | tuple) or len(items) != len(fields(Dialogues)):
+    expected = len(fields(Dialogues)) - (not corpus.has_segment_ids)
+    if not isinstance(items, list | tuple) or len(items) != expected:
         found = f"{len(items)} items" if isinstance(items, list | tuple) else type(items).__name__
-        raise UserError(f"{path}: expected a dialogue file, a list of {len(fields(Dialogues))} items; found {found}")
+        raise UserError(f"{path}: expected a dialogue file of {corpus.name}, a list of {expected} items; found {found}")
     try:
-        return check_dialogues(Dialogues(*items), corpus)
+        return check_dialogues(Dialogues(*items) if corpus.has_segment_ids else _with_names(items), corpus)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _with_names(items):
+    """A `Dialogues` from nine items, its turns named by dialogue and number."""
+    labels = items[2]
+    if not isinstance(labels, dict) or not all(isinstance(turns, list | np.ndarray) for turns in labels.values()):
+        raise UserError("`labels` is not a dict of lists by dialogue id")
+    names = {dialogue: [f"{dialogue}_{k:03}" for k in range(len(turns))] for dialogue, turns in labels.items()}
+    return Dialogues(*items, segment_ids=names)
 
 
 def write_dialogues(path, dialogues):

@@ -637,7 +637,7 @@ def test_script_checks_the_manifest_first(tmp_path, script, parts):
     [
         ([], "required: command"),
         (["copy"], "invalid choice: 'copy'"),
-        (["pack", "--out", "x.zip"], "--files: expected at least one"),
+        (["pack", "--out", "x.zip"], "required: --files"),
         (["pack", "--files", "x"], "required: --out"),
         (["pack", "--out", "x.zip", "--files", "x", "--part_size_mb", "0.01"], "--part_size_mb: expected 0.0625"),
         (["unpack", "--archive", "x.zip"], "required: --out_dir"),
