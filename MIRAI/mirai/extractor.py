@@ -138,7 +138,7 @@ def load_extractor(path):
         raise UserError(f"{path}: no such checkpoint; MIRAI/trainer_hf.py writes <exp_name>/best.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path}: refused, it is damaged or holds more than plain values and tensors ({reason})"

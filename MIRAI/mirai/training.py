@@ -241,7 +241,7 @@ def _trainer(options, device, folder):
         accumulate_grad_batches=options.accumulate_grad,
         gradient_clip_val=GRADIENT_CLIP,
         logger=[csv_logger, TensorBoardLogger(logs, name=options.exp_name, version=csv_logger.version)],
-        log_every_n_steps=10,
+        log_every_n_steps=1,
         callbacks=[best, last, EpochLines(), TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0)],
         plugins=[AtomicCheckpoints()],
         use_distributed_sampler=False,  # ours takes the share of a process itself

@@ -1,0 +1,76 @@
+import json
+import shutil
+
+import pytest
+
+from cogmen.options import UserError
+from mirai.encoders import describe_audio, describe_text, make_tokenizer, text_width
+from mirai.names import TEXT_ENCODER
+
+
+@pytest.fixture
+def audio(encoders, tmp_path):
+    """A copy of the audio encoder with another configuration."""
+
+    def change(file="config.json", **values):
+        folder = shutil.copytree(encoders.audio, tmp_path / "audio")
+        path = folder / file
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+        return folder
+
+    return change
+
+
+def test_descriptions_are_plain_and_name_no_place(encoders):
+    text = json.dumps([describe_text(encoders.text), describe_audio(encoders.audio)])
+    assert str(encoders.text.parent) not in text and "transformers_version" not in text
+
+
+def test_tokenizer_is_the_encoders_own(encoders):
+    from transformers import AutoTokenizer
+
+    sentences = ["좋아요 정말", "", "어제 " * 200]
+    ours = make_tokenizer(describe_text(encoders.text))(sentences)
+    theirs = AutoTokenizer.from_pretrained(encoders.text)(sentences, truncation=True, max_length=64)["input_ids"]
+    assert ours == theirs
+    assert [len(tokens) for tokens in ours][1:] == [2, 64]  # RoBERTa's 66 positions hold 64 tokens
+
+
+def test_group_norm_is_refused_with_the_reason(audio):
+    with pytest.raises(UserError, match="feat_extract_norm is 'group'.*padding included.*XLS-R"):
+        describe_audio(audio(feat_extract_norm="group"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"add_adapter": True}, "has an adapter"),
+        ({"conv_kernel": [10, 3, 3, 3, 3, 2, 4]}, "a frame needs 720 samples, expected at most 400"),
+        ({"file": "preprocessor_config.json", "sampling_rate": 8000}, "at 8000 Hz, expected .* at 16000 Hz"),
+    ],
+)
+def test_other_audio_encoders_that_do_not_fit(audio, change, message):
+    with pytest.raises(UserError, match=message):
+        describe_audio(audio(**change))
+
+
+def test_text_encoder_as_audio_encoder(encoders):
+    with pytest.raises(UserError, match="is a roberta model, expected wav2vec2"):
+        describe_audio(encoders.text)
+
+
+def test_hub_name_without_network_says_how_to_fetch_it():
+    with pytest.raises(UserError, match="--text_encoder someone/something: .*`hf download someone/something`"):
+        describe_text("someone/something")
+
+
+def test_directory_that_is_none(tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        describe_text(tmp_path / "nothing")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match=r"not a transformers model directory.*found in it: notes\.txt"):
+        describe_audio(tmp_path)
+
+
+def test_default_text_width_needs_no_network():
+    assert text_width(TEXT_ENCODER) == 768
