@@ -45,6 +45,9 @@ class _Array(np.ndarray):
         _check_size(shape, dtype.dtype, data)
         super().__setstate__((1, shape, dtype.dtype, bool(is_fortran), data))
 
+    def __reduce_ex__(self, protocol):
+        return np.asarray(self).__reduce_ex__(protocol)  # written again, it is an ordinary array
+
 
 def _check_size(shape, dtype, data):
     if not (isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape) and len(shape) <= 8):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cogmen.corpora import KEMDY19, SegmentId, session_of
+from cogmen.corpora import CORPORA, KEMDY19, SegmentId, session_of
 from cogmen.dialogues import check_dialogues, read_dialogues, write_dialogues
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
@@ -80,3 +80,20 @@ def test_segment_ids():
     for wrong in ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 "):
         with pytest.raises(UserError, match="malformed segment id"):
             SegmentId.parse(wrong)
+
+
+def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):
+    iemocap = CORPORA["iemocap"]
+    for labels in dialogues.labels.values():
+        labels[:] = [label % len(iemocap.emotions) for label in labels]
+    write_dialogues(tmp_path / "ten.pkl", dialogues)
+    write_pickle(tmp_path / "nine.pkl", tuple(read_pickle(tmp_path / "ten.pkl")[:9]))
+    read = read_dialogues(tmp_path / "nine.pkl", iemocap)
+    assert read.labels == dialogues.labels
+    assert read.segment_ids["Sess01_impro01"][:2] == ["Sess01_impro01_000", "Sess01_impro01_001"]
+    with pytest.raises(UserError, match="of iemocap, a list of 9 items; found 10"):
+        read_dialogues(tmp_path / "ten.pkl", iemocap)
+    with pytest.raises(UserError, match="of KEMDy19, a list of 10 items; found 9"):
+        read_dialogues(tmp_path / "nine.pkl", KEMDY19)
+    with pytest.raises(UserError, match="label 4, expected 0 to 3|label 5, expected 0 to 3"):
+        read_dialogues(tmp_path / "nine.pkl", CORPORA["iemocap_4"])

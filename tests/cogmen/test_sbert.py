@@ -1,0 +1,67 @@
+"""--text_feature sbert, with a tiny random sentence-transformers model."""
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Pooling, Transformer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import write_dialogues
+from cogmen.options import UserError
+from cogmen.preprocessed import read_preprocessed
+from cogmen.sbert import embed_sentences
+from tests.cogmen.conftest import make_dialogues
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The directory of a sentence-transformers model of width 12."""
+    folder = tmp_path_factory.mktemp("sbert")
+    words = ["[PAD]", "[UNK]", "[CLS]", "문장", *"0123456789_SesimproctFM"]
+    tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(dict.fromkeys(words))}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder / "bert")
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    BertModel(config).save_pretrained(folder / "bert")
+    transformer = Transformer(str(folder / "bert"))
+    SentenceTransformer(modules=[transformer, Pooling(12)]).save(str(folder / "sbert"))
+    return folder / "sbert"
+
+
+def test_every_sentence_gets_its_own_embedding(model):
+    sentences = {"d1": ["문장 1", "문장 22", "문장 1"], "d2": ["", "문장 333"]}
+    vectors = embed_sentences(sentences, model, "cpu")
+    naive = SentenceTransformer(str(model), device="cpu")
+    for dialogue, turns in sentences.items():
+        for sentence, vector in zip(turns, vectors[dialogue], strict=True):
+            np.testing.assert_allclose(vector, naive.encode(sentence), atol=1e-5)
+    assert vectors["d1"][0].dtype == np.float32
+
+
+def test_each_distinct_sentence_is_encoded_once(model, monkeypatch):
+    seen = []
+    encode = SentenceTransformer.encode
+    monkeypatch.setattr(SentenceTransformer, "encode", lambda self, s, **k: seen.extend(s) or encode(self, s, **k))
+    embed_sentences({"d1": ["문장 1", "문장 22", "문장 1"], "d2": ["문장 1"]}, model, "cpu")
+    assert sorted(seen) == ["문장 1", "문장 22"]
+
+
+def test_through_the_script(model, run_script, tmp_path):
+    write_dialogues(tmp_path / "feat.pkl", make_dialogues(sessions=3))
+    paths = ("--feat_dir", tmp_path / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
+    run_script("COGMEN_code/preprocess.py", *paths)
+    assert read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][0]["t"].shape[1] == 16
+    run_script("COGMEN_code/preprocess.py", *paths, "--text_feature", "sbert", "--sbert", model)
+    record = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][0]
+    assert record["t"].shape[1] == 12 and record["a"].shape[1] == 8
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"--sbert no/such-model: cannot be loaded .* hf download no/such-model"):
+        embed_sentences({"d": ["문장"]}, "no/such-model", "cpu")
