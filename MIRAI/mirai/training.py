@@ -84,7 +84,7 @@ class ExtractorTraining(pl.LightningModule):
         labels, predictions = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices(confusion.shape))
         result = scores(labels, predictions, KEMDY19.emotions)
         for name in ("weighted_f1", "macro_f1", "accuracy"):
-            self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", rank_zero_only=True)
+            self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint):
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
