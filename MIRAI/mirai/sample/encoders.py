@@ -119,8 +119,10 @@ def audio_encoder():
         mask_time_prob=0.0,  # SpecAugment would hide too much of utterances this short
         layerdrop=0.0,
         attention_dropout=0.0,
-        feat_proj_dropout=0.0,
-        final_dropout=0.1,
+        hidden_dropout=0.2,
+        activation_dropout=0.1,
+        feat_proj_dropout=0.1,
+        final_dropout=0.2,
         pad_token_id=0,
         ctc_loss_reduction="mean",
     )
