@@ -32,9 +32,12 @@ class UserError(Exception):
     and what to do; `run` prints it without a traceback."""
 
 
-def option(default=_REQUIRED, help="", *, choices=None):  # noqa: A002 (argparse's own word)
-    """A dataclass field that is a command-line option; without a default the flag must be given."""
-    metadata = {"help": help, "choices": choices}
+def option(default=_REQUIRED, help="", *, choices=None, positional=False):  # noqa: A002 (argparse's own word)
+    """A dataclass field that is a command-line option; without a default the flag must be given.
+
+    A `positional` one is given by its place instead of a flag; it has no default.
+    """
+    metadata = {"help": help, "choices": choices, "positional": positional}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     if default is _REQUIRED:
@@ -92,10 +95,11 @@ def _add_argument(parser, field, hint):
     default = field.default if field.default_factory is _REQUIRED else field.default_factory()
     required = default is _REQUIRED
     shown = " (required)" if required else f" (default: {_shown(default)})" if default not in (None, []) else ""
-    settings = {"dest": field.name, "help": f"{field.metadata['help']}{shown}".replace("%", "%%")}
-    if required:
+    positional = field.metadata["positional"]
+    settings = {"help": f"{field.metadata['help']}{shown}".replace("%", "%%")}
+    if required and not positional:
         settings["required"] = True
-    else:
+    elif not required:
         settings["default"] = REPOSITORY / default if kind is Path and isinstance(default, str) else default
     if kind is bool:
         settings.update(type=_boolean, nargs="?", const=True, metavar="True|False")
@@ -103,9 +107,11 @@ def _add_argument(parser, field, hint):
         settings.update(type=_path if kind is Path else kind, choices=field.metadata["choices"])
         if many:
             settings["nargs"] = "+"
-        if field.metadata["choices"] is None:
+        if positional:
+            settings["metavar"] = field.name.upper()
+        elif field.metadata["choices"] is None:
             settings["metavar"] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}[kind]
-    parser.add_argument(f"--{field.name}", **settings)
+    parser.add_argument(field.name if positional else f"--{field.name}", **settings)
 
 
 def _kind(hint):

@@ -62,6 +62,26 @@ def test_wrong_arguments_end_in_exit_code_2(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_positional_options(capsys, monkeypatch, tmp_path):
+    @dataclass
+    class Convert:
+        old: Path = option(help="what is read", positional=True)
+        new: Path = option(help="what is written", positional=True)
+        count: int = option(3, "a count")
+
+    monkeypatch.chdir(tmp_path)
+    options = parse(Convert, ["a.pt", "--count", "4", "b.pt"])
+    assert (options.old, options.new, options.count) == (Path("a.pt"), Path("b.pt"), 4)
+    for arguments, message in ((["a.pt"], "required: NEW"), (["a", "b", "c"], "unrecognized arguments: c")):
+        with pytest.raises(SystemExit) as error:
+            parse(Convert, arguments)
+        assert error.value.code == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse(Convert, ["--help"])
+    assert "OLD NEW" in capsys.readouterr().out
+
+
 def test_help_shows_defaults(capsys):
     with pytest.raises(SystemExit):
         parse(Options, ["--help"], "What it does.")
