@@ -1,0 +1,53 @@
+"""Turn a checkpoint published by COGMEN or the KEMDy19 pipeline into one that eval.py and train.py read.
+
+    python COGMEN_code/convert_checkpoint.py OLD.pt NEW.pt
+    python COGMEN_code/eval.py --dataset KEMDy19 --modalities at --pt_dir NEW.pt --data_dir PREPROCESSED.pkl
+
+OLD.pt is a pickled module, which may come from anyone: nothing in it is executed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cogmen.checkpoints import save_checkpoint
+from cogmen.corpora import CORPORA, MODALITIES
+from cogmen.options import option, parse, run
+from cogmen.published_checkpoints import convert
+from cogmen.training import MODALITY_SETS
+
+
+@dataclass
+class Options:
+    old: Path = option(help="the published checkpoint", positional=True)
+    new: Path = option(help="where the converted one goes", positional=True)
+    dataset: str | None = option(None, "corpus, where the file does not tell", choices=sorted(CORPORA))
+    modalities: str | None = option(None, "modalities, where the file does not tell", choices=MODALITY_SETS)
+    feature_sizes: list[str] | None = option(
+        None, "size of each modality's features, as a=768 t=768, where the file tells only their sum"
+    )
+
+    def __post_init__(self):
+        if self.old.resolve() == self.new.resolve():
+            raise ValueError(f"NEW {self.new}: is OLD itself; give another name")
+        for text in self.feature_sizes or ():
+            modality, _, size = text.partition("=")
+            if modality not in MODALITIES or not (size.isascii() and size.isdecimal()):
+                raise ValueError(f"--feature_sizes {text}: expected one like a=768")
+
+
+def main(argv=None):
+    options = parse(Options, argv, __doc__)
+    sizes = options.feature_sizes and {text[0]: int(text[2:]) for text in options.feature_sizes}
+    checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes)
+    save_checkpoint(options.new, checkpoint)
+    sizes = ", ".join(f"{modality} {size}" for modality, size in checkpoint.feature_sizes.items())
+    windows = checkpoint.windows
+    print(f"{checkpoint.network}, {checkpoint.dataset}, feature sizes {sizes}")
+    print(f"a turn sees {windows['wp']} past and {windows['wf']} future turns (-1: all); OLD calls them wf and wp")
+    print(f"left out, never used: {', '.join(unused) or 'nothing'}")
+    print("epoch and dev score: unknown")
+    print(f"wrote {options.new}")
+
+
+if __name__ == "__main__":
+    run(main)
