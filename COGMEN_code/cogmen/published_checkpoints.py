@@ -87,7 +87,7 @@ def _parts(path, content):
 
 
 def _join(path, place, name):
-    if type(name) is not str or not (name.isidentifier() or name.isdecimal()):
+    if type(name) is not str or not (name.isidentifier() or name.isdecimal()) or len(name) > 100:
         raise UserError(f"{path}: refused: malformed name in {place or 'state_dict'}")
     return f"{place}.{name}" if place else name
 
