@@ -23,8 +23,7 @@ class Options:
     dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
     text_feature: str | None = option(
         None,
-        "text features: those in the file, or a fresh SBERT embedding of the sentence (default: sbert for IEMOCAP, else "
-        "extractor)",
+        "text features: the file's, or a fresh SBERT embedding of each sentence (default: sbert for IEMOCAP)",
         choices=("extractor", "sbert"),
     )
     sbert: str = option(

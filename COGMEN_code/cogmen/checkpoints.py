@@ -2,13 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
 
 from cogmen.model import CGNN, Architecture
 from cogmen.options import UserError
-from cogmen.safe_files import atomic_writer
+from cogmen.safe_files import read_torch, write_torch
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
@@ -54,8 +51,7 @@ def save_checkpoint(path, checkpoint, half=False):
             if field.name != "network"
         },
     }
-    with atomic_writer(path) as file:
-        torch.save(content, file)
+    write_torch(path, content)
 
 
 def load_checkpoint(path):
@@ -64,16 +60,7 @@ def load_checkpoint(path):
     Raises:
         UserError: the file is missing, damaged, holds more than plain values, or is something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: refused, it is damaged or holds more than plain values and tensors ({reason})"
-        ) from None
+    content = read_torch(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
     if content.get("version") != VERSION:

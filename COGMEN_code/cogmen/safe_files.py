@@ -137,6 +137,32 @@ def read_pickle(path):
         raise UserError(f"{path}: refused: {error or type(error).__name__}. Expected a pickle of plain data") from error
 
 
+def read_torch(path):
+    """The plain values and tensors (on the CPU) that `torch.save` put into a file, which may come from anyone.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything else.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{path}: refused, it is damaged or holds more than plain values and tensors ({reason})"
+        raise UserError(message) from None
+
+
+def write_torch(path, value):
+    import torch
+
+    with atomic_writer(path) as file:
+        torch.save(value, file)
+
+
 def write_pickle(path, value):
     """Pickle plain data; the same value gives the same bytes."""
     with atomic_writer(path) as file:

@@ -1,6 +1,6 @@
 """From utterances to dialogues: turns in time order, embeddings joined by segment id."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from cogmen.dialogues import Dialogues
@@ -53,9 +53,9 @@ def check_join(dialogues, segment_ids):
     Raises:
         UserError: counts and names what is missing.
     """
-    turns = [segment_id for dialogue in dialogues.ids for segment_id in dialogues.segment_ids[dialogue]]
+    turns = Counter(segment_id for dialogue in dialogues.ids for segment_id in dialogues.segment_ids[dialogue])
     problems = (
-        ("turns occur more than once in the dialogue file", [name for name in set(turns) if turns.count(name) > 1]),
+        ("turns occur more than once in the dialogue file", [name for name, count in turns.items() if count > 1]),
         ("turns of the dialogue file are not in the table", set(turns) - set(segment_ids)),
         ("utterances of the table are not in the dialogue file", set(segment_ids) - set(turns)),
     )

@@ -7,14 +7,12 @@ Shapes: `B` utterances, `T` tokens, `W` windows of speech, `S` samples, `F` fram
 width, `D` the text encoder's width, `C` emotions.
 """
 
-import pickle
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from cogmen.corpora import KEMDY19
 from cogmen.options import UserError
+from cogmen.safe_files import read_torch, write_torch
 from mirai.encoders import (
     Normalizer,
     describe_audio,
@@ -133,16 +131,7 @@ def load_extractor(path):
     Raises:
         UserError: the file is missing, damaged, holds more than plain values, or is something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; MIRAI/trainer_hf.py writes <exp_name>/best.ckpt")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path}: refused, it is damaged or holds more than plain values and tensors ({reason})"
-        ) from None
+    content = read_torch(path)
     hyper_parameters = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(hyper_parameters, dict) or hyper_parameters.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of MIRAI/trainer_hf.py")
@@ -164,3 +153,13 @@ def load_extractor(path):
     except RuntimeError as error:
         raise UserError(f"{path}: its weights do not fit its own description: {str(error).splitlines()[1]}") from None
     return extractor.eval(), hyper_parameters
+
+
+def slim_checkpoint(source, target, half):
+    """Copy a checkpoint without what only a resumed training needs; `half`: as 16-bit floats, which are read as 32."""
+    content = read_torch(source)
+    kept = {name: content[name] for name in ("hyper_parameters", "pytorch-lightning_version")}
+    state = content["state_dict"]
+    if half:
+        state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    write_torch(target, {**kept, "state_dict": state})

@@ -19,7 +19,7 @@ from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
 from cogmen.metrics import scores
 from cogmen.options import UserError
-from cogmen.safe_files import atomic_writer
+from cogmen.safe_files import read_torch, write_torch
 from mirai.annotations import read_annotations
 from mirai.dataset import EpochSampler, UtteranceDataset
 from mirai.extractor import FORMAT, VERSION, Extractor, describe
@@ -128,8 +128,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are written beside their place and renamed: whatever happens, one whole file is there."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None):
-        with atomic_writer(path) as file:
-            torch.save(checkpoint, file)
+        write_torch(path, checkpoint)
 
 
 class EpochLines(pl.Callback):
@@ -192,10 +191,7 @@ def _find_checkpoint(folder, options):
 
 def _check_same(path, kept):
     """Going on with other options would silently mix two experiments."""
-    try:
-        before = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
-    except Exception as error:  # a damaged file raises nearly anything
-        raise UserError(f"--resume: {path} cannot be read: {error}; give --overwrite to start again") from None
+    before = read_torch(path)["hyper_parameters"]
     differing = [
         f"--{name} {value} (it was {before['options'].get(name)})"
         for name, value in kept["options"].items()
@@ -251,8 +247,7 @@ def _trainer(options, device, folder):
 
 
 def _report(best, options):
-    kept = torch.load(best, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
-    result = kept["validation"]
+    result = read_torch(best)["hyper_parameters"]["validation"]
     _say(
         f"best epoch {result['epoch']}: val_loss {result['val_loss']:.4f}, "
         f"val weighted F1 {100 * result['val_weighted_f1']:.2f}"
