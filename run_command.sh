@@ -50,12 +50,14 @@ done
 
 set_up
 cd "$ROOT"
+declare -A learning_rates
 if [[ -z $corpus ]]; then
     export HF_HUB_OFFLINE=1 # the sample's encoders are made here, nothing is downloaded
     data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus
     [[ -z $quick ]] || sessions=4 DEV_SESSIONS=1 test_sessions=4 max_epochs=${max_epochs:-1} epochs=${epochs:-1}
     text_encoder=${text_encoder:-$corpus/encoders/text} audio_encoder=${audio_encoder:-$corpus/encoders/audio}
-    extractor=(--batch_size 16 --accumulate_grad 1 --lr 1e-3 --max_epochs "${max_epochs:-12}")
+    extractor=(--batch_size 16 --accumulate_grad 1 --max_epochs "${max_epochs:-12}")
+    learning_rates=([text]=1e-3 [audio]=2e-3 [both]=1e-3) # small encoders from scratch, not pretrained ones
     graph=("${SAMPLE_GRAPH_OPTIONS[@]}" ${epochs:+--epochs "$epochs"})
     published=()
 else
@@ -63,6 +65,7 @@ else
     text_encoder=${text_encoder:-klue/roberta-base}
     audio_encoder=${audio_encoder:-w11wo/wav2vec2-xls-r-300m-korean}
     extractor=(--batch_size 2 --accumulate_grad 8 --max_epochs "${max_epochs:-15}")
+    learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5)
     graph=(${epochs:+--epochs "$epochs"})
     published=(--published)
 fi
@@ -85,7 +88,7 @@ for using in text audio both; do
         "$python" MIRAI/trainer_hf.py --exp_name "${using}_test_1920_speakeronly" --using_model "$using" \
         --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions $test_sessions \
         --dev_sessions $DEV_SESSIONS --text_encoder "$text_encoder" --audio_encoder "$audio_encoder" \
-        "${extractor[@]}" "${on_device[@]}" --overwrite
+        --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}" --overwrite
     step "inference_$using" "Stage 1: score it on the held-out sessions" \
         --in "$csv" --in "$checkpoint" --out "$results/extractor/$modalities/metrics.json" -- \
         "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --test_1920=True --csv_path "$csv" \

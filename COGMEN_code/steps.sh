@@ -93,7 +93,7 @@ step() {
 }
 
 # How the graph network is trained on the small sample; the published options are train.py's defaults.
-SAMPLE_GRAPH_OPTIONS=(--batch_size 8 --learning_rate 3e-4 --drop_rate 0.3 --epochs 60)
+SAMPLE_GRAPH_OPTIONS=(--batch_size 8 --learning_rate 3e-4 --epochs 40)
 
 # preprocess_features FEATURES PREPROCESSED: with $DEV_SESSIONS as dev sessions, if there are any.
 preprocess_features() {
