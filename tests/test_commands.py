@@ -1,0 +1,86 @@
+"""Every command in the documents, and those that users of the published tools know, is accepted by its script."""
+
+import re
+import shlex
+
+import pytest
+
+from cogmen.options import REPOSITORY, parse
+from tests.conftest import load_script
+
+KNOWN = """
+python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
+python MIRAI/trainer_hf.py --exp_name both_test_1920_speakeronly --using_model both --batch_size 2 \
+    --accumulate_grad 8 --test_1920=True --csv_path ./data/annotation_speaker_only.csv --loss ce
+python MIRAI/inference.py --ckpt_path CKPT --test_1920=True --csv_path ./data/annotation_speaker_only.csv
+python COGMEN_code/cogmen_formatting.py
+python MIRAI/feature_extractor_cogmen_format.py --model_save_path CKPT --csv_path ./data/annotation_speaker_only.csv \
+    --features_format_path ./data/KEMDy19/new_2019cogmen_format_speaker_only.pkl
+python COGMEN_code/preprocess.py --dataset KEMDy19 \
+    --feat_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl \
+    --res_dir  ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+python COGMEN_code/train.py --tag tmp --dataset KEMDy19 --modalities at --from_begin --epochs 100 \
+    --preprocessed_feature ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+python COGMEN_code/eval.py --dataset KEMDy19 --modalities at --pt_dir CKPT.pt \
+    --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+"""
+DOCUMENTS = ["README.md", *(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("docs/*.md"))]
+DOCUMENTS += [f"{place}/sample/README.md" for place in ("data", "models_zoo")]
+
+
+def commands(text):
+    """The `python ...` commands in a document: between backquotes, or on lines of their own."""
+    text = text.replace("\\\n", " ")
+    found = re.findall(r"`(python [^`]+\.py[^`]*)`", text) + re.findall(r"^ *(python \S+\.py.*)$", text, re.MULTILINE)
+    return [command for command in found if "|" not in command]
+
+
+class Parsed(Exception):
+    pass
+
+
+def check(command, monkeypatch):
+    _, path, *arguments = shlex.split(command)
+    module = load_script(path)
+
+    def stop_after_parsing(cls, argv, description):
+        raise Parsed(parse(cls, argv, description))
+
+    monkeypatch.setattr(module, "parse", stop_after_parsing)
+    with pytest.raises(Parsed):
+        module.main(arguments)
+
+
+def test_the_known_commands(monkeypatch):
+    found = commands(KNOWN)
+    assert len(found) == 8
+    for command in found:
+        check(command, monkeypatch)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documents_commands(document, monkeypatch):
+    for command in commands((REPOSITORY / document).read_text()):
+        check(command, monkeypatch)
+
+
+def test_the_scripts_own_commands(monkeypatch):
+    """The command that each script's docstring begins with."""
+    scripts = [
+        *REPOSITORY.glob("MIRAI/*.py"),
+        *REPOSITORY.glob("COGMEN_code/*.py"),
+        *REPOSITORY.glob("benchmarks/*.py"),
+    ]
+    assert len(scripts) > 10
+    for script in scripts:
+        found = commands(load_script(str(script.relative_to(REPOSITORY))).__doc__)
+        assert found, f"{script.name} does not say how it is used"
+        for command in found:
+            check(command, monkeypatch)
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    for document in DOCUMENTS:
+        text = (REPOSITORY / document).read_text()
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            assert target.startswith("http") or (REPOSITORY / document).parent.joinpath(target).exists(), target
