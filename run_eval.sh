@@ -9,6 +9,7 @@
 #   --features FILE    a dialogue file with embeddings (*_feat.pkl), or a (split) zip that holds one
 #   --checkpoint FILE  a checkpoint of COGMEN_code/train.py; may be given several times
 #   --train            train the graph network for a, t and at; --seeds N: with N seeds, mean and standard deviation
+#   --epochs N         with --train: passes over the training dialogues
 #   --published        with --train: the published training options instead of those for the small sample
 #   --work DIR         where the unpacked and made files go (default: data/sample/run_eval)
 #   --force            repeat steps that are finished already
@@ -16,7 +17,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$ROOT/COGMEN_code/steps.sh"
 
-features='' checkpoints=() train='' seeds=1 published='' work=''
+features='' checkpoints=() train='' seeds=1 epochs='' published='' work=''
 while (($#)); do
     needs_value "$1" $#
     case $1 in
@@ -24,6 +25,7 @@ while (($#)); do
     --checkpoint) checkpoints+=("$(realpath -m "$2")") && shift 2 ;;
     --train) train=1 && shift ;;
     --seeds) seeds=$2 && shift 2 ;;
+    --epochs) epochs=$2 && shift 2 ;;
     --published) published=1 && shift ;;
     --work) work=$(realpath -m "$2") && shift 2 ;;
     --force) FORCE=1 && shift ;;
@@ -33,6 +35,7 @@ while (($#)); do
 done
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
 [[ $seeds == 1 || -n $train ]] || stop "--seeds goes with --train"
+[[ -z $epochs || -n $train ]] || stop "--epochs goes with --train"
 [[ -z $published || -n $train ]] || stop "--published goes with --train"
 [[ -z $features || -n $train || ${#checkpoints[@]} -gt 0 ]] || stop "--features needs --checkpoint FILE or --train"
 [[ -z $train || ${#checkpoints[@]} == 0 ]] || stop "give either --train or --checkpoint"
@@ -70,13 +73,14 @@ elif [[ $features == *.zip ]]; then
     features=${found[0]}
 fi
 if [[ -n $train ]]; then
-    stage3 "$features" "$preprocessed" "$work" "$results" "$seeds" "${graph[@]}"
+    stage3 "$features" "$preprocessed" "$work" "$results" "$seeds" "${graph[@]}" ${epochs:+--epochs "$epochs"}
 else
     if [[ ${#checkpoints[@]} == 0 ]]; then
         unpack models models_zoo/sample/zip.zip "$work/models" --manifest
         checkpoints=("$work"/models/KEMDy19_best_dev_f1_model_*.pt)
     fi
     preprocess_features "$features" "$preprocessed"
+    results=$work/scored # apart from those of --train
     rm -rf "$results"
     for checkpoint in "${checkpoints[@]}"; do
         echo "== Score $checkpoint"

@@ -3,8 +3,9 @@
     python COGMEN_code/release_sample.py
 
 Packs the dialogue features (data/sample/zip.z01 ...) and the three extractors' and three graph networks' checkpoints
-(models_zoo/sample/zip.z01 ...) as split zips with SHA-256 manifests. Checkpoints lose their optimizer state; their
-weights become 16-bit floats where every held-out prediction stays the same, and stay 32-bit ones otherwise.
+(models_zoo/sample/zip.z01 ...) as split zips with SHA-256 manifests, and copies the results table to
+docs/sample_results.md, which the README shows. Weights become 16-bit floats where every held-out prediction stays the
+same, and stay 32-bit ones otherwise.
 """
 
 import subprocess
@@ -19,6 +20,7 @@ from cogmen.archives import pack
 from cogmen.checkpoints import load_checkpoint, save_checkpoint
 from cogmen.manifests import write_manifest
 from cogmen.options import REPOSITORY, UserError, option, parse, run
+from cogmen.safe_files import write_text
 from mirai.extractor import slim_checkpoint
 
 MB = 1 << 20
@@ -52,6 +54,7 @@ def main(argv=None):
     parts += pack(data / "zip.zip", [features], int(options.part_size_mb * MB))
     for place in (data, zoo):
         write_manifest(place)
+    write_text(REPOSITORY / "docs/sample_results.md", (zoo / "results/table.md").read_text())
     print(f"{sum(part.stat().st_size for part in parts) / MB:.1f} MiB in {len(parts)} parts")
 
 

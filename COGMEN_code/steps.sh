@@ -109,6 +109,10 @@ stage3() {
     shift 5
     preprocess_features "$features" "$preprocessed"
     for modalities in a t at; do
+        # Scores of seeds beyond those asked for, left by an earlier run, do not belong into the table.
+        for run in "$results/cgnn/$modalities"/seed*; do
+            ((${run##*/seed} < 24 + seeds)) 2>/dev/null || rm -rf "$run"
+        done
         for ((seed = 24; seed < 24 + seeds; seed++)); do
             run=$modalities/seed$seed
             checkpoint=$zoo/model_checkpoints/KEMDy19_best_dev_f1_model_${modalities}_seed$seed.pt

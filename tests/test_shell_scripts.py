@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from cogmen.archives import pack
 from cogmen.options import REPOSITORY
 from cogmen.safe_files import read_pickle
 
@@ -89,6 +90,8 @@ def test_more_seeds_add_to_a_finished_run(quick_run):
         f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("a", "t", "at")
     ]
     assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
+    code, output, error = shell(REPOSITORY / "run_command.sh", "--quick", "--work", work)
+    assert code == 0 and "seeds" not in output.splitlines()[-1]  # the table is that of the seeds asked for
 
 
 def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
@@ -109,6 +112,50 @@ def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
     options = extractor["hyper_parameters"]["options"]
     assert (options["batch_size"], options["accumulate_grad"], options["lr"]) == (2, 8, 5e-5)
     assert (options["test_sessions"], options["dev_sessions"]) == ([19, 20], [1, 2])
+
+
+FEATURES = "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
+
+
+def test_run_eval_scores_what_is_shipped(tmp_path):
+    code, output, error = shell(REPOSITORY / "run_eval.sh", "--work", tmp_path)
+    assert code == 0, error[-3000:]
+    assert (tmp_path / "scored/table.md").read_text() in output
+    scores = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("scored/cgnn/*/*/metrics.json")}
+    assert sorted(scores) == ["a", "at", "t"]
+    # The shipped networks are trained ones: the commonest emotion alone would get about a third right.
+    assert all(score["n"] == 161 and score["accuracy"] > 0.5 for score in scores.values())
+    assert scores["at"]["macro_f1"] > 0.4
+
+
+def test_the_readme_shows_the_table_of_the_shipped_run():
+    """The sample table in the README is the committed record of a run, not typed by hand."""
+    record = (REPOSITORY / "docs/sample_results.md").read_text().strip()
+    assert record in (REPOSITORY / "README.md").read_text()
+
+
+def test_run_eval_on_own_files(quick_run, tmp_path):
+    work, _ = quick_run
+    checkpoints = [work / f"model_checkpoints/KEMDy19_best_dev_f1_model_{m}_seed24.pt" for m in ("a", "at")]
+    arguments = [argument for checkpoint in checkpoints for argument in ("--checkpoint", checkpoint)]
+    code, output, error = shell(
+        REPOSITORY / "run_eval.sh", "--work", tmp_path, "--features", work / FEATURES, *arguments
+    )
+    assert code == 0, error[-3000:]
+    for modalities, checkpoint in zip(("a", "at"), checkpoints, strict=True):
+        ours = tmp_path / "scored/cgnn" / modalities / checkpoint.stem / "metrics.json"
+        assert ours.read_text() == (work / f"results/cgnn/{modalities}/seed24/metrics.json").read_text()
+    assert "| a " in output and "| at " in output and "| t " not in output
+
+
+def test_run_eval_trains_on_own_features_from_a_split_zip(quick_run, tmp_path):
+    work, _ = quick_run
+    pack(tmp_path / "own.zip", [work / FEATURES], 64 << 10)
+    assert (tmp_path / "own.z01").exists()
+    arguments = ("--work", tmp_path / "run", "--features", tmp_path / "own.zip", "--train", "--seeds", 2, "--epochs", 1)
+    code, output, error = shell(REPOSITORY / "run_eval.sh", *arguments)
+    assert code == 0, error[-3000:]
+    assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
 
 
 @pytest.mark.parametrize(
