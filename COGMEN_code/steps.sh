@@ -37,8 +37,8 @@ set_up() {
     echo "== Setting up .venv (once; a few minutes)"
     local base
     base=$(find_python)
-    # Debian may lack ensurepip; the base interpreter's pip can install into the environment as well.
-    "$base" -m venv --without-pip "$ROOT/.venv"
+    # Debian may lack ensurepip; the base interpreter's pip installs into the environment either way.
+    "$base" -m venv $("$base" -c 'import ensurepip' 2>/dev/null || echo --without-pip) "$ROOT/.venv"
     local install=("$base" -m pip --python "$python" --disable-pip-version-check install --quiet)
     (
         cd "$ROOT"
