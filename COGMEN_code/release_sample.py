@@ -24,6 +24,7 @@ from cogmen.safe_files import write_text
 from mirai.extractor import slim_checkpoint
 
 MB = 1 << 20
+MODELS_PART, FEATURES_PART = 3 * MB, MB // 2  # largest size of a part, in bytes
 NAMES = {"a": "audio", "t": "text", "at": "both"}
 
 
@@ -32,7 +33,6 @@ class Options:
     data: Path = option("data/sample", "holds the run's tables and features; the features' zip goes there")
     zoo: Path = option("models_zoo/sample", "holds the run's checkpoints and results; the checkpoints' zip goes there")
     seed: int = option(24, "which graph networks are shipped")
-    part_size_mb: float = option(3.0, "largest size of a part, in MiB")
 
 
 def main(argv=None):
@@ -50,8 +50,8 @@ def main(argv=None):
             target, truth = folder / source.name, zoo / f"results/cgnn/{modalities}/seed{options.seed}"
             score = ("COGMEN_code/eval.py", "--data_dir", features.with_name(f"{features.stem}_preprocessed.pkl"))
             ship(slim_graph_network, source, target, [*score, "--pt_dir", target], truth)
-        parts = pack(zoo / "zip.zip", sorted(folder.iterdir()), int(options.part_size_mb * MB))
-    parts += pack(data / "zip.zip", [features], int(options.part_size_mb * MB))
+        parts = pack(zoo / "zip.zip", sorted(folder.iterdir()), MODELS_PART)
+    parts += pack(data / "zip.zip", [features], FEATURES_PART)
     for place in (data, zoo):
         write_manifest(place)
     write_text(REPOSITORY / "docs/sample_results.md", (zoo / "results/table.md").read_text())
