@@ -55,7 +55,9 @@ unpack() {
         "$python" COGMEN_code/archive.py unpack --archive "$2" --out_dir "$3" "${@:4}"
 }
 
+# modalities_of CHECKPOINT: from the name that train.py gives (eval.py refuses one that lies), else from the inside
 modalities_of() {
+    if [[ $1 =~ _model_([atv]+)_[^/]*$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
     "$python" -c 'import sys; from cogmen.checkpoints import load_checkpoint; from cogmen.options import run
 run(lambda: print(load_checkpoint(sys.argv[1]).modalities))' "$1"
 }
