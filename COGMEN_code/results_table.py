@@ -1,26 +1,41 @@
 """Print the results table, method x modality, from the folder in which the evaluations of a run stand.
 
-python COGMEN_code/results_table.py --results_dir models_zoo/sample/results
+    python COGMEN_code/results_table.py --results_dir models_zoo/sample/results
+
+or the table of the extractor's variants and losses:
+
+    python COGMEN_code/results_table.py --extractor_table models_zoo/sample/extractor_table/result.csv
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.options import option, parse, run
-from cogmen.results import read_results, table
+from cogmen.options import REPOSITORY, option, parse, run
+from cogmen.results import extractor_table, read_results, table
 from cogmen.safe_files import write_text
 
 
 @dataclass
 class Options:
-    results_dir: Path = option("models_zoo/results", "holds <method>/<modalities>[/<run>]/metrics.json")
+    results_dir: Path | None = option(
+        None, "holds <method>/<modalities>[/<run>]/metrics.json (default: models_zoo/results)"
+    )
+    extractor_table: Path | None = option(None, "instead: the result.csv of MIRAI/inference.py --all")
     published: bool = option(False, "show the published numbers, of KEMDy19, below ours")
     out: Path | None = option(None, "also write the table here, as Markdown")
+
+    def __post_init__(self):
+        if self.results_dir and self.extractor_table:
+            raise ValueError("--extractor_table: takes the place of --results_dir, give one of them")
+        self.results_dir = self.results_dir or REPOSITORY / "models_zoo/results"
 
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    text = table(read_results(options.results_dir), options.published)
+    if options.extractor_table:
+        text = extractor_table(options.extractor_table, options.published)
+    else:
+        text = table(read_results(options.results_dir), options.published)
     print(text)
     if options.out:
         write_text(options.out, text + "\n")

@@ -10,7 +10,7 @@ stop() {
 # needs_value OPTION COUNT: stops unless a value follows, or the option is one that takes none
 needs_value() {
     case $1 in
-    --force | --quick | --train | --published | --help) ;;
+    --force | --quick | --extractor_table | --train | --published | --help) ;;
     --*) (($2 > 1)) || stop "$1 needs a value" ;;
     esac
 }

@@ -19,7 +19,7 @@ from mirai.dialogue_format import check_join, join_embeddings
 
 @dataclass
 class ExtractionOptions:
-    model_save_path: Path = option(help="checkpoint that MIRAI/trainer_hf.py wrote")
+    model_save_path: Path = option(help="checkpoint that MIRAI/trainer_hf.py or trainer_hf_MMER.py wrote")
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     features_format_path: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only.pkl",

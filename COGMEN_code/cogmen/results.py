@@ -1,9 +1,11 @@
-"""The results table: method x modality, from a folder of `metrics.json` files, beside the published numbers.
+"""The tables of results, beside the published numbers.
 
-The folder holds <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for each of several
-runs (seeds), whose mean and standard deviation are shown.
+Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
+each of several runs (seeds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
+`result.csv` of `MIRAI/inference.py --all`.
 """
 
+import csv
 import json
 import statistics
 from pathlib import Path
@@ -18,6 +20,18 @@ SCORES = ("accuracy", "weighted_f1", "macro_f1")
 PUBLISHED = {
     "extractor": {"a": (65.61, 64.90), "t": (68.88, 67.90), "at": (68.99, 68.05)},
     "cgnn": {"a": (46.22, 38.57), "t": (70.86, 67.88), "at": (72.49, 69.75)},
+}
+
+# The published extractors on KEMDy19, a random 20% of annotation.csv: accuracy and (weighted) F1 by model and loss.
+PUBLISHED_EXTRACTORS = {
+    ("audio", "ce"): (69.96, 69.58),
+    ("text", "ce"): (72.23, 71.53),
+    ("both", "ce"): (72.82, 72.44),
+    ("both+mmer", "ce"): (72.08, 72.03),
+    ("audio", "cs_and_ce"): (70.00, 69.03),
+    ("text", "cs_and_ce"): (71.34, 70.94),
+    ("both", "cs_and_ce"): (72.03, 71.49),
+    ("both+mmer", "cs_and_ce"): (73.46, 73.18),
 }
 
 
@@ -50,6 +64,32 @@ def table(results, published=False):
         if published:
             cells = [" / ".join(f"{value:.2f}" for value in PUBLISHED[method][m]) + " / -" for m in columns]
             rows.append(["    published, KEMDy19", *cells])
+    return markdown(rows)
+
+
+def extractor_table(path, published=False):
+    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
+    with path.open(newline="", encoding="utf-8") as file:
+        results = list(csv.DictReader(file))
+    if not results or not {"model", "loss", *SCORES} <= results[0].keys():
+        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    order = list(PUBLISHED_EXTRACTORS)
+    results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
+    rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
+    for row in results:
+        cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
+        if published:
+            values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
+            cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
+        rows.append(cells)
+    return markdown(rows)
+
+
+def markdown(rows):
+    """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

@@ -1,14 +1,16 @@
 """The extractor: speech and text of one utterance to an embedding of each and the logits of the emotions.
 
 Text: the encoder's pooled output. Speech: the Wav2Vec2's hidden states, through its final dropout and a Linear as wide
-as the text, then the mean over the frames of the utterance, padding excluded.
+as the text, then the mean over the frames of the utterance, padding excluded. With the fusion "mmer" the text is
+instead the mean over what the cross-modal network of `mirai.fusion` makes of the tokens and the frames.
 
-Shapes: `B` utterances, `T` tokens, `W` windows of speech, `S` samples, `F` frames of a window, `H` the audio encoder's
-width, `D` the text encoder's width, `C` emotions.
+Shapes: `B` utterances, `T` tokens, `W` windows of speech, `S` samples, `F` frames of a window, `L` frames of an
+utterance, `H` the audio encoder's width, `D` the text encoder's width, `C` emotions.
 """
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from cogmen.corpora import KEMDY19
 from cogmen.options import UserError
@@ -25,20 +27,36 @@ from mirai.encoders import (
     text_width,
 )
 from mirai.front_end import FrontEnd
-from mirai.names import MODALITIES
+from mirai.fusion import HEADS, CrossModalFusion, masked_mean
+from mirai.names import FUSIONS, MODALITIES
 
 FORMAT = "mirai-extractor"
 VERSION = 1
 
 
-def describe(using_model, text_encoder, audio_encoder):
-    """All that is needed to build an extractor again, as plain values; `using_model`: both, audio or text."""
+def describe(using_model, text_encoder, audio_encoder, fusion="concat"):
+    """All that is needed to build an extractor again, as plain values.
+
+    Args:
+        using_model: both, audio or text.
+        text_encoder, audio_encoder: hub names or directories.
+        fusion: concat, or (with both) mmer.
+    Raises:
+        UserError: an encoder cannot be found or does not fit.
+    """
     used = MODALITIES[using_model]
+    width = text_width(text_encoder)
+    if fusion == "mmer" and width % HEADS:
+        raise UserError(
+            f"--text_encoder {text_encoder}: is {width} wide, which the {HEADS} heads of the cross-modal network do "
+            f"not divide; take one whose width is a multiple of {HEADS}"
+        )
     return {
         "using_model": using_model,
+        "fusion": fusion,
         "text": describe_text(text_encoder) if "text" in used else None,
         "audio": describe_audio(audio_encoder) if "audio" in used else None,
-        "width": text_width(text_encoder),
+        "width": width,
         "emotions": list(KEMDY19.emotions),
     }
 
@@ -55,16 +73,20 @@ class Extractor(nn.Module):
         super().__init__()
         self.description = description
         self.modalities = MODALITIES[description["using_model"]]
+        fused = fusion_of(description) == "mmer"
         width = description["width"]
         if "text" in self.modalities:
             self.text = text if text is not None else empty_encoder(description["text"])
-            if getattr(self.text, "pooler", None) is None:
+            if fused:
+                self.text.pooler = None  # it would be trained by nothing
+            elif getattr(self.text, "pooler", None) is None:
                 raise UserError("--text_encoder: the model has no pooler; expected one like RoBERTa or BERT")
         if "audio" in self.modalities:
             self.audio = audio if audio is not None else empty_encoder(description["audio"])
             self.audio.feature_extractor = FrontEnd(self.audio.feature_extractor)
             self.audio_dropout = nn.Dropout(self.audio.config.final_dropout)
             self.audio_width = nn.Linear(self.audio.config.hidden_size, width)
+        self.fusion = CrossModalFusion(width) if fused else None
         self.classifier = nn.Linear(width * len(self.modalities), len(description["emotions"]))
 
     @classmethod
@@ -76,22 +98,37 @@ class Extractor(nn.Module):
             audio=pretrained_audio(audio_encoder) if "audio" in used else None,
         ).train()  # pretrained encoders come in evaluation mode
 
+    @property
+    def variant(self):
+        """What it is made of, for people: audio, text, both, or both+mmer."""
+        return self.description["using_model"] + ("+mmer" if self.fusion else "")
+
     def forward(self, batch):
         """`Batch` -> logits (B, C)."""
         return self.classify(self.embed(batch))
 
     def embed(self, batch):
         """`Batch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order."""
-        embed = {"text": self._embed_text, "audio": self._embed_audio}
-        return {modality: embed[modality](batch) for modality in self.modalities}
+        embeddings = {}
+        if "text" in self.modalities:
+            text = self._encode_text(batch)
+            embeddings["text"] = text.pooler_output  # None with the fusion
+        if "audio" in self.modalities:
+            frames, frame_mask = self._encode_audio(batch)
+            embeddings["audio"] = masked_mean(frames, frame_mask)
+        if self.fusion:
+            tokens = self.fusion(frames, frame_mask, text.last_hidden_state.float(), batch.token_mask)  # (B, T, D)
+            embeddings["text"] = masked_mean(tokens, batch.token_mask)
+        return embeddings
 
     def classify(self, embeddings):
         return self.classifier(torch.cat([embeddings[modality] for modality in self.modalities], dim=1))
 
-    def _embed_text(self, batch):
-        return self.text(input_ids=batch.tokens, attention_mask=batch.token_mask.long()).pooler_output
+    def _encode_text(self, batch):
+        return self.text(input_ids=batch.tokens, attention_mask=batch.token_mask.long())
 
-    def _embed_audio(self, batch):
+    def _encode_audio(self, batch):
+        """The frames (B, L, D) of each utterance, its windows joined, and where there is one (B, L)."""
         device, length = batch.windows.device, batch.windows.shape[1]
         sample_mask = torch.arange(length, device=device) < batch.samples[:, None]  # (W, S)
         frames = frames_of(self.audio.config, batch.samples)  # (W,)
@@ -100,10 +137,9 @@ class Extractor(nn.Module):
         ).last_hidden_state  # (W, F, H)
         hidden = self.audio_width(self.audio_dropout(hidden)).float()  # (W, F, D)
         frame_mask = torch.arange(hidden.shape[1], device=device) < frames[:, None]  # (W, F)
-        window_sums = (hidden * frame_mask[:, :, None]).sum(1)  # (W, D)
-        sums = hidden.new_zeros(len(batch), hidden.shape[2]).index_add(0, batch.owner, window_sums)  # (B, D)
         counts = frames.new_zeros(len(batch)).index_add(0, batch.owner, frames)  # (B,)
-        return sums / counts[:, None]
+        joined = pad_sequence(hidden[frame_mask].split(counts.tolist()), batch_first=True)  # (B, L, D)
+        return joined, torch.arange(joined.shape[1], device=device) < counts[:, None]
 
     def _no_masking(self, frames):
         """A mask (W, F) of nothing where even the longest window is too short for SpecAugment; else None: as usual."""
@@ -122,8 +158,14 @@ class Extractor(nn.Module):
         }
 
 
+def fusion_of(description):
+    """How a description joins the modalities; the first checkpoints, all of them "concat", do not say."""
+    return description.get("fusion", "concat")
+
+
 def load_extractor(path):
-    """Read a checkpoint of `trainer_hf.py`; nothing in it is run, and neither hub nor encoder directory is needed.
+    """Read a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`. Nothing in it is run, and neither hub nor encoder
+    directory is needed.
 
     Returns:
         (Extractor, dict): the network on the CPU, as float32, in evaluation mode; and the checkpoint's
@@ -134,15 +176,20 @@ def load_extractor(path):
     content = read_torch(path)
     hyper_parameters = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(hyper_parameters, dict) or hyper_parameters.get("format") != FORMAT:
-        raise UserError(f"{path}: not a checkpoint of MIRAI/trainer_hf.py")
+        raise UserError(f"{path}: not a checkpoint of MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py")
     if hyper_parameters.get("version") != VERSION:
         found = hyper_parameters.get("version")
         raise UserError(
             f"{path}: of version {found}, this program reads version {VERSION}; use the program that wrote it"
         )
+    missing = [name for name in ("options", "description", "trained_on") if name not in hyper_parameters]
+    if missing:
+        raise UserError(f"{path}: damaged, its hyper-parameters lack {', '.join(missing)}")
     description = hyper_parameters["description"]
     if tuple(description["emotions"]) != KEMDY19.emotions:
         raise UserError(f"{path}: its emotions are {', '.join(description['emotions'])}; {KEMDY19.name} has others")
+    if fusion_of(description) not in FUSIONS:
+        raise UserError(f"{path}: of fusion {fusion_of(description)!r}, expected {' or '.join(FUSIONS)}")
     extractor = Extractor(description)
     state = {
         name.removeprefix("extractor."): value.float() if value.is_floating_point() else value

@@ -4,4 +4,6 @@ TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
 # What `--using_model` takes, and the embeddings of each in the order in which they are joined.
 MODALITIES = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
-LOSSES = ("ce",)
+LOSSES = ("ce", "cs_and_ce")
+# How the two modalities are joined: one after the other, or by the cross-modal network of `mirai.fusion`.
+FUSIONS = ("concat", "mmer")

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
 from cogmen.corpora import KEMDY19
@@ -22,15 +22,24 @@ from cogmen.options import UserError
 from cogmen.safe_files import read_torch, write_torch
 from mirai.annotations import read_annotations
 from mirai.dataset import EpochSampler, UtteranceDataset
-from mirai.extractor import FORMAT, VERSION, Extractor, describe
+from mirai.extractor import FORMAT, VERSION, Extractor, describe, fusion_of
 from mirai.splits import clip, split
 
 GRADIENT_CLIP = 2.0  # norm
 POOLED_STEPS = 8  # optimizer steps whose utterances are sorted by length together
 BEST, LAST = "best.ckpt", "last.ckpt"
-_LOSSES = {"ce": cross_entropy}
 # Options that a resumed run may change.
 _FREE = {"max_epochs", "device", "devices", "num_workers", "resume", "overwrite"}
+
+
+def cosine_and_cross_entropy(logits, labels):
+    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,)."""
+    wanted = one_hot(labels, logits.shape[1]).to(logits.dtype)
+    same = torch.ones_like(labels)
+    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, wanted, same)
+
+
+_LOSSES = {"ce": cross_entropy, "cs_and_ce": cosine_and_cross_entropy}
 
 
 class ExtractorTraining(pl.LightningModule):
@@ -38,7 +47,7 @@ class ExtractorTraining(pl.LightningModule):
 
     Args:
         extractor: the network.
-        options: `TrainingOptions`.
+        options: `TrainingOptions` or `FusionTrainingOptions`.
         trained_on: the segment ids of the training set, kept so that they are never scored as held out.
     """
 
@@ -144,7 +153,7 @@ class EpochLines(pl.Callback):
 
 
 def fit(options):
-    """Train an extractor as `TrainingOptions` say, and print what was used and what came of it.
+    """Train an extractor as `TrainingOptions` or `FusionTrainingOptions` say; print what was used and what came of it.
 
     Raises:
         UserError: something is missing, or the experiment is there already.
@@ -157,7 +166,7 @@ def fit(options):
 
     _quieten()
     pl.seed_everything(options.seed, verbose=False)
-    description = describe(options.using_model, options.text_encoder, options.audio_encoder)
+    description = describe(options.using_model, options.text_encoder, options.audio_encoder, options.fusion)
     extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
     settings = extractor.dataset_settings()
     train, dev = (UtteranceDataset(part, options.txt_wav, **settings) for part in (train, dev))
@@ -169,7 +178,7 @@ def fit(options):
         for name in (BEST, LAST):
             (folder / name).unlink(missing_ok=True)
     count = sum(weights.numel() for weights in module.parameters())
-    _say(f"{options.using_model}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
+    _say(f"{extractor.variant}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
     trainer = _trainer(options, device, folder)
     trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
     _report(folder / BEST, options)
@@ -192,6 +201,8 @@ def _find_checkpoint(folder, options):
 def _check_same(path, kept):
     """Going on with other options would silently mix two experiments."""
     before = read_torch(path)["hyper_parameters"]
+    if fusion_of(before["description"]) != fusion_of(kept["description"]):
+        raise UserError(f"--resume: {path} was begun with the other of MIRAI/trainer_hf.py and trainer_hf_MMER.py")
     differing = [
         f"--{name} {value} (it was {before['options'].get(name)})"
         for name, value in kept["options"].items()

@@ -11,15 +11,14 @@ TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 
 @dataclass
-class TrainingOptions:
+class _CommonOptions:
     exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/")
-    using_model: str = option("both", "modalities", choices=list(MODALITIES))
     batch_size: int = option(2, "utterances of a batch")
     accumulate_grad: int = option(8, "batches of an optimizer step")
     test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
-    loss: str = option("ce", "ce: cross-entropy", choices=list(LOSSES))
+    loss: str = option("ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=list(LOSSES))
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
     lr: float = option(5e-5, "learning rate of AdamW")
@@ -59,10 +58,25 @@ class TrainingOptions:
     def stored(self):
         """The options that a checkpoint keeps: no paths, which mean nothing on another machine."""
         values = {name: value for name, value in to_dict(self).items() if not isinstance(getattr(self, name), Path)}
+        values["using_model"] = self.using_model
         for name in ("text_encoder", "audio_encoder"):
             if Path(values[name]).is_dir():
                 values[name] = Path(values[name]).name
         return values
+
+
+@dataclass
+class TrainingOptions(_CommonOptions):
+    using_model: str = option("both", "modalities", choices=list(MODALITIES))
+    fusion = "concat"  # no option
+
+
+@dataclass
+class FusionTrainingOptions(_CommonOptions):
+    """Of the cross-modal network, which always takes both modalities."""
+
+    using_model = "both"  # no options
+    fusion = "mmer"
 
 
 def check_test_sessions(options):

@@ -1,0 +1,70 @@
+"""Scoring checkpoints on what their training held out: one, or every experiment under a directory."""
+
+import csv
+import io
+import sys
+
+from cogmen.corpora import KEMDY19
+from cogmen.metrics import summary, write_evaluation
+from cogmen.options import UserError
+from cogmen.safe_files import write_text
+from mirai.extractor import load_extractor
+from mirai.prediction import extract
+from mirai.splits import check_unseen, held_out, split
+
+COLUMNS = ("model", "loss", "accuracy", "weighted_f1", "macro_f1")
+
+
+def score(path, utterances, test_sessions, options, device, out_dir):
+    """Score a checkpoint, and write metrics.json, predictions.csv and confusion_matrix.png into `out_dir`.
+
+    Args:
+        utterances: of the whole table.
+        test_sessions: the sessions to score; None: the random 20%; "own": those or that of the checkpoint's training.
+        options: with `txt_wav` and `batch_size`.
+    Returns:
+        dict: model, loss and the scores, as in `metrics.json`.
+    Raises:
+        UserError: the checkpoint cannot be read, or was trained on some of these utterances.
+    """
+    extractor, kept = load_extractor(path)
+    trained_with = kept["options"]
+    if test_sessions == "own":
+        test_sessions = trained_with["test_sessions"] if trained_with["test_1920"] else None
+    test = split(utterances, False, []).test if test_sessions is None else held_out(utterances, test_sessions)
+    check_unseen(test, kept["trained_on"], path)
+    probabilities = extract(extractor, test, options.txt_wav, options.batch_size, device)["probabilities"]
+    names = ([getattr(row, name) for row in test] for name in ("segment_id", "dialogue", "speaker", "label"))
+    result = write_evaluation(out_dir, *names, probabilities, KEMDY19.emotions)
+    return {"model": extractor.variant, "loss": trained_with["loss"], **result}
+
+
+def score_all(folder, utterances, options, device, out_dir):
+    """Score every `best.ckpt` under a folder, each on its own split, into `out_dir`/result.csv, and each experiment's
+    evaluation into a folder of its name beside it; prints a line for each. One that cannot be scored is told on stderr.
+
+    Returns:
+        int: how many could not be scored.
+    Raises:
+        UserError: there is none.
+    """
+    paths = sorted(folder.rglob("best.ckpt"))
+    if not paths:
+        raise UserError(f"--all {folder}: no <experiment>/best.ckpt in it; expected such as models_zoo/checkpoint")
+    rows, failed = [], 0
+    for path in paths:
+        experiment = path.parent.relative_to(folder)
+        try:
+            result = score(path, utterances, "own", options, device, out_dir / experiment)
+        except (UserError, OSError) as error:
+            print(f"error: {experiment} is not scored: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)
+        rows.append([result[name] for name in COLUMNS])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    write_text(out_dir / "result.csv", text.getvalue())
+    return failed
