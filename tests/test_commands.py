@@ -12,7 +12,10 @@ KNOWN = """
 python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
 python MIRAI/trainer_hf.py --exp_name both_test_1920_speakeronly --using_model both --batch_size 2 \
     --accumulate_grad 8 --test_1920=True --csv_path ./data/annotation_speaker_only.csv --loss ce
+python MIRAI/trainer_hf_MMER.py --exp_name both_ce_MMI --batch_size 2 --accumulate_grad 8
+python MIRAI/trainer_hf_MMER.py --exp_name both_cs_and_ce_MMI --batch_size 2 --accumulate_grad 8 --loss cs_and_ce
 python MIRAI/inference.py --ckpt_path CKPT --test_1920=True --csv_path ./data/annotation_speaker_only.csv
+python MIRAI/inference.py --all ./models_zoo/checkpoint --csv_path ./data/annotation.csv
 python COGMEN_code/cogmen_formatting.py
 python MIRAI/feature_extractor_cogmen_format.py --model_save_path CKPT --csv_path ./data/annotation_speaker_only.csv \
     --features_format_path ./data/KEMDy19/new_2019cogmen_format_speaker_only.pkl
@@ -53,7 +56,7 @@ def check(command, monkeypatch):
 
 def test_the_known_commands(monkeypatch):
     found = commands(KNOWN)
-    assert len(found) == 8
+    assert len(found) == 11
     for command in found:
         check(command, monkeypatch)
 

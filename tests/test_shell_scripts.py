@@ -12,6 +12,7 @@ import torch
 from cogmen.archives import pack
 from cogmen.options import REPOSITORY
 from cogmen.safe_files import read_pickle
+from tests.test_commands import check
 
 
 def shell(*command, **environment):
@@ -114,6 +115,61 @@ def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
     assert (options["test_sessions"], options["dev_sessions"]) == ([19, 20], [1, 2])
 
 
+STAND_IN = """#!{python}
+# Stands in for Python: notes each script's command, and makes of its work only the files that come next.
+import os, pathlib, sys
+
+script, *arguments = sys.argv[1:]
+if script == "-c":
+    sys.exit()
+if script.endswith("results_table.py"):
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+with open("{log}", "a") as log:
+    print(script, *arguments, file=log)
+options = dict(zip(arguments, arguments[1:]))
+made = {{
+    "preprocess.py": ["annotation.csv", "annotation_speaker_only.csv", "txt_wav/x"],
+    "inference.py": ["result.csv"],
+}}.get(pathlib.Path(script).name) or [f"checkpoint/{{options['--exp_name']}}/best.ckpt"]
+for name in made:
+    path = pathlib.Path(options.get("--save_path") or options["--out_dir"], name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n")
+if options.get("--exp_name") == os.environ.get("FAIL", "none"):
+    sys.exit(5)
+"""
+
+
+def test_extractor_table(tmp_path, monkeypatch):
+    """The eight trainings and their scoring, with a stand-in for the long work; the scripts have their own tests."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(STAND_IN.format(python=sys.executable, log=log))
+    python.chmod(0o755)
+    corpus, work = tmp_path / "KEMDy19", tmp_path / "work"
+    corpus.mkdir()
+    command = (REPOSITORY / "run_command.sh", "--extractor_table", corpus, "--work", work)
+    code, output, error = shell(*command, PYTHON=str(python), FAIL="text_ce")
+    assert code == 5 and "published" not in output  # a step that fails ends the run
+
+    code, output, error = shell(*command, PYTHON=str(python))
+    assert code == 0, error
+    commands = log.read_text().splitlines()[4:]  # before: preprocess, audio twice and the one that failed
+    assert len(commands) == 7 and "done already" in output
+    for line in commands:
+        check(f"python {line}", monkeypatch)
+        assert f"--csv_path {work}/annotation.csv" in line and "--test_1920" not in line
+    *trainings, scoring = commands
+    variants = [(line.split()[0], *re.findall(r"--(?:using_model|loss) (\S+)", line)) for line in trainings]
+    assert variants == [
+        *(("MIRAI/trainer_hf.py", using, loss) for using in ("text", "both") for loss in ("ce", "cs_and_ce")),
+        *(("MIRAI/trainer_hf_MMER.py", loss) for loss in ("ce", "cs_and_ce")),
+    ]
+    assert all("--batch_size 2 --accumulate_grad 8 --max_epochs 15" in line for line in trainings)
+    assert scoring.startswith(f"MIRAI/inference.py --all {work}/extractor_table/checkpoint ")
+    assert re.search(r"audio +\| ce +\| 50.00 / 40.00 / 30.00 +\| 69.96 / 69.58 / - ", output)
+    assert (work / "extractor_table/table.md").read_text() in output
+
+
 FEATURES = "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
 
 
@@ -164,6 +220,7 @@ def test_run_eval_trains_on_own_features_from_a_split_zip(quick_run, tmp_path):
         (["run_command.sh", "--sedes", "3"], 2, "unknown option --sedes"),
         (["run_command.sh", "--seeds", "none"], 2, "--seeds none: expected a number"),
         (["run_command.sh", "--seeds"], 2, "--seeds needs a value"),
+        (["run_command.sh", "--extractor_table", "--epochs", "3"], 2, "--epochs does not go with --extractor_table"),
         (["run_command.sh", "no_such_folder"], 2, "no such directory; give KEMDy19's"),
         (["run_eval.sh", "--seeds", "3"], 2, "--seeds goes with --train"),
         (["run_eval.sh", "--features", "x.pkl"], 2, "--features needs --checkpoint FILE or --train"),

@@ -32,6 +32,36 @@ def test_published_numbers_stand_beside(tmp_path, run_script, capsys):
     assert re.search(r"published, KEMDy19 +\| 68.99 / 68.05 / - ", capsys.readouterr().out)
 
 
+def test_extractor_table(tmp_path, run_script, capsys):
+    """In the published order, whatever that of the file; an unpublished variant comes last."""
+    rows = ["model,loss,accuracy,weighted_f1,macro_f1", "other,ce,0.5,0.5,0.5"]
+    rows += ["both+mmer,cs_and_ce,0.61234,0.6,0.5", "text,ce,0.5,0.4,0.3"]
+    (tmp_path / "result.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("--extractor_table", tmp_path / "result.csv", "--out", tmp_path / "table.md")
+    run_script("COGMEN_code/results_table.py", *arguments, "--published")
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "table.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in printed.splitlines()]
+    assert lines[2:] == [
+        ["text", "ce", "50.00 / 40.00 / 30.00", "72.23 / 71.53 / -"],
+        ["both+mmer", "cs_and_ce", "61.23 / 60.00 / 50.00", "73.46 / 73.18 / -"],
+        ["other", "ce", "50.00 / 50.00 / 50.00", "-"],
+    ]
+    run_script("COGMEN_code/results_table.py", *arguments)
+    assert "published" not in capsys.readouterr().out
+
+
+def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
+    for content, message in ((None, "no such file"), ("a,b\n1,2\n", "the columns model, loss, accuracy")):
+        if content:
+            (tmp_path / "x.csv").write_text(content)
+        with pytest.raises(UserError, match=message):
+            run_script("COGMEN_code/results_table.py", "--extractor_table", tmp_path / "x.csv")
+    with pytest.raises(SystemExit) as stop:
+        run_script("COGMEN_code/results_table.py", "--extractor_table", "x.csv", "--results_dir", tmp_path)
+    assert stop.value.code == 2 and "--extractor_table: takes the place of" in capsys.readouterr().err
+
+
 def test_no_results(tmp_path, run_script):
     with pytest.raises(UserError, match="no <method>/<modalities>/metrics"):
         run_script("COGMEN_code/results_table.py", "--results_dir", tmp_path)

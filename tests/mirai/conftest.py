@@ -143,9 +143,9 @@ def encoders(tmp_path_factory):
 def train(run_script, encoders):
     """`train(table, out_dir, "--exp_name", ...)`: a few epochs with sessions 19 and 20 held out; gives the folder."""
 
-    def call(table, out_dir, *arguments, name="run", epochs=2):
+    def call(table, out_dir, *arguments, name="run", epochs=2, script="MIRAI/trainer_hf.py"):
         run_script(
-            "MIRAI/trainer_hf.py",
+            script,
             *("--exp_name", name, "--csv_path", table, "--out_dir", out_dir, "--max_epochs", epochs),
             *("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--test_1920=True"),
             *("--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003, "--device", "cpu"),

@@ -19,7 +19,8 @@ from mirai.extractor import load_extractor
 SCRIPTS = {
     "MIRAI/preprocess.py": "--root_path",
     "MIRAI/trainer_hf.py": "--accumulate_grad",
-    "MIRAI/inference.py": "--ckpt_path",
+    "MIRAI/trainer_hf_MMER.py": "--accumulate_grad",
+    "MIRAI/inference.py": "--all",
     "MIRAI/feature_extractor_cogmen_format.py": "--features_format_path",
     "COGMEN_code/cogmen_formatting.py": "--test_sessions",
 }
