@@ -118,7 +118,7 @@ class Extractor(nn.Module):
             embeddings["audio"] = masked_mean(frames, frame_mask)
         if self.fusion:
             tokens = self.fusion(frames, frame_mask, text.last_hidden_state.float(), batch.token_mask)  # (B, T, D)
-            embeddings["text"] = masked_mean(tokens, batch.token_mask)
+            embeddings["text"] = masked_mean(tokens.float(), batch.token_mask)
         return embeddings
 
     def classify(self, embeddings):

@@ -122,6 +122,14 @@ def test_every_weight_is_trained(encoders, dataset):
     assert without == []
 
 
+def test_sixteen_bits(extractor, dataset):
+    """Mixed precision, as on a GPU, gives nearly the same."""
+    places = range(len(SAMPLES))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = embed(extractor, dataset, places)
+    torch.testing.assert_close(mixed.float(), embed(extractor, dataset, places), atol=0.05, rtol=0.05)
+
+
 def test_width_that_the_heads_do_not_divide(encoders, tmp_path):
     text = shutil.copytree(encoders.text, tmp_path / "text")
     config = json.loads((text / "config.json").read_text())
@@ -313,6 +321,7 @@ def test_checkpoints_that_contradict_themselves(experiments, tmp_path, change, m
         load_extractor(tmp_path / "x.ckpt")
 
 
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
 def test_an_experiment_is_resumed_by_its_own_trainer(experiments, train, data, tmp_path):
     name = "both+mmer"
     shutil.copytree(experiments / name, tmp_path / "checkpoint" / name)
