@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
@@ -180,7 +181,10 @@ def fit(options):
     count = sum(weights.numel() for weights in module.parameters())
     _say(f"{extractor.variant}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
     trainer = _trainer(options, device, folder)
-    trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
+    try:
+        trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
+    except SIGTERMException:  # on its own it would end the process with exit code 0, as if all were done
+        raise UserError(f"--exp_name {options.exp_name}: stopped by SIGTERM; --resume goes on from {LAST}") from None
     _report(folder / BEST, options)
 
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -176,6 +178,15 @@ def test_existing_experiment_is_kept_unless_asked(train, data, trained, tmp_path
         train(table, tmp_path, "--resume", name="another")
     folder = train(table, tmp_path, "--overwrite", epochs=1)
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+def test_a_terminated_training_is_no_success(train, data, tmp_path, monkeypatch):
+    def terminate(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("mirai.training.ExtractorTraining.on_train_epoch_end", terminate)
+    with pytest.raises(UserError, match=r"--exp_name run: stopped by SIGTERM; --resume goes on from last\.ckpt"):
+        train(data / "annotation_speaker_only.csv", tmp_path, epochs=3)
 
 
 def test_damaged_wav_in_training_is_named(train, data, tmp_path):
