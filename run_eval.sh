@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stage 3 alone, from the shipped features and checkpoints of the sample corpus, or from your own files.
 #
-#   bash run_eval.sh                                   score the three shipped graph networks (2 minutes on 2 cores)
+#   bash run_eval.sh                                   score the three shipped graph networks (1 minute on 2 cores)
 #   bash run_eval.sh --train [--seeds N]               train them first, from the shipped features
 #   bash run_eval.sh --features FILE --checkpoint FILE score your own checkpoint on your own features
 #   bash run_eval.sh --features FILE --train           train and score on your own features

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+import cogmen.training
 from cogmen.checkpoints import load_checkpoint
 from cogmen.corpora import KEMDY19
 from cogmen.dialogues import write_dialogues
 from cogmen.options import REPOSITORY, UserError
 from cogmen.preprocessed import read_preprocessed
 from tests.cogmen.conftest import make_dialogues
+from tests.conftest import load_script
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -74,6 +76,25 @@ def test_the_same_seed_gives_the_same_weights(stage3, run_script, tmp_path):
     run_script(*train, *QUICK, "--seed", 1)
     other = load_checkpoint(checkpoint_of(tmp_path)).network.state_dict()
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_test_set_is_scored_once_after_training(stage3, run_script, tmp_path, monkeypatch):
+    """Defect 9: the test set scored after every epoch."""
+    scored = []
+    script = load_script("COGMEN_code/train.py")
+
+    def recorded(predict):
+        def call(network, dialogues, *rest):
+            scored.append(dialogues[0].id[:6])
+            return predict(network, dialogues, *rest)
+
+        return call
+
+    monkeypatch.setattr(cogmen.training, "predict", recorded(cogmen.training.predict))
+    monkeypatch.setattr(script, "predict", recorded(script.predict))
+    shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
+    run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 3)
+    assert scored == ["Sess01"] * 3 + ["Sess12"]
 
 
 def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):
