@@ -4,13 +4,17 @@
         --preprocessed_feature ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 The checkpoint is OUT_DIR/model_checkpoints/<dataset>_best_dev_f1_model_<modalities>_<tag>.pt; beside it, `.csv` holds
-the scores of every epoch.
+the scores of every epoch. SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same command with
+--resume goes on, and ends with the weights that it would have had.
 """
 
-from cogmen.experiment import build_network, prepare, save_best
+from cogmen.claims import claim
+from cogmen.experiment import build_network, checkpoint_path, prepare, save_best, state_path
 from cogmen.metrics import scores, summary
 from cogmen.options import parse, run
 from cogmen.training import TrainOptions, predict, train
+
+BYTES_PER_PARAMETER = 24  # the checkpoint, and twice the state of a running training: two moments, the best weights
 
 
 def main(argv=None):
@@ -21,8 +25,11 @@ def main(argv=None):
     counts = [len(dialogues[split]) for split in ("train", "dev", "test")]
     print("{} on {}: {} training, {} dev, {} test dialogues".format(network, device, *counts))
 
-    epoch, dev_f1, history = train(network, dialogues["train"], dialogues["dev"], options, device)
-    path = save_best(network, experiment, options, epoch, dev_f1, history)
+    needed = BYTES_PER_PARAMETER * sum(weights.numel() for weights in network.parameters())
+    with claim(checkpoint_path(options), needed):
+        splits = (dialogues["train"], dialogues["dev"])
+        epoch, dev_f1, history = train(network, *splits, options, device, state_path=state_path(options))
+        path = save_best(network, experiment, options, epoch, dev_f1, history)
     log_probs, labels = predict(network, dialogues["test"], options.batch_size, options.wp, options.wf, device)
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
     print(f"test: {summary(scores(labels, log_probs.argmax(1), experiment.corpus.emotions))}")

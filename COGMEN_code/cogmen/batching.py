@@ -2,9 +2,12 @@
 
 A batch is packed: the N turns of its B dialogues stand one after another, without padding. What needs one row per
 dialogue (attention, recurrent layers) pads for itself with `Layout.pad` and goes back with `Layout.unpad`.
+
+Features and labels stay on the device. What a batch looks like (which turns, which edges, where padding would be) is
+arranged with numpy on the host, which knows every size, so that a training step never waits for the device.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ class Layout:
     """Where the packed turns of a batch stand when each dialogue has a row of its own.
 
     Attributes:
-        lengths: (B,) turns in each dialogue.
+        lengths: (B,) turns in each dialogue, on the CPU.
         place: (N,) a turn's place in the padded batch, flattened to (B L).
         mask: (B, L) True where there is a turn.
     """
@@ -27,11 +30,12 @@ class Layout:
     mask: torch.Tensor
 
     @classmethod
-    def of(cls, lengths):
+    def of(cls, lengths, device="cpu"):
         """The layout of dialogues with these many turns (a list of ints)."""
-        lengths = torch.as_tensor(lengths)
-        mask = torch.arange(int(lengths.max())) < lengths[:, None]
-        return cls(lengths, mask.flatten().nonzero().squeeze(1), mask)
+        lengths = np.asarray(lengths, dtype=np.int64)
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        place = np.flatnonzero(mask)
+        return cls(torch.from_numpy(lengths), _send(place, device), _send(mask, device))
 
     def pad(self, turns):
         """(N, D) -> (B, L, D), zeros where there is no turn."""
@@ -40,10 +44,7 @@ class Layout:
 
     def unpad(self, padded):
         """(B, L, D) -> (N, D)."""
-        return padded.flatten(0, 1)[self.place]
-
-    def to(self, device):
-        return Layout(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return padded.flatten(0, 1).index_select(0, self.place)
 
 
 @dataclass
@@ -55,9 +56,6 @@ class Batch:
     edge_index: torch.Tensor
     edge_type: torch.Tensor
     layout: Layout
-
-    def to(self, device):
-        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass
@@ -72,11 +70,14 @@ class Dialogue:
 
 
 def as_tensors(records, modalities):
-    """The dialogues of a preprocessed file's split, the chosen modalities joined in the order a, t, v."""
+    """The dialogues of a preprocessed file's split, the chosen modalities joined in the order a, t, v.
+
+    A record's arrays are taken out of it, so that a corpus is not held twice.
+    """
     return [
         Dialogue(
             id=record["id"],
-            features=torch.from_numpy(np.concatenate([record[modality] for modality in modalities], axis=1)),
+            features=torch.from_numpy(_joined([record.pop(modality) for modality in modalities])),
             speakers=torch.from_numpy(record["speakers"]),
             labels=torch.from_numpy(record["labels"]),
             segment_ids=record["segment_ids"],
@@ -85,23 +86,59 @@ def as_tensors(records, modalities):
     ]
 
 
-def collate(dialogues, wp, wf, num_speakers):
-    """A `Batch` of `Dialogue`s, their graph included."""
-    lengths = torch.tensor([len(dialogue.labels) for dialogue in dialogues])
-    speakers = torch.cat([dialogue.speakers for dialogue in dialogues])
-    edge_index, edge_type = dialogue_graph(lengths, speakers, wp, wf, num_speakers)
-    return Batch(
-        features=torch.cat([dialogue.features for dialogue in dialogues]),
-        labels=torch.cat([dialogue.labels for dialogue in dialogues]),
-        edge_index=edge_index,
-        edge_type=edge_type,
-        layout=Layout.of(lengths),
-    )
+class DialogueSet:
+    """Dialogues ready for batching: features and labels on the device, every dialogue's graph built once.
+
+    Args:
+        dialogues: list of `Dialogue`.
+        wp, wf, num_speakers: as `cogmen.graph.dialogue_graph` has them.
+        device: where the batches are wanted.
+    """
+
+    def __init__(self, dialogues, wp, wf, num_speakers, device="cpu"):
+        self.device = torch.device(device)
+        self.lengths = np.array([len(dialogue.labels) for dialogue in dialogues])
+        self.features = [dialogue.features.to(self.device) for dialogue in dialogues]
+        self.labels = [dialogue.labels.to(self.device) for dialogue in dialogues]
+        speakers = torch.cat([dialogue.speakers for dialogue in dialogues])
+        edge_index, edge_type = dialogue_graph(torch.from_numpy(self.lengths), speakers, wp, wf, num_speakers)
+        self._edge_index, self._edge_type = edge_index.numpy(), edge_type.numpy()
+        self._first_turn = np.cumsum(self.lengths) - self.lengths
+        # Edges are ordered by target, so that those of a dialogue stand together.
+        self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def order(self, batch_size, generator=None):
+        """The dialogues' numbers in batches: in their order, or shuffled by a `torch.Generator`."""
+        numbers = torch.randperm(len(self), generator=generator).tolist() if generator else list(range(len(self)))
+        return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+
+    def batch(self, numbers):
+        """The `Batch` of the dialogues with these numbers, on the device."""
+        lengths = self.lengths[numbers]
+        first_turn = np.cumsum(lengths) - lengths
+        edges = [slice(self._edges[k], self._edges[k + 1]) for k in numbers]
+        moved = np.repeat(first_turn - self._first_turn[numbers], [edge.stop - edge.start for edge in edges])
+        edge_index = np.concatenate([self._edge_index[:, edge] for edge in edges], axis=1) + moved
+        edge_type = np.concatenate([self._edge_type[edge] for edge in edges])
+        return Batch(
+            features=torch.cat([self.features[k] for k in numbers]),
+            labels=torch.cat([self.labels[k] for k in numbers]),
+            edge_index=_send(edge_index, self.device),
+            edge_type=_send(edge_type, self.device),
+            layout=Layout.of(lengths, self.device),
+        )
 
 
-def batches(dialogues, batch_size, collate_options, generator=None):
-    """The dialogues in batches: in their order, or shuffled by a `torch.Generator`."""
-    order = torch.randperm(len(dialogues), generator=generator).tolist() if generator else range(len(dialogues))
-    dialogues = [dialogues[k] for k in order]
-    for start in range(0, len(dialogues), batch_size):
-        yield collate(dialogues[start : start + batch_size], **collate_options)
+def _joined(arrays):
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+
+
+def _send(array, device):
+    """A numpy array as a tensor on the device, without waiting for the device."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor

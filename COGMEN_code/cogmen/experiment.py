@@ -60,10 +60,24 @@ def build_network(options, experiment):
     return network
 
 
-def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
-    """Write the checkpoint and, beside it, the history of the training; returns the checkpoint's path."""
+def checkpoint_path(options):
+    """Where the run's checkpoint goes."""
     name = f"{options.dataset}_best_dev_f1_model_{options.modalities}_{options.tag}"
-    path = options.out_dir / "model_checkpoints" / f"{name}.pt"
+    return options.out_dir / "model_checkpoints" / f"{name}.pt"
+
+
+def state_path(options):
+    """Where the state of the running training is kept, for --resume."""
+    return checkpoint_path(options).with_suffix(".resume")
+
+
+def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
+    """Write the checkpoint and, beside it, the history of the training; its state is then not needed any more.
+
+    Returns:
+        Path: of the checkpoint.
+    """
+    path = checkpoint_path(options)
     checkpoint = Checkpoint(
         network=network,
         dataset=experiment.corpus.name,
@@ -77,4 +91,5 @@ def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
     )
     save_checkpoint(path, checkpoint)
     write_history(path.with_suffix(".csv"), history)
+    state_path(options).unlink(missing_ok=True)
     return path

@@ -1,9 +1,11 @@
 """Training and scoring of the graph network: one visible loop, best dev weighted F1 kept."""
 
+import contextlib
 import csv
 import io
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +13,20 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from cogmen.batching import batches
+from cogmen.batching import DialogueSet
 from cogmen.corpora import CORPORA
+from cogmen.interrupts import stop_signals
 from cogmen.metrics import scores
-from cogmen.options import option
+from cogmen.options import UserError, option
 from cogmen.safe_files import write_text
+from cogmen.training_state import Progress, StateKeeper
 
 MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
-OPTIMIZERS = {
-    "sgd": torch.optim.SGD,
+OPTIMIZERS = {  # fused: one pass over all weights, on the GPU one launch; RMSprop has no such form
+    "sgd": partial(torch.optim.SGD, fused=True),
     "rmsprop": torch.optim.RMSprop,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
 }
 SCHEDULERS = {
     "reduceLR": torch.optim.lr_scheduler.ReduceLROnPlateau,
@@ -62,6 +66,8 @@ class TrainOptions:
     use_highway: bool = option(False, "a highway layer before the classifier")
     seed: int = option(24, "seed of weights, dropout and the order of the dialogues")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    resume: bool = option(False, "go on where an interrupted run of the same name stopped")
+    save_every: float = option(60.0, "seconds between the saves of a running training's state, for --resume")
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
@@ -92,16 +98,21 @@ def class_weights(dialogues, num_emotions):
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
-def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None):
+def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
     """Train, and leave the network with the weights of the epoch that had the best dev weighted F1.
+
+    On SIGINT or SIGTERM it stops after the step in hand.
 
     Args:
         network: a `CGNN`; moved to `device`.
         train_dialogues, dev_dialogues: lists of `cogmen.batching.Dialogue`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
+        state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.
     Returns:
         (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
+    Raises:
+        UserError: the training was asked to stop, or cannot be resumed from the state that is there.
     """
     network.to(device)
     optimizer = OPTIMIZERS[options.optimizer](
@@ -110,61 +121,92 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    shuffle = torch.Generator().manual_seed(options.seed)
-    collate_options = collation(network, options.wp, options.wf)
-    best_epoch, best_f1, best_state, history = 0, -1.0, None, []
-    progress = tqdm(range(1, options.epochs + 1), desc="training", unit="epoch")
-    for epoch in progress:
-        network.train()
-        total, turns = torch.zeros((), device=device), 0
-        for batch in batches(train_dialogues, options.batch_size, collate_options, shuffle):
-            batch = batch.to(device)
-            loss = F.nll_loss(network(batch), batch.labels, weight)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if options.max_grad_value > 0:
-                torch.nn.utils.clip_grad_value_(network.parameters(), options.max_grad_value)
-            optimizer.step()
-            total += loss.detach() * len(batch.labels)
-            turns += len(batch.labels)
-        log_probs, labels = predict(network, dev_dialogues, options.batch_size, options.wp, options.wf, device)
-        dev_loss = F.nll_loss(log_probs, labels, weight.cpu() if weight is not None else None).item()
-        dev = scores(labels, log_probs.argmax(1), range(num_emotions))
-        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            scheduler.step(dev_loss)
-        elif scheduler:
-            scheduler.step()
-        row = {
-            "epoch": epoch,
-            "train_loss": total.item() / turns,
-            "dev_loss": dev_loss,
-            "dev_accuracy": dev["accuracy"],
-            "dev_weighted_f1": dev["weighted_f1"],
-        }
-        history.append(row)
-        if dev["weighted_f1"] > best_f1:
-            best_epoch, best_f1 = epoch, dev["weighted_f1"]
-            best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        progress.set_postfix(loss=f"{row['train_loss']:.3f}", dev_f1=f"{100 * row['dev_weighted_f1']:.1f}")
-        if on_epoch:
-            on_epoch(row)
-    network.load_state_dict(best_state)
-    return best_epoch, best_f1, history
+    train_set = _on_device(network, train_dialogues, options.wp, options.wf, device)
+    dev_set = _on_device(network, dev_dialogues, options.wp, options.wf, device)
+    dev_batches = [dev_set.batch(numbers) for numbers in dev_set.order(options.batch_size)]
+    progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
+    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_dialogues)
+    if options.resume:
+        keeper.restore()
+    bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
+    with bar, stop_signals() as stop, _advice_when_memory_is_short():
+        while progress.epoch < options.epochs:
+            for numbers in progress.rest_of_epoch(train_set, options.batch_size):
+                loss = train_step(network, optimizer, train_set.batch(numbers), weight, options.max_grad_value)
+                turns = int(train_set.lengths[numbers].sum())
+                progress.loss_sum += loss * turns
+                progress.turns += turns
+                progress.step += 1
+                if stop or keeper.is_due():
+                    keeper.save()
+                if stop:
+                    raise UserError(keeper.how_to_go_on(stop.signal))
+            log_probs, labels = _log_probabilities(network, dev_batches)
+            dev_loss = F.nll_loss(log_probs, labels, weight.cpu() if weight is not None else None).item()
+            dev = scores(labels, log_probs.argmax(1), range(num_emotions))
+            if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                scheduler.step(dev_loss)
+            elif scheduler:
+                scheduler.step()
+            row = {
+                "epoch": progress.epoch + 1,
+                "train_loss": progress.loss_sum.item() / progress.turns,
+                "dev_loss": dev_loss,
+                "dev_accuracy": dev["accuracy"],
+                "dev_weighted_f1": dev["weighted_f1"],
+            }
+            progress.end_epoch(row, network)
+            bar.update()
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", dev_f1=f"{100 * row['dev_weighted_f1']:.1f}")
+            if on_epoch:
+                on_epoch(row)
+    network.load_state_dict(progress.best_state)
+    return progress.best_epoch, progress.best_f1, progress.history
+
+
+def train_step(network, optimizer, batch, weight, max_grad_value):
+    """One step of the optimizer on a batch; nothing in it waits for the device.
+
+    Returns:
+        scalar tensor: the batch's loss, detached.
+    """
+    network.train()
+    loss = F.nll_loss(network(batch), batch.labels, weight)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if max_grad_value > 0:
+        torch.nn.utils.clip_grad_value_(network.parameters(), max_grad_value)
+    optimizer.step()
+    return loss.detach()
+
+
+def predict(network, dialogues, batch_size, wp, wf, device):
+    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
+    dialogues = _on_device(network, dialogues, wp, wf, device)
+    with _advice_when_memory_is_short():
+        return _log_probabilities(network, (dialogues.batch(numbers) for numbers in dialogues.order(batch_size)))
 
 
 @torch.no_grad()
-def predict(network, dialogues, batch_size, wp, wf, device):
-    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
+def _log_probabilities(network, batches):
     network.eval()
-    log_probs, labels = [], []
-    for batch in batches(dialogues, batch_size, collation(network, wp, wf)):
-        log_probs.append(network(batch.to(device)).cpu())
-        labels.append(batch.labels)
-    return torch.cat(log_probs), torch.cat(labels)
+    log_probs, labels = zip(*((network(batch), batch.labels) for batch in batches), strict=True)
+    return torch.cat(log_probs).cpu(), torch.cat(labels).cpu()
 
 
-def collation(network, wp, wf):
-    return {"wp": wp, "wf": wf, "num_speakers": network.architecture.num_speakers}
+def _on_device(network, dialogues, wp, wf, device):
+    return DialogueSet(dialogues, wp, wf, network.architecture.num_speakers, device)
+
+
+@contextlib.contextmanager
+def _advice_when_memory_is_short():
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory does not suffice ({str(error).splitlines()[0]}); "
+            "a smaller --batch_size needs less, --device cpu none"
+        ) from None
 
 
 def write_history(path, history):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from cogmen.batching import Dialogue, Layout, collate
+from cogmen.batching import Dialogue, DialogueSet, Layout
 from cogmen.model import CGNN, Architecture, PackedEncoderLayer, num_heads
 
 GOLDEN = np.load(Path(__file__).with_name("golden.npz"), allow_pickle=False)
@@ -49,11 +49,16 @@ def dialogue_of(name, k):
     return Dialogue(str(k), *(golden(name, k, field) for field in ("features", "speakers", "labels")), [])
 
 
+def batch_of(name, *numbers):
+    """The golden dialogues with these numbers as one batch."""
+    return DialogueSet([dialogue_of(name, k) for k in numbers], **windows(name)).batch(range(len(numbers)))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_golden_outputs(name):
     network = network_of(name)
     for k in range(len(CASES[name]["lengths"])):
-        batch = collate([dialogue_of(name, k)], **windows(name))
+        batch = batch_of(name, k)
         with torch.no_grad():
             context = network.rnn(batch.features, batch.layout)
             graph_output = network.gcn(context, batch.edge_index, batch.edge_type)
@@ -68,7 +73,7 @@ def test_golden_outputs(name):
 @pytest.mark.parametrize("name", CASES)
 def test_golden_graphs(name):
     for k in range(len(CASES[name]["lengths"])):
-        batch = collate([dialogue_of(name, k)], **windows(name))
+        batch = batch_of(name, k)
         ours = {(*edge, r) for edge, r in zip(batch.edge_index.T.tolist(), batch.edge_type.tolist(), strict=True)}
         edges, relations = golden(name, k, "edge_source_target"), golden(name, k, "edge_relation")
         theirs = {(*edge, r) for edge, r in zip(edges.T.tolist(), relations.tolist(), strict=True)}
@@ -78,10 +83,10 @@ def test_golden_graphs(name):
 @pytest.mark.parametrize("name", CASES)
 def test_a_prediction_does_not_depend_on_the_other_dialogues(name):
     network = network_of(name)
-    dialogues = [dialogue_of(name, k) for k in (3, 0, 2, 1)]
+    numbers = (3, 0, 2, 1)
     with torch.no_grad():
-        together = network(collate(dialogues, **windows(name))).split([len(d.labels) for d in dialogues])
-        alone = [network(collate([dialogue], **windows(name))) for dialogue in dialogues]
+        together = network(batch_of(name, *numbers)).split([len(dialogue_of(name, k).labels) for k in numbers])
+        alone = [network(batch_of(name, k)) for k in numbers]
     for ours, theirs in zip(together, alone, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
@@ -108,7 +113,7 @@ def test_packed_encoder_layer_equals_pytorchs():
 
 def test_dropout_is_where_the_drop_rate_says():
     torch.manual_seed(0)
-    batch = collate([dialogue_of("transformer", 3)], **windows("transformer"))
+    batch = batch_of("transformer", 3)
     architecture = network_of("transformer").architecture
     still = CGNN(replace(architecture, drop_rate=0.0)).train()
     assert torch.equal(still(batch), still(batch))

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.batching import Layout, as_tensors, batches
+from cogmen.batching import DialogueSet, Layout, as_tensors
 from cogmen.corpora import KEMDY19
+from cogmen.graph import dialogue_graph
 from cogmen.options import UserError
 from cogmen.preprocessed import feature_sizes, preprocess, read_preprocessed, split_ids, write_preprocessed
 from cogmen.safe_files import write_pickle
@@ -59,10 +60,10 @@ def test_round_trip_and_sizes(dialogues, tmp_path):
 
 
 def test_modalities_are_joined_in_the_order_a_t(dialogues):
-    records = preprocess(dialogues, KEMDY19, split_ids(dialogues))["test"]
-    both = as_tensors(records, "at")[0].features
-    audio, text = (as_tensors(records, modality)[0].features for modality in "at")
-    assert torch.equal(both, torch.cat([audio, text], dim=1))
+    record = preprocess(dialogues, KEMDY19, split_ids(dialogues))["test"][0]
+    audio, text = record["a"], record["t"]
+    assert torch.equal(as_tensors([{**record}], "at")[0].features, torch.from_numpy(np.concatenate([audio, text], 1)))
+    assert torch.equal(as_tensors([{**record}], "t")[0].features, torch.from_numpy(text))
 
 
 def test_malformed_files_are_refused(dialogues, tmp_path):
@@ -96,10 +97,22 @@ def test_padding_and_back():
 
 def test_every_dialogue_is_in_one_batch(dialogues):
     train = as_tensors(preprocess(dialogues, KEMDY19, split_ids(dialogues))["train"], "at")
-    collate_options = {"wp": 5, "wf": 5, "num_speakers": 2}
-    shuffled = list(batches(train, 4, collate_options, torch.Generator().manual_seed(0)))
-    assert [len(batch.layout.lengths) for batch in shuffled] == [4, 4, 1]
-    everything = torch.cat([batch.features for batch in shuffled])
-    in_order = torch.cat([dialogue.features for dialogue in train])
-    assert not torch.equal(everything, in_order)
-    assert torch.equal(everything.sort(dim=0).values, in_order.sort(dim=0).values)
+    batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
+    order = batching.order(4, torch.Generator().manual_seed(0))
+    assert [len(numbers) for numbers in order] == [4, 4, 1]
+    numbers = [k for batch in order for k in batch]
+    assert sorted(numbers) == list(range(9)) != numbers
+    everything = torch.cat([batching.batch(numbers).features for numbers in order])
+    assert torch.equal(everything, torch.cat([train[k].features for k in numbers]))
+
+
+def test_a_batchs_graph_is_that_of_its_dialogues(dialogues):
+    train = as_tensors(preprocess(dialogues, KEMDY19, split_ids(dialogues))["train"], "at")
+    batch = DialogueSet(train, wp=1, wf=2, num_speakers=2).batch([4, 0, 7])
+    chosen = [train[k] for k in (4, 0, 7)]
+    lengths = torch.tensor([len(dialogue.labels) for dialogue in chosen])
+    speakers = torch.cat([dialogue.speakers for dialogue in chosen])
+    edge_index, edge_type = dialogue_graph(lengths, speakers, 1, 2, 2)
+    assert torch.equal(batch.edge_index, edge_index) and torch.equal(batch.edge_type, edge_type)
+    assert torch.equal(batch.labels, torch.cat([dialogue.labels for dialogue in chosen]))
+    assert torch.equal(batch.layout.lengths, lengths)

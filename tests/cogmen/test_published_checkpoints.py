@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from cogmen.batching import collate
+from cogmen.batching import DialogueSet
 from cogmen.checkpoints import load_checkpoint
 from cogmen.dialogues import write_dialogues
 from cogmen.inert_checkpoints import read_inert
@@ -103,7 +103,7 @@ def write(path, name="gru", network=None, **changes):
 
 def assert_golden(name, checkpoint, atol=1e-5):
     for k in range(len(CASES[name]["lengths"])):
-        batch = collate([dialogue_of(name, k)], **checkpoint.windows, num_speakers=2)
+        batch = DialogueSet([dialogue_of(name, k)], **checkpoint.windows, num_speakers=2).batch([0])
         with torch.no_grad():
             torch.testing.assert_close(checkpoint.network(batch), golden(name, k, "log_probs"), atol=atol, rtol=0)
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-import cogmen.training
 from cogmen.checkpoints import load_checkpoint
 from cogmen.corpora import KEMDY19
 from cogmen.dialogues import write_dialogues
+from cogmen.model import CGNN
 from cogmen.options import REPOSITORY, UserError
 from cogmen.preprocessed import read_preprocessed
 from tests.cogmen.conftest import make_dialogues
-from tests.conftest import load_script
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -80,21 +79,19 @@ def test_the_same_seed_gives_the_same_weights(stage3, run_script, tmp_path):
 
 def test_the_test_set_is_scored_once_after_training(stage3, run_script, tmp_path, monkeypatch):
     """Defect 9: the test set scored after every epoch."""
-    scored = []
-    script = load_script("COGMEN_code/train.py")
+    scored, forward = [], CGNN.forward
 
-    def recorded(predict):
-        def call(network, dialogues, *rest):
-            scored.append(dialogues[0].id[:6])
-            return predict(network, dialogues, *rest)
+    def recorded(network, batch):
+        if not network.training:
+            scored.append(batch.labels.tolist())
+        return forward(network, batch)
 
-        return call
-
-    monkeypatch.setattr(cogmen.training, "predict", recorded(cogmen.training.predict))
-    monkeypatch.setattr(script, "predict", recorded(script.predict))
+    monkeypatch.setattr(CGNN, "forward", recorded)
     shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 3)
-    assert scored == ["Sess01"] * 3 + ["Sess12"]
+    splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
+    dev, test = (np.concatenate([record["labels"] for record in splits[name]]).tolist() for name in ("dev", "test"))
+    assert scored == [dev] * 3 + [test]
 
 
 def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):

@@ -1,0 +1,64 @@
+"""One writer for each output: a run claims what it will write before it works for it."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from cogmen.options import UserError
+
+
+@contextlib.contextmanager
+def claim(path, needs=0):
+    """Hold an output, a file or a folder, for as long as the block runs; a second run that wants it is refused.
+
+    Found here, before the work: a folder that is missing (it is made), cannot be written to or is a file, and a disk
+    without room. The claim is a lock on the hidden file `.<name>.lock` beside the output, which the system lets go of
+    however the process ends.
+
+    Args:
+        needs: bytes that will be written, at least.
+    Raises:
+        UserError: another run holds it, or it cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _lock(lock)
+    except BlockingIOError:
+        raise UserError(f"{path}: another run is writing it; wait for that one, or give another output") from None
+    except (NotADirectoryError, FileExistsError) as error:
+        raise UserError(f"{error.filename}: is a file; the output {path} needs a folder there") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        free = shutil.disk_usage(path.parent).free
+        if free < needs:
+            text = f"{needs / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free on the disk"
+            raise UserError(f"{path}: {text}; make room, or give another output")
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            lock.unlink()
+        os.close(handle)
+
+
+def _lock(path):
+    """A handle that holds the lock file; the file may be taken away by its last holder while we wait for it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            os.close(handle)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise BlockingIOError from None
+            raise
+        os.close(handle)

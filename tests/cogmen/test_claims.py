@@ -1,0 +1,53 @@
+"""An output has one writer, and what cannot be written is found before the work."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cogmen.claims import claim
+from cogmen.options import UserError
+
+
+def test_a_second_run_is_refused_until_the_first_is_done(tmp_path):
+    with claim(tmp_path / "a.pkl"), claim(tmp_path / "b.pkl"):
+        with pytest.raises(UserError, match=r"a\.pkl: another run is writing it"), claim(tmp_path / "a.pkl"):
+            pass
+        script = f"from cogmen.claims import claim\nwith claim({str(tmp_path / 'a.pkl')!r}): pass"
+        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert "another run is writing it" in other.stderr
+    with claim(tmp_path / "a.pkl"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_was_killed_holds_nothing(tmp_path):
+    script = f"""
+import os, signal
+from cogmen.claims import claim
+with claim({str(tmp_path / "a.pkl")!r}):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    with claim(tmp_path / "a.pkl"):
+        pass
+
+
+def test_a_folder_is_made(tmp_path):
+    with claim(tmp_path / "new/folder/a.pkl"):
+        assert (tmp_path / "new/folder").is_dir()
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=r"file: is a file; the output .*a\.pkl needs a folder"),
+        claim(tmp_path / "file/a.pkl"),
+    ):
+        pass
+
+
+def test_a_disk_without_room(tmp_path):
+    expected = r"a\.pkl: 1,000,000,000,000 MB are needed, .* MB are free"
+    with pytest.raises(UserError, match=expected), claim(tmp_path / "a.pkl", needs=10**18):
+        pass

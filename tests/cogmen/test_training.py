@@ -1,0 +1,202 @@
+"""The training loop: nothing waits for the device, and an interrupted training ends as an uninterrupted one."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch_geometric.nn import RGCNConv
+
+import cogmen.training
+from cogmen.batching import DialogueSet, as_tensors
+from cogmen.checkpoints import load_checkpoint
+from cogmen.corpora import KEMDY19
+from cogmen.graph import dialogue_graph
+from cogmen.model import CGNN, Architecture, RelationalConv
+from cogmen.options import UserError
+from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from cogmen.training import OPTIMIZERS, train_step
+from tests.cogmen.conftest import make_dialogues
+
+# Operators whose result's shape depends on values, or that hand a value to the host: each would wait for a GPU.
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "repeat_interleave", "bincount", "_to_copy")
+
+
+class Recorded(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.operators = Counter()
+
+    def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
+        name = operator.name().removeprefix("aten::")
+        boolean_index = name.startswith("index.Tensor") and any(
+            k.dtype == torch.bool for k in arguments[1] if k is not None
+        )
+        self.operators["boolean index" if boolean_index else name] += 1
+        return operator(*arguments, **(keywords or {}))
+
+
+def waits(operators):
+    return [name for name in operators if name.startswith(WAITS) or name == "boolean index"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("extras", [{}, {"use_highway": True, "concat_gin_gout": True, "gnn_nheads": 2}])
+def test_a_step_never_waits_for_the_device(optimizer, extras):
+    splits = preprocess(dialogues := make_dialogues(), KEMDY19, split_ids(dialogues))
+    train = as_tensors(splits["train"], "at")
+    network = CGNN(Architecture(train[0].features.shape[1], 7, **extras))
+    batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
+    optimizer = OPTIMIZERS[optimizer](network.parameters(), lr=1e-3)
+    weight = torch.ones(7)
+    train_step(network, optimizer, batching.batch([0, 1]), weight, 0.1)
+    with Recorded() as recorded:
+        train_step(network, optimizer, batching.batch([3, 2, 5]), weight, 0.1)
+    assert recorded.operators["addmm"] > 4
+    assert not waits(recorded.operators)
+
+
+def test_waiting_would_be_seen():
+    turns = torch.randn(4, 3)
+    with Recorded() as recorded:
+        turns[turns[:, 0] > 0].sum().item()
+        RGCNConv(3, 2, 8)(turns, torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 5]))
+    assert {"_local_scalar_dense", "boolean index"} <= set(waits(recorded.operators))
+
+
+def test_relational_convolution_equals_pytorch_geometrics():
+    torch.manual_seed(0)
+    ours, theirs = RelationalConv(6, 4, 8), RGCNConv(6, 4, 8)
+    theirs.load_state_dict(ours.state_dict())
+    edge_index, edge_type = dialogue_graph(torch.tensor([9, 1, 3]), torch.randint(2, (13,)), 5, 2, 2)
+    turns, weights = torch.randn(13, 6, requires_grad=True), torch.randn(13, 4)
+    results = []
+    for layer in (ours, theirs):
+        output = layer(turns, edge_index, edge_type)
+        results.append((output, *torch.autograd.grad((output * weights).sum(), [turns, *layer.parameters()])))
+    for mine, its in zip(*results, strict=True):
+        torch.testing.assert_close(mine, its, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def preprocessed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("training") / "preprocessed.pkl"
+    dialogues = make_dialogues(sessions=12)
+    write_preprocessed(path, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    return path
+
+
+def command(preprocessed, folder, *more):
+    options = ("--epochs", 5, "--batch_size", 2, "--learning_rate", 1e-3, "--scheduler", "reduceLR", "--save_every", 0)
+    return (
+        "COGMEN_code/train.py",
+        "--preprocessed_feature",
+        preprocessed,
+        "--out_dir",
+        folder,
+        "--from_begin",
+        *options,
+        *more,
+    )
+
+
+NAME = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp"
+
+
+def at_step(number, action, monkeypatch):
+    """Do `action` instead of ending the training's step of this number, counted from 0."""
+    steps, step = iter(range(1000)), cogmen.training.train_step
+
+    def counted(*arguments):
+        if next(steps) == number:
+            action()
+        return step(*arguments)
+
+    monkeypatch.setattr(cogmen.training, "train_step", counted)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill():
+    raise Killed
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("action", "step", "outcome", "extras"),
+    [
+        (kill, 7, Killed, ()),
+        (kill, 11, Killed, ("--rnn", "gru", "--optimizer", "sgd")),
+        (terminate, 9, UserError, ()),
+        (interrupt, 12, UserError, ("--scheduler", "expLR", "--optimizer", "rmsprop")),
+    ],
+)
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    run_script, preprocessed, tmp_path, monkeypatch, action, step, outcome, extras
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_script(*command(preprocessed, whole, *extras))
+    with monkeypatch.context() as patch:
+        at_step(step, action, patch)
+        with pytest.raises(outcome) as told:
+            run_script(*command(preprocessed, parts, *extras))
+    assert (parts / f"{NAME}.resume").exists() and not (parts / f"{NAME}.pt").exists()
+    if outcome is UserError:
+        assert "the same command with --resume goes on" in str(told.value)
+    run_script(*command(preprocessed, parts, *extras, "--resume"))
+    first, second = (load_checkpoint(folder / f"{NAME}.pt") for folder in (whole, parts))
+    assert (first.epoch, first.dev_weighted_f1) == (second.epoch, second.dev_weighted_f1)
+    state, resumed = first.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(state[name], resumed[name]) for name in state)
+    assert (whole / f"{NAME}.csv").read_text() == (parts / f"{NAME}.csv").read_text()
+    assert sorted(path.name for path in (parts / "model_checkpoints").iterdir()) == [
+        f"KEMDy19_best_dev_f1_model_at_tmp.{kind}" for kind in ("csv", "pt")
+    ]
+
+
+def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="--resume: there is no .*: no training of this name was interrupted"):
+        run_script(*command(preprocessed, tmp_path, "--resume"))
+    with monkeypatch.context() as patch:
+        at_step(3, kill, patch)
+        with pytest.raises(Killed):
+            run_script(*command(preprocessed, tmp_path))
+    with pytest.raises(UserError, match=r"begun with other options: --wp 2 \(it was 5\)"):
+        run_script(*command(preprocessed, tmp_path, "--resume", "--wp", 2))
+    other = tmp_path / "other.pkl"
+    dialogues = make_dialogues(sessions=12)
+    dialogues.text["Sess03_script01"][1][0] += 1e-3
+    write_preprocessed(other, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    with pytest.raises(UserError, match="begun with other training dialogues"):
+        run_script(*command(other, tmp_path, "--resume"))
+    state = tmp_path / f"{NAME}.resume"
+    state.write_bytes(state.read_bytes()[:3000])
+    with pytest.raises(UserError, match="refused, it is damaged"):
+        run_script(*command(preprocessed, tmp_path, "--resume"))
+
+
+def test_the_state_is_saved_as_often_as_asked(run_script, preprocessed, tmp_path, monkeypatch):
+    at_step(4, kill, monkeypatch)
+    with pytest.raises(Killed):
+        run_script(*command(preprocessed, tmp_path, "--save_every", 3600))
+    assert not (tmp_path / f"{NAME}.resume").exists()
+
+
+def test_a_gpu_without_enough_memory_is_told_with_the_flags(run_script, preprocessed, tmp_path, monkeypatch):
+    def exhausted():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    at_step(1, exhausted, monkeypatch)
+    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB.*; a smaller --batch_size needs less"):
+        run_script(*command(preprocessed, tmp_path))
