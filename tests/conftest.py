@@ -20,12 +20,16 @@ def one_thread():
 
 
 def load_script(path):
-    """A script of the repository as a module, under a name of its own (two of them are called preprocess)."""
+    """A script of the repository as a module, under a name of its own (two of them are called preprocess).
+
+    As when it is run, it can import the modules beside it."""
     name = "script_" + path.replace("/", "_").removesuffix(".py")
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, REPOSITORY / path)
         sys.modules[name] = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str((REPOSITORY / path).parent))
         spec.loader.exec_module(sys.modules[name])
+        sys.path.pop(0)
     return sys.modules[name]
 
 

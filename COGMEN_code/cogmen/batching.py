@@ -60,11 +60,11 @@ class Batch:
 
 @dataclass
 class Dialogue:
-    """One dialogue of L turns: `features` (L, D) float32, `speakers` (L,), `labels` (L,), and what its turns are."""
+    """One dialogue of L turns: `features` (L, D) float32, `labels` (L,), `speakers` (L,), and what its turns are."""
 
     id: str
     features: torch.Tensor
-    speakers: torch.Tensor
+    speakers: np.ndarray
     labels: torch.Tensor
     segment_ids: list
 
@@ -78,7 +78,7 @@ def as_tensors(records, modalities):
         Dialogue(
             id=record["id"],
             features=torch.from_numpy(_joined([record.pop(modality) for modality in modalities])),
-            speakers=torch.from_numpy(record["speakers"]),
+            speakers=record["speakers"],
             labels=torch.from_numpy(record["labels"]),
             segment_ids=record["segment_ids"],
         )
@@ -100,9 +100,8 @@ class DialogueSet:
         self.lengths = np.array([len(dialogue.labels) for dialogue in dialogues])
         self.features = [dialogue.features.to(self.device) for dialogue in dialogues]
         self.labels = [dialogue.labels.to(self.device) for dialogue in dialogues]
-        speakers = torch.cat([dialogue.speakers for dialogue in dialogues])
-        edge_index, edge_type = dialogue_graph(torch.from_numpy(self.lengths), speakers, wp, wf, num_speakers)
-        self._edge_index, self._edge_type = edge_index.numpy(), edge_type.numpy()
+        speakers = np.concatenate([dialogue.speakers for dialogue in dialogues])
+        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers)
         self._first_turn = np.cumsum(self.lengths) - self.lengths
         # Edges are ordered by target, so that those of a dialogue stand together.
         self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])

@@ -1,10 +1,11 @@
 """The dialogue graph: which turns see which, and by what relation (COGMEN, arXiv 2205.02455, section 3.3).
 
 N turns in the batch, B dialogues, E edges, S speakers, R = 2 S^2 relations. All dialogues of a batch are built at
-once by tensor arithmetic; `tests/cogmen/test_graph.py` holds the plain loops that it must equal.
+once by array arithmetic (on the host, whose numpy is quicker at this size than either device); `tests/oracles.py` holds
+the plain loops that it must equal.
 """
 
-import torch
+import numpy as np
 
 
 def num_relations(num_speakers):
@@ -19,22 +20,22 @@ def dialogue_graph(lengths, speakers, wp, wf, num_speakers):
     relation is 2 (S s_i + s_j), plus 1 unless i is before j, where s_i is the speaker of the edge's source.
 
     Args:
-        lengths: (B,) turns in each dialogue.
-        speakers: (N,) speaker numbers.
+        lengths: (B,) int array, turns in each dialogue.
+        speakers: (N,) int array, speaker numbers.
         wp: past turns that a turn sees; -1: all of them.
         wf: future turns that a turn sees; -1: all of them.
     Returns:
         edge_index: (2, E) source and target, counted over the batch, ordered by target.
         edge_type: (E,) relations.
     """
-    end = lengths.cumsum(0).repeat_interleave(lengths)  # (N,) one past the last turn of the turn's dialogue
-    start = end - lengths.repeat_interleave(lengths)  # (N,)
-    turn = torch.arange(len(speakers), device=speakers.device)  # (N,)
-    first = start if wp < 0 else torch.maximum(turn - wp, start)  # (N,) first source of each target
-    last = end - 1 if wf < 0 else torch.minimum(turn + wf, end - 1)  # (N,)
+    end = np.repeat(np.cumsum(lengths), lengths)  # (N,) one past the last turn of the turn's dialogue
+    start = end - np.repeat(lengths, lengths)  # (N,)
+    turn = np.arange(len(speakers))  # (N,)
+    first = start if wp < 0 else np.maximum(turn - wp, start)  # (N,) first source of each target
+    last = end - 1 if wf < 0 else np.minimum(turn + wf, end - 1)  # (N,)
     degree = last - first + 1  # (N,)
-    target = turn.repeat_interleave(degree)  # (E,)
-    offset = degree.cumsum(0) - degree  # (N,) edges before those of each target
-    source = torch.arange(len(target), device=speakers.device) + (first - offset)[target]  # (E,)
+    target = np.repeat(turn, degree)  # (E,)
+    offset = np.cumsum(degree) - degree  # (N,) edges before those of each target
+    source = np.arange(len(target)) + (first - offset)[target]  # (E,)
     relation = 2 * (num_speakers * speakers[source] + speakers[target]) + (source >= target)
-    return torch.stack([source, target]), relation
+    return np.stack([source, target]), relation

@@ -43,6 +43,8 @@ def split_ids(dialogues, dev_sessions=(), seed=None):
 def preprocess(dialogues, corpus, ids_by_split, split_utterances=None):
     """Turn `Dialogues` into the contents of a preprocessed file.
 
+    Embeddings are taken out of `dialogues`, so that a corpus is not held twice.
+
     Args:
         ids_by_split: as `split_ids` gives them.
         split_utterances: cut dialogues into consecutive chunks of at most so many turns.
@@ -70,7 +72,7 @@ def _record(dialogues, dialogue, corpus, modalities):
         "sentences": list(dialogues.sentences[dialogue]),
     }
     for modality in modalities:
-        record[modality] = np.stack(getattr(dialogues, MODALITY_NAMES[modality])[dialogue])
+        record[modality] = np.stack(getattr(dialogues, MODALITY_NAMES[modality]).pop(dialogue))
     return record
 
 

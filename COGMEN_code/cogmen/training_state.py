@@ -153,6 +153,6 @@ def _identity(dialogues):
     check = 0
     for dialogue in dialogues:
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels, dialogue.speakers, dialogue.features):
-            check = zlib.crc32(part.cpu().numpy(), check)
+        for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
+            check = zlib.crc32(part, check)
     return check

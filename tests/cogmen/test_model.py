@@ -46,7 +46,8 @@ def windows(name):
 
 
 def dialogue_of(name, k):
-    return Dialogue(str(k), *(golden(name, k, field) for field in ("features", "speakers", "labels")), [])
+    features, speakers, labels = (golden(name, k, field) for field in ("features", "speakers", "labels"))
+    return Dialogue(str(k), features, speakers.numpy(), labels, [])
 
 
 def batch_of(name, *numbers):

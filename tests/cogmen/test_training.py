@@ -4,6 +4,7 @@ import os
 import signal
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -70,7 +71,8 @@ def test_relational_convolution_equals_pytorch_geometrics():
     torch.manual_seed(0)
     ours, theirs = RelationalConv(6, 4, 8), RGCNConv(6, 4, 8)
     theirs.load_state_dict(ours.state_dict())
-    edge_index, edge_type = dialogue_graph(torch.tensor([9, 1, 3]), torch.randint(2, (13,)), 5, 2, 2)
+    speakers = np.array([0, 1] * 6 + [0])
+    edge_index, edge_type = map(torch.from_numpy, dialogue_graph(np.array([9, 1, 3]), speakers, 5, 2, 2))
     turns, weights = torch.randn(13, 6, requires_grad=True), torch.randn(13, 4)
     results = []
     for layer in (ours, theirs):

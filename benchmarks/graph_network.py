@@ -1,0 +1,107 @@
+"""The graph network's speed: graphs, training epochs, scoring, beside what the arithmetic alone would take.
+
+    python benchmarks/graph_network.py
+    python benchmarks/graph_network.py --device cuda --epochs 100 --tf32
+
+The corpus has the paper's size (162/18/20 dialogues, 9,627 turns, D = 1536). The limit is the arithmetic of the
+dialogue transformer, 189 MFLOP for each real turn of a training step, over the matrix-product rate of the same run.
+"""
+
+import runpy
+import time
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import numpy as np
+import torch
+from measuring import dialogue_lengths, hardware, make_dialogues, matmul_rate, show, timed
+
+from cogmen.batching import as_tensors
+from cogmen.corpora import KEMDY19
+from cogmen.devices import find_device
+from cogmen.graph import dialogue_graph
+from cogmen.metrics import scores
+from cogmen.model import CGNN, FEED_FORWARD_WIDTH, Architecture
+from cogmen.options import REPOSITORY, option, parse, run
+from cogmen.preprocessed import preprocess, split_ids
+from cogmen.training import TrainOptions, predict, train
+
+BATCH_SIZE = 64
+
+
+@dataclass
+class Options:
+    epochs: int = option(5, "training epochs measured")
+    dialogues: int = option(200, "dialogues of the corpus; fewer for a quick look")
+    width: int = option(1536, "features of a turn")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    tf32: bool = option(False, "on a GPU: matrix products in TF32, as train.py --tf32")
+
+
+def main(argv=None):
+    options = parse(Options, argv, __doc__)
+    device = find_device(options.device)
+    print(hardware(device))
+    rows = graphs()
+    rows += epochs(options, device)
+    show(rows)
+
+
+def graphs():
+    """Milliseconds for the graphs of a batch, and how many times as long plain loops take."""
+    naive_graph = runpy.run_path(REPOSITORY / "tests/oracles.py")["naive_graph"]
+    lengths = dialogue_lengths(BATCH_SIZE)
+    speakers = np.random.default_rng(0).integers(2, size=lengths.sum())
+    build = partial(dialogue_graph, lengths, speakers, 5, 5, 2)
+    ours, (edge_index, _) = min((timed(build) for _ in range(20)), key=lambda run: run[0])
+    naive, _ = timed(lambda: naive_graph(lengths.tolist(), speakers.tolist(), 5, 5, 2))
+    what = f"graphs of {len(lengths)} dialogues, {len(speakers):,} turns, {edge_index.shape[1]:,} edges"
+    return [(what, f"{1000 * ours:.2f} ms; plain loops {1000 * naive:.0f} ms", "under 3 ms")]
+
+
+def epochs(options, device):
+    """Training epochs, alone and with the dev scoring, over the arithmetic limit."""
+    dialogues = make_dialogues(options.dialogues, {"text": options.width // 2, "audio": options.width // 2})
+    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
+    train_set, dev_set = (as_tensors(splits[split], "at") for split in ("train", "dev"))
+    turns, dev_turns = (sum(len(dialogue.labels) for dialogue in part) for part in (train_set, dev_set))
+    chosen = TrainOptions(from_begin=True, epochs=options.epochs + 1, batch_size=BATCH_SIZE, tf32=options.tf32)
+    torch.manual_seed(0)
+    network = CGNN(Architecture.from_options(chosen, options.width, KEMDY19))
+    rates, times, began = [], [], None
+
+    def on_epoch(_):
+        nonlocal began
+        if began:  # not the first epoch, in which caches fill
+            times.append(time.perf_counter() - began)
+        if device.type == "cpu":
+            rates.append(matmul_rate(seconds=0.5))
+        began = time.perf_counter()
+
+    train(network, train_set, dev_set, chosen, device, on_epoch)
+    scoring = median(timed(lambda: score(network, dev_set, chosen, device), device)[0] for _ in range(5))
+    rate = median(rates or [matmul_rate(device, size=8192)])
+    limit = 3 * turn_flop(options.width, chosen.seqcontext_nlayer) * turns / rate
+    epoch = median(times)
+    print(f"{turns:,} training turns, {dev_turns:,} dev turns; matrix product {rate / 1e9:,.0f} GFLOP/s")
+    return [
+        ("arithmetic limit of a training epoch", f"{limit:.3f} s", ""),
+        ("a training epoch, over the limit", f"{(epoch - scoring) / limit:.2f}", "at most 1.35 (CPU)"),
+        ("the same with dev scoring", f"{epoch / limit:.2f}", "at most 1.5 (CPU)"),
+        (f"{options.epochs} epochs with dev scoring", f"{sum(times):.1f} s", "100 in under 10 s (H200)"),
+    ]
+
+
+def score(network, dev_set, chosen, device):
+    log_probs, labels = predict(network, dev_set, BATCH_SIZE, chosen.wp, chosen.wf, device)
+    return scores(labels, log_probs.argmax(1), range(len(KEMDY19.emotions)))
+
+
+def turn_flop(width, layers):
+    """FLOP of the dialogue transformer's linear layers for a turn, forward."""
+    return layers * 2 * (4 * width**2 + 2 * width * FEED_FORWARD_WIDTH)
+
+
+if __name__ == "__main__":
+    run(main)

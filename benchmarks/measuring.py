@@ -1,0 +1,141 @@
+"""Shared by the benchmarks: synthetic corpora of KEMDy19's size, the machine's limits, and runs of the real scripts."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import Dialogues
+
+TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
+# Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
+_SHARES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
+_SECONDS = (0.3, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
+WORDS_PER_SECOND = 2.0
+
+
+def durations(number, seed=0):
+    """(number,) utterance durations in seconds, distributed as KEMDy19's."""
+    return np.interp(np.random.default_rng(seed).random(number), _SHARES, _SECONDS)
+
+
+def dialogue_lengths(dialogues, seed=0):
+    """(dialogues,) turns of each, between 25 and 105, as many in all as KEMDy19 has in so many dialogues."""
+    lengths = 25 + np.random.default_rng(seed).gamma(2.0, (TURNS_PER_DIALOGUE - 25) / 2, dialogues)
+    lengths = np.clip(lengths.round().astype(int), 25, 105)
+    for k in np.random.default_rng(seed + 1).permutation(dialogues):
+        excess = lengths.sum() - round(dialogues * TURNS_PER_DIALOGUE)
+        lengths[k] = np.clip(lengths[k] - excess, 25, 105)
+    return lengths
+
+
+def make_dialogues(dialogues, sizes, seed=0):
+    """Dialogues of random turns, a tenth of them held out.
+
+    Args:
+        sizes: `{"text": D, "audio": D}`; 0 or none: the modality is absent.
+    Returns:
+        Dialogues: its sentences have as many words as fit KEMDy19's durations, 18.5% of them said before.
+    """
+    generator = np.random.default_rng(seed)
+    lengths = dialogue_lengths(dialogues, seed)
+    ids = [f"Sess{k // 10 + 1:02}_script{k % 10 + 1:02}" for k in range(dialogues)]
+    sentences = _sentences(int(lengths.sum()), generator)
+
+    def column(make):
+        return {dialogue: make(int(n)) for dialogue, n in zip(ids, lengths, strict=True)}
+
+    def vectors(size):
+        return column(lambda n: list(generator.standard_normal((n, size), dtype=np.float32)) if size else [])
+
+    held_out = max(2, dialogues // 10)
+    return Dialogues(
+        ids=ids,
+        speakers=column(lambda n: generator.choice(KEMDY19.speakers, n).tolist()),
+        labels=column(lambda n: generator.integers(len(KEMDY19.emotions), size=n).tolist()),
+        text=vectors(sizes.get("text", 0)),
+        audio=vectors(sizes.get("audio", 0)),
+        visual=vectors(0),
+        sentences=column(lambda n: [next(sentences) for _ in range(n)]),
+        train_ids=ids[:-held_out],
+        test_ids=ids[-held_out:],
+        segment_ids={
+            dialogue: [f"{dialogue}_F{turn:03}" for turn in range(n)] for dialogue, n in zip(ids, lengths, strict=True)
+        },
+    )
+
+
+def _sentences(number, generator):
+    said = []
+    for seconds in durations(number, seed=1):
+        if said and generator.random() < 0.185:  # 7,843 of 9,627 are distinct
+            yield said[generator.integers(len(said))]
+            continue
+        words = generator.integers(2_000, size=max(1, round(seconds * WORDS_PER_SECOND)))
+        said.append(" ".join(f"w{word}" for word in words))
+        yield said[-1]
+
+
+def matmul_rate(device="cpu", dtype=torch.float32, size=2048, seconds=1.0):
+    """FLOP per second of a square matrix product, the best of several."""
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best, until = 0.0, time.perf_counter() + seconds
+    while best == 0.0 or time.perf_counter() < until:
+        best = max(best, 2 * size**3 / timed(lambda: left @ right, device)[0])
+    return best
+
+
+def timed(function, device="cpu"):
+    """(seconds, result) of a call, with all that it started on the device done."""
+    _wait_for(device)
+    start = time.perf_counter()
+    result = function()
+    _wait_for(device)
+    return time.perf_counter() - start, result
+
+
+def _wait_for(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def run_measured(*command):
+    """(seconds, peak bytes of memory) of a Python command that must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {errors}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+def hardware(device="cpu"):
+    """A line on what the benchmark runs on."""
+    if torch.device(device).type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
+    return f"{_processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def show(rows):
+    """Print rows of (what, figure, goal) as a Markdown table."""
+    rows = [("", "measured", "goal"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for number, row in enumerate(rows):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+        if number == 0:
+            print("| " + " | ".join("-" * width for width in widths) + " |")
