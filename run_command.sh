@@ -19,7 +19,7 @@
 #   --test_sessions "N..." sessions that are held out ("19 20")
 #   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/
 #
-# Finished steps are not repeated, so a run that was interrupted goes on where it stopped.
+# Finished steps are not repeated and an interrupted training is resumed, so a run goes on where it stopped.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$ROOT/COGMEN_code/steps.sh"
@@ -90,9 +90,10 @@ extractor_table() {
             name=${using}_$loss
             checkpoints+=(--in "$place/checkpoint/$name/best.ckpt")
             step "table_$name" "Stage 1: fine-tune the extractor on single utterances, $using, loss $loss" \
-                --in "$every" --out "$place/checkpoint/$name/best.ckpt" -- \
+                --in "$every" --out "$place/checkpoint/$name/best.ckpt" \
+                --state "$place/checkpoint/$name/last.ckpt" --afresh --overwrite -- \
                 "$python" "${trainer[@]}" --exp_name "$name" --loss "$loss" --csv_path "$every" --out_dir "$place" \
-                "${encoders[@]}" --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}" --overwrite
+                "${encoders[@]}" --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}"
         done
     done
     step table_scores "Stage 1: score them on the held-out 20%" \
@@ -118,11 +119,11 @@ for using in text audio both; do
     case $using in text) modalities=t ;; audio) modalities=a ;; both) modalities=at ;; esac
     checkpoint=$zoo/checkpoint/${using}_test_1920_speakeronly/best.ckpt
     step "extractor_$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
-        --in "$csv" --out "$checkpoint" -- \
+        --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
         "$python" MIRAI/trainer_hf.py --exp_name "${using}_test_1920_speakeronly" --using_model "$using" \
         --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions $test_sessions \
         --dev_sessions $DEV_SESSIONS "${encoders[@]}" \
-        --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}" --overwrite
+        --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}"
     step "inference_$using" "Stage 1: score it on the held-out sessions" \
         --in "$csv" --in "$checkpoint" --out "$results/extractor/$modalities/metrics.json" -- \
         "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --test_1920=True --csv_path "$csv" \

@@ -61,21 +61,24 @@ find_python() {
     return 1
 }
 
-# step NAME "What it does" [--in FILE]... [--out FILE]... -- COMMAND...
+# step NAME "What it does" [--in FILE]... [--out FILE]... [--state FILE] [--afresh OPTION] -- COMMAND...
 # Runs the command unless it was finished before, with the same words and the same input files, and its outputs are
-# still there. FORCE=1 repeats it. Needs $STEPS, a folder for the records of finished steps.
+# still there. FORCE=1 repeats it. One that was interrupted and has left the FILE of --state is given --resume, any other
+# the OPTION of --afresh. Needs $STEPS, a folder for the records of begun and finished steps.
 step() {
-    local name=$1 description=$2 inputs=() outputs=() record wanted output started=$SECONDS
+    local name=$1 description=$2 inputs=() outputs=() state='' afresh=() record begun wanted output started=$SECONDS
     shift 2
     while [[ $1 != -- ]]; do
         case $1 in
         --in) [[ -f $2 ]] && inputs+=("$2") || stop "$2: no such file" ;;
         --out) outputs+=("$2") ;;
+        --state) state=$2 ;;
+        --afresh) afresh=("$2") ;;
         esac
         shift 2
     done
     shift
-    record=$STEPS/$name
+    record=$STEPS/$name begun=$STEPS/$name.begun
     wanted=$(printf '%q ' "$@" && cat -- /dev/null "${inputs[@]}" | cksum)
     if [[ -z ${FORCE:-} && -f $record && $(<"$record") == "$wanted" ]]; then
         for output in "${outputs[@]}"; do [[ -e $output ]] || break; done
@@ -84,11 +87,19 @@ step() {
             return
         fi
     fi
-    echo "== $description"
+    if [[ -z ${FORCE:-} && -e $state && -f $begun && $(<"$begun") == "$wanted" ]]; then
+        echo "== $description (goes on from $state)"
+        set -- "$@" --resume
+    else
+        echo "== $description"
+        set -- "$@" "${afresh[@]}"
+        rm -f "$state" # of another run: should this one be interrupted early, it must not be gone on from
+    fi
     mkdir -p "$STEPS"
     rm -f "$record"
+    printf '%s\n' "$wanted" >"$begun"
     "$@"
-    printf '%s\n' "$wanted" >"$record"
+    mv "$begun" "$record"
     echo "   ($((SECONDS - started)) s)"
 }
 
@@ -117,7 +128,7 @@ stage3() {
             run=$modalities/seed$seed
             checkpoint=$zoo/model_checkpoints/KEMDy19_best_dev_f1_model_${modalities}_seed$seed.pt
             step "train_$modalities$seed" "Stage 3: train the graph network, $modalities, seed $seed" \
-                --in "$preprocessed" --out "$checkpoint" -- \
+                --in "$preprocessed" --out "$checkpoint" --state "${checkpoint%.pt}.resume" -- \
                 "$python" COGMEN_code/train.py --dataset KEMDy19 --modalities "$modalities" --from_begin \
                 --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "seed$seed" --seed "$seed" "$@"
             step "eval_$modalities$seed" "Stage 3: score it on the held-out sessions" \

@@ -274,3 +274,20 @@ def test_a_step_is_repeated_when_its_input_or_command_changes(tmp_path):
     assert run_copy("cp -p") == ["Copy"]
     (tmp_path / "out").unlink()
     assert run_copy("cp -p") == ["Copy"]
+
+
+def test_an_interrupted_step_is_resumed(tmp_path):
+    program, told = tmp_path / "program", tmp_path / "told"
+    program.write_text(f'echo "$@" >>{told}\ntouch {tmp_path}/state {tmp_path}/out\n[[ $* == *--resume* ]]\n')
+
+    def run_program(*words, **environment):
+        state = f"--out {tmp_path}/out --state {tmp_path}/state --afresh --overwrite"
+        return run_step(tmp_path, f'step x "Train" {state} -- bash {program} {" ".join(words)}', **environment)
+
+    assert run_program()[0] == 1
+    code, output, _ = run_program()
+    assert code == 0 and steps(output) == [f"Train (goes on from {tmp_path}/state)"]
+    assert steps(run_program()[1]) == ["Train: done already"]
+    assert run_program("other")[0] == 1  # another command never goes on from that state
+    assert run_program(FORCE="1")[0] == 1
+    assert told.read_text().splitlines() == ["--overwrite", "--resume", "other --overwrite", "--overwrite"]
