@@ -3,7 +3,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$ROOT/COGMEN_code/steps.sh"
-set_up "$ROOT/tests/requirements.txt"
+set_up "$ROOT/tests/requirements.lock"
 cd "$ROOT"
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 "$python" -m ruff check .

@@ -19,7 +19,8 @@ absolute_if_directory() {
     if [[ -d $1 ]]; then realpath "$1"; else echo "$1"; fi
 }
 
-# Uses $PYTHON if it is set. Otherwise makes .venv and installs the requirements into it; done once per requirements.
+# set_up [LOCK]: uses $PYTHON if it is set. Otherwise makes .venv and installs requirements.lock into it, and LOCK;
+# done once for each state of these files.
 set_up() {
     if [[ -n ${PYTHON:-} ]]; then
         python=$PYTHON
@@ -31,8 +32,8 @@ set_up() {
         return
     fi
     python=$ROOT/.venv/bin/python
-    local requirements=("$ROOT/requirements.txt" "$ROOT/pyproject.toml" "$@") stamp=$ROOT/.venv/installed wanted
-    wanted=$(cat "${requirements[@]}")
+    local locks=("$ROOT/requirements.lock" "$@") stamp=$ROOT/.venv/installed wanted
+    wanted=$(cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" "${locks[@]}" | cksum)
     [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && return
     echo "== Setting up .venv (once; a few minutes)"
     local base
@@ -42,8 +43,11 @@ set_up() {
     local install=("$base" -m pip --python "$python" --disable-pip-version-check install --quiet)
     (
         cd "$ROOT"
-        "${install[@]}" "$(grep '^torch==' requirements.txt)" # first: other packages then take this one
-        "${install[@]}" -r requirements.txt ${1:+-r "$1"}
+        "${install[@]}" --no-deps --require-hashes "${locks[@]/#/--requirement=}" # all that is needed, but torch
+        # Which build of torch fits the machine (CPU, CUDA) is up to the index that pip is configured with, so it has no
+        # hash here. Of what it needs only the CUDA build's nvidia-* packages are not there by now.
+        "${install[@]}" "$(grep '^torch==' requirements.txt)"
+        "${install[@]}" --no-deps --no-build-isolation --editable .
     )
     printf '%s\n' "$wanted" >"$stamp"
 }

@@ -1,0 +1,91 @@
+"""What is installed: the lock files have everything that the requirements ask for, each with hashes."""
+
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from cogmen.options import REPOSITORY
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+
+
+def requirements(path):
+    """The requirements in a file, without comments and options, by canonical name."""
+    lines = [line.split(" #")[0].strip() for line in (REPOSITORY / path).read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+    return {canonicalize_name(one.name): one for one in found}
+
+
+def locked(path):
+    """What a lock file holds: `{canonical name: (requirement, its hashes)}`."""
+    text = re.sub(r"(?m)^ *#.*\n", "", (REPOSITORY / path).read_text()).replace("\\\n", " ")
+    entries = {}
+    for line in text.splitlines():
+        words = line.split(" --hash=")
+        one = Requirement(words[0].strip())
+        assert canonicalize_name(one.name) not in entries, f"{one.name} is in {path} twice"
+        entries[canonicalize_name(one.name)] = one, [word.strip() for word in words[1:]]
+    return entries
+
+
+@pytest.mark.parametrize("folder", ["", "tests/"])
+def test_lock_agrees_with_the_requirements(folder):
+    lock = locked(f"{folder}requirements.lock")
+    wanted = requirements(f"{folder}requirements.txt")
+    pins = {name: str(one.specifier) for name, one in wanted.items() if name != "torch"}
+    assert all(re.fullmatch(r"==[^*]+", pin) for pin in pins.values())
+    assert {name: str(lock[name][0].specifier) for name in pins} == pins
+
+
+@pytest.mark.parametrize("folder", ["", "tests/"])
+def test_every_line_of_a_lock_has_hashes_and_none_an_address(folder):
+    for name, (one, hashes) in locked(f"{folder}requirements.lock").items():
+        assert one.url is None and re.fullmatch(r"==[^*]+", str(one.specifier)), name
+        assert hashes and all(re.fullmatch(r"sha256:[0-9a-f]{64}", text) for text in hashes), name
+    assert "://" not in (REPOSITORY / f"{folder}requirements.lock").read_text()
+
+
+def test_both_locks_can_be_installed_together():
+    lock, more = locked("requirements.lock"), locked("tests/requirements.lock")
+    assert [name for name in lock.keys() & more if lock[name] != more[name]] == []
+    assert "torch" not in lock.keys() | more
+
+
+def test_a_lock_is_complete():
+    """It is installed without looking at dependencies, so all those of the packages in it must be in it too."""
+    lock = {**locked("requirements.lock"), **locked("tests/requirements.lock")}
+    extras = {name: one.extras for name, one in requirements("requirements.txt").items()}
+    looked_at = 0
+    for name, (one, _) in lock.items():
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        if not one.specifier.contains(found.version, prereleases=True):
+            continue
+        chosen = ["", *extras.get(name, ())]
+        needed = [Requirement(text) for text in found.requires or []]
+        needed = [need for need in needed if not need.marker or any(need.marker.evaluate({"extra": e}) for e in chosen)]
+        missing = [need.name for need in needed if canonicalize_name(need.name) not in lock.keys() | {"torch"}]
+        assert not missing, f"{name} needs {missing}"
+        looked_at += 1
+    assert looked_at > 40
+
+
+def test_pins_lie_in_the_ranges():
+    pins = requirements("requirements.txt")
+    for one in map(Requirement, PROJECT["dependencies"]):
+        (pin,) = pins[canonicalize_name(one.name)].specifier
+        assert one.specifier.contains(pin.version), f"{one}, but {pin.version} is pinned"
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("pytorch-lightning", "2.6.2"), ("pytorch-lightning", "2.6.3"), ("torch", "2.9.1")]
+)
+def test_versions_known_to_be_bad_are_excluded(name, version):
+    (one,) = (one for one in map(Requirement, PROJECT["dependencies"]) if one.name == name)
+    assert not one.specifier.contains(version)
