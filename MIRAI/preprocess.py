@@ -2,18 +2,21 @@
 
     python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
 
-Writes SAVE_PATH/annotation.csv, SAVE_PATH/annotation_speaker_only.csv and SAVE_PATH/txt_wav/ (links to the corpus, or
-copies), and prints how many rows each step leaves. Running it again is fine.
+Writes SAVE_PATH/txt_wav/ (links to the corpus, or copies), SAVE_PATH/annotation.csv and annotation_speaker_only.csv,
+and prints how many rows each step leaves. Running it again is fine. If there are errors, all are told and nothing is
+written.
+
+    python MIRAI/preprocess.py --root_path KEMDy19 --check
+
+only tells what it would do, and every problem of the corpus; the exit code is 1 if there are errors.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.options import option, parse, run
-from mirai.annotations import write_annotations
-from mirai.raw_corpus import Findings, choose, place_files, read_rows, show_funnel, usable_files
-
-SHOWN = 20  # utterances left out that are listed; a corpus with more has one common reason
+from cogmen.options import UserError, option, parse, run
+from mirai.raw_corpus import read_corpus, show_funnel
+from mirai.raw_files import check_output, write_outputs
 
 
 @dataclass
@@ -21,30 +24,27 @@ class PreprocessOptions:
     root_path: Path = option(help="KEMDy19's directory, with annotation/ and wav/ in it")
     save_path: Path = option("data", "where the tables and txt_wav/ go")
     files: str = option("link", "what txt_wav/ gets", choices=["link", "copy"])
+    check: bool = option(False, "only check the corpus; nothing is written")
 
 
 def main(argv=None):
     options = parse(PreprocessOptions, argv, __doc__)
-    findings = Findings()
-    total, rows = read_rows(options.root_path, findings)
-    every, speaker_only, funnel = choose(
-        total, rows, lambda first: usable_files(options.root_path, first.values(), findings)
-    )
-    place_files(options.root_path, every, options.save_path / "txt_wav", copy=options.files == "copy")
-    write_annotations(options.save_path / "annotation.csv", [row.cells for row in every])
-    write_annotations(options.save_path / "annotation_speaker_only.csv", [row.cells for row in speaker_only])
-
-    print(show_funnel(funnel))
-    for warning in findings.warnings:
-        print(f"note: {warning}")
-    for text, count in findings.counts.items():
-        if count:
-            print(f"note: {count} {text}")
-    if findings.left_out:
-        print(f"left out ({len(findings.left_out)}):")
-        print("\n".join(f"  {text}" for text in findings.left_out[:SHOWN]))
-        if len(findings.left_out) > SHOWN:
-            print(f"  and {len(findings.left_out) - SHOWN} more")
+    if not options.check:
+        check_output(options.save_path, options.root_path)
+    corpus = read_corpus(options.root_path)
+    findings = corpus.findings
+    report = findings.report()
+    if findings.errors and not options.check:
+        raise UserError(f"--root_path {options.root_path}: {findings.summary()}; nothing is written\n{report}")
+    if report:
+        print(report)
+    print(show_funnel(corpus.funnel), flush=True)
+    if options.check:
+        if findings.errors:
+            raise UserError(f"--root_path {options.root_path}: {findings.summary()}; preprocess.py would stop")
+        print(f"{options.root_path}: {findings.summary()}; preprocess.py can use it")
+        return
+    write_outputs(options.save_path, options.root_path, corpus.every, corpus.speaker_only, copy=options.files == "copy")
     print(f"wrote {options.save_path}/annotation.csv, annotation_speaker_only.csv, txt_wav/")
 
 

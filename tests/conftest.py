@@ -5,11 +5,18 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cogmen.options import REPOSITORY
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# HYPOTHESIS_PROFILE=nightly tries many more examples, other ones every time.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("normal", max_examples=25, derandomize=True, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,10 +5,10 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cogmen.corpora import KEMDY19, SegmentId
 from cogmen.options import UserError
-from cogmen.safe_files import write_text
 from mirai.transcripts import decode
 
 COLUMNS = (
@@ -37,13 +37,13 @@ class Utterance:
         return self.wav_end - self.wav_start
 
 
-def write_annotations(path, rows):
-    """Write a table. `rows`: dicts by column name, in the order of the file."""
+def annotation_text(rows):
+    """The text of a table. `rows`: dicts by column name, in the order of the file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_annotations(path, corpus=KEMDY19):
@@ -55,20 +55,23 @@ def read_annotations(path, corpus=KEMDY19):
         UserError: names the file and the row of the first thing that is wrong.
     """
     path = Path(path)
-    header, *rows = read_csv(path)
-    missing = [name for name in _NEEDED if name not in header]
-    if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
-    columns = {name: header.index(name) for name in _NEEDED}
+    (header, *rows), _ = read_csv(path)
+    for name in _NEEDED:
+        if header.cells.count(name) != 1:
+            problem = "two columns" if name in header.cells else "no column"
+            raise UserError(f"{path}: {problem} {name}; found {', '.join(header.cells)}")
+    columns = {name: header.cells.index(name) for name in _NEEDED}
     first_row = {}
     utterances = []
-    for number, cells in enumerate(rows, start=2):
-        where = f"{path}, row {number}"
-        utterance = _utterance({name: cells[k].strip() for name, k in columns.items()}, where, corpus)
+    for row in rows:
+        where, cells = f"{path}, row {row.number}", row.fitted(len(header.cells))
+        if len(cells) != len(header.cells):
+            raise UserError(f"{where}: {len(cells)} cells, expected {len(header.cells)} as in row 1")
+        utterance = _utterance({name: cells[k] for name, k in columns.items()}, where, corpus)
         if utterance.segment_id in first_row:
             earlier = first_row[utterance.segment_id]
             raise UserError(f"{where}: {utterance.segment_id} is already in row {earlier}; expected it once")
-        first_row[utterance.segment_id] = number
+        first_row[utterance.segment_id] = row.number
         utterances.append(utterance)
     if not utterances:
         raise UserError(f"{path}: no utterances, only a header")
@@ -79,25 +82,43 @@ def sessions_of(utterances):
     return sorted({utterance.session for utterance in utterances})
 
 
+class CsvRow(NamedTuple):
+    """A row of a CSV file: its `number`, as a spreadsheet counts, and its `cells` without white space around them."""
+
+    number: int
+    cells: list
+
+    def fitted(self, width):
+        """`width` cells: missing ones at the end are empty, empty ones beyond are dropped. Longer only if there is
+        text beyond."""
+        beyond = self.cells if any(self.cells[width:]) else self.cells[:width]
+        return beyond + [""] * (width - len(self.cells))
+
+
 def read_csv(path):
-    """The rows of a CSV file, each a list of strings as long as the first; blank lines at the end are dropped."""
+    """The rows of a CSV file that hold any text. Lines may end as on any system, and inside of quotes.
+
+    Returns:
+        (list[CsvRow], str): the rows, at least one; the encoding, as `decode` gives it.
+    Raises:
+        UserError: the file is missing, empty or no CSV file.
+    """
     path = Path(path)
     try:
-        text, _ = decode(path.read_bytes(), path)
+        text, encoding = decode(path.read_bytes(), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; MIRAI/preprocess.py makes the annotation tables") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory, expected a CSV file") from None
     try:
-        rows = list(csv.reader(io.StringIO(text), strict=True))
+        table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file: {error}") from None
-    while rows and not any(rows[-1]):
-        rows.pop()
+    rows = [CsvRow(number, [cell.strip() for cell in cells]) for number, cells in enumerate(table, start=1)]
+    rows = [row for row in rows if any(row.cells)]
     if not rows:
         raise UserError(f"{path}: empty")
-    for number, cells in enumerate(rows, start=1):
-        if len(cells) != len(rows[0]):
-            raise UserError(f"{path}, row {number}: {len(cells)} cells, expected {len(rows[0])} as in row 1")
-    return rows
+    return rows, encoding
 
 
 def seconds(text):
@@ -121,6 +142,9 @@ def _utterance(cells, where, corpus):
     for name, value in times.items():
         if value is None:
             raise UserError(f"{where} ({cells['segment_id']}): {name} is {cells[name]!r}, expected seconds")
+    if not 0 <= times["wav_start"] <= times["wav_end"]:
+        found = f"from {cells['wav_start']} to {cells['wav_end']} s, expected 0 <= wav_start <= wav_end"
+        raise UserError(f"{where} ({cells['segment_id']}): {found}")
     return Utterance(
         segment_id=cells["segment_id"],
         emotion=cells["emotion"],

@@ -1,7 +1,8 @@
 """Transcripts: decoding them by one stated rule and cleaning them for the text encoder.
 
-Decoding: UTF-8 (with or without byte order mark), else UTF-16 with a byte order mark, else cp949; anything else is an
-error. A file may have any number of lines, none included; they are joined with a space.
+Decoding: UTF-8 (with or without byte order mark), else UTF-16 with a byte order mark, else cp949; anything else, and
+text with NUL characters (UTF-16 without that mark, or a damaged file), is an error. A file may have any number of
+lines, none included; they are joined with a space.
 """
 
 import codecs
@@ -23,16 +24,19 @@ def decode(data, name):
     Returns:
         (str, str): the text, without byte order mark; `utf-8`, `utf-8-sig`, `utf-16` or `cp949`.
     Raises:
-        UserError: no rule decodes them.
+        UserError: no rule decodes them, or there are NUL characters in the text.
     """
     encodings = ["utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"]
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings.append("utf-16")
     for encoding in [*encodings, "cp949"]:
         try:
-            return data.decode(encoding), encoding
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if "\0" in text:
+            raise UserError(f"{name}: holds NUL characters: damaged, or UTF-16 without a byte order mark; write UTF-8")
+        return text, encoding
     raise UserError(f"{name}: neither UTF-8, UTF-16 with a byte order mark, nor cp949 text")
 
 
@@ -43,6 +47,8 @@ def read_transcript(path):
         text, _ = decode(path.read_bytes(), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; MIRAI/preprocess.py puts the transcripts there") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory, expected a transcript") from None
     return " ".join(text.split())
 
 
