@@ -85,9 +85,8 @@ def write_outputs(save_path, root, every, speaker_only, *, copy):
             for name in names:  # from here on only renames, which need no space
                 os.replace(stage / name, folder / name)
     except OSError as error:
-        if error.filename is not None:
-            raise
-        message = f"--save_path {save_path}: {error.strerror}; what was there before is unchanged"
+        place = f" ({error.filename})" if error.filename else ""
+        message = f"--save_path {save_path}: {error.strerror}{place}; what was there before is unchanged"
         raise UserError(message) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)

@@ -83,6 +83,26 @@ def corpus(corpus_made, tmp_path):
     return shutil.copytree(corpus_made, tmp_path / "corpus")
 
 
+@pytest.fixture
+def preprocess(run_script, tmp_path):
+    """`preprocess(root, "--files", "copy", ...)` runs preprocess.py; gives the folder that it wrote to."""
+
+    def call(root, *arguments):
+        run_script("MIRAI/preprocess.py", "--root_path", root, "--save_path", tmp_path / "data", *arguments)
+        return tmp_path / "data"
+
+    return call
+
+
+def tree(folder):
+    """Every path in a folder, with its content or where it links to."""
+    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*"))}
+    return {
+        name: path.readlink() if path.is_symlink() else path.is_file() and path.read_bytes()
+        for name, path in paths.items()
+    }
+
+
 @pytest.fixture(scope="session")
 def data(corpus_made, tmp_path_factory, run_script):
     """What preprocess.py makes of the corpus."""

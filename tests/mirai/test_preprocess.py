@@ -17,16 +17,7 @@ from mirai.annotations import COLUMNS, read_annotations
 from mirai.dataset import RECEPTIVE_FIELD
 from mirai.raw_corpus import show_funnel
 
-from .conftest import annotation_rows, write_annotation, write_wav
-
-
-@pytest.fixture
-def preprocess(run_script, tmp_path):
-    def call(root, *arguments):
-        run_script("MIRAI/preprocess.py", "--root_path", root, "--save_path", tmp_path / "data", *arguments)
-        return tmp_path / "data"
-
-    return call
+from .conftest import annotation_rows, tree, write_annotation, write_wav
 
 
 def table(path):
@@ -37,21 +28,6 @@ def table(path):
 def rewrite(path, change):
     """Change the text of an annotation file."""
     path.write_text(change(path.read_text()))
-
-
-@pytest.fixture
-def tree():
-    """`tree(folder)`: every path in it, with its content or where it links to."""
-
-    def look(folder):
-        paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*"))}
-        return {name: path.readlink() if path.is_symlink() else _content(path) for name, path in paths.items()}
-
-    return look
-
-
-def _content(path):
-    return path.read_bytes() if path.is_file() else None
 
 
 def funnel(shown):
@@ -410,7 +386,7 @@ def test_check_of_a_good_corpus(corpus_made, tmp_path):
     assert result.returncode == 1 and "Traceback" not in result.stderr
 
 
-def test_the_run_tells_all_errors_and_leaves_what_was_there(preprocess, corpus, tree):
+def test_the_run_tells_all_errors_and_leaves_what_was_there(preprocess, corpus):
     before = tree(preprocess(corpus))
     break_in_many_ways(corpus)
     with pytest.raises(UserError, match="4 errors, 15 left out; nothing is written\nerrors") as error:

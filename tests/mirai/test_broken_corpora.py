@@ -1,0 +1,200 @@
+"""Corpora and tables broken at random: a clear error or a result that accounts for every row, never anything else."""
+
+import csv
+import io
+import re
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogmen.corpora import KEMDY19, SegmentId
+from cogmen.options import UserError
+from mirai.annotations import read_annotations
+from mirai.findings import Findings
+from mirai.raw_annotation import read_rows
+from mirai.raw_corpus import read_corpus
+from tests.conftest import load_script
+
+from .conftest import annotation_rows, tree, write_annotation, write_wav
+
+CELLS = ["", "nan", "inf", "-1", "1e400", "1_0", "0", "\n", "\r", ",,,", '"', "\0", "한"]
+CELLS += ["angry", "angry;sad", ";", "disqust", "Sad"]
+CELLS += ["Sess01_impro01_F001", "Sess01_impro01_M001", "Sess02_impro01_F001", "Sess٠١_impro01_F001", "../x"]
+ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-le", "cp949", "utf-32"]
+
+
+@cache
+def good():
+    """The files of a corpus of one session with 14 utterances: `{relative path: bytes}`."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, rows = Path(folder), annotation_rows(1, ties={"Sess01_impro01_F001"})
+        for subject in "FM":
+            write_annotation(root / "annotation" / f"Session01_{subject}_res.csv", rows, subject)
+        for name, *_ in rows:
+            path = root / "wav" / "Session01" / name.rsplit("_", 1)[0] / f"{name}.wav"
+            write_wav(path, np.zeros(500))
+            path.with_suffix(".txt").write_text("안녕 b/ 하세요\n", encoding="utf-8")
+        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.*"))}
+
+
+def break_table(draw, data):
+    """A CSV file with a cell, row or column that is another."""
+    table = list(csv.reader(io.StringIO(data.decode(errors="replace"), newline="")))
+    if not table:
+        return data
+    row = draw(st.integers(0, len(table) - 1))
+    kinds = ["cell", "cell", "cell", "extra", "missing", "cut", "repeat", "delete", "swap", "blank"]
+    kind = draw(st.sampled_from(kinds))
+    column = draw(st.integers(0, min(13, max(len(table[row]) - 1, 0))))
+    if kind == "cell" and table[row]:
+        table[row][column] = draw(st.sampled_from(CELLS) | st.text(max_size=6))
+    elif kind == "extra":
+        table[row].insert(column, draw(st.sampled_from(CELLS)))
+    elif kind == "missing":
+        del table[row][column : column + 1]
+    elif kind == "cut":
+        del table[row][column:]
+    elif kind == "repeat":
+        table.insert(draw(st.integers(0, len(table))), list(table[row]))
+    elif kind == "delete":
+        del table[row]
+    elif kind == "swap":
+        other = draw(st.integers(0, len(table) - 1))
+        table[row], table[other] = table[other], table[row]
+    else:
+        table.insert(row, draw(st.sampled_from([[], [""], [" ", ""]])))
+    text = io.StringIO()
+    csv.writer(text, lineterminator=draw(st.sampled_from(["\n", "\r\n", "\r"]))).writerows(table)
+    return text.getvalue().encode(errors="surrogatepass")
+
+
+def break_bytes(draw, data):
+    kind = draw(st.sampled_from(["cut", "replace", "insert", "encode"]))
+    place = draw(st.integers(0, len(data)))
+    if kind == "cut":
+        return data[:place]
+    if kind == "encode":
+        return data.decode(errors="ignore").encode(draw(st.sampled_from(ENCODINGS)), errors="ignore")
+    junk = draw(st.binary(min_size=1, max_size=8))
+    return data[:place] + junk + data[place + (len(junk) if kind == "replace" else 0) :]
+
+
+@st.composite
+def changes(draw, files):
+    """`{path: new bytes, or None (missing), "directory" or "link"}` for one to four of the files."""
+    changed = {}
+    for _ in range(draw(st.integers(1, 4))):
+        tables = [name for name in files if name.endswith(".csv")]
+        name = draw(st.sampled_from(tables) | st.sampled_from(sorted(files)))
+        data = changed.get(name, files[name])
+        if not isinstance(data, bytes) or draw(st.integers(0, 7)) == 0:
+            changed[name] = draw(st.sampled_from([None, "directory", "link"]))
+        elif name.endswith(".csv") and draw(st.booleans()):
+            changed[name] = break_table(draw, data)
+        else:
+            changed[name] = break_bytes(draw, data)
+    return changed
+
+
+def write(root, files):
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if data == "directory":
+            path.mkdir()
+        elif data == "link":
+            path.symlink_to("gone")
+        elif data is not None:
+            path.write_bytes(data)
+
+
+def outcome(*arguments):
+    """The message of the error that preprocess.py ends with, or None."""
+    try:
+        load_script("MIRAI/preprocess.py").main([str(argument) for argument in arguments])
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def check_accounts(root, data):
+    """Every row is used or told with its reason; every utterance is in the table, told, or has ties only."""
+    findings = Findings()
+    total, rows = read_rows(root, findings)
+    assert not findings.errors
+    assert total == len(rows) + sum(map(len, findings.left_out.values()))
+    with (data / "annotation.csv").open(encoding="utf-8", newline="") as file:
+        used = [row["segment_id"] for row in csv.DictReader(file)]
+    assert len(used) == len(set(used))
+    left_out = read_corpus(root).findings.left_out.items()
+    told = {place.split(":")[0] for reason, places in left_out if reason not in findings.left_out for place in places}
+    assert {row.segment_id for row in rows if not row.is_tie} == set(used) | told
+    assert not set(used) & told
+    assert all((data / "txt_wav" / f"{name}.{kind}").is_file() for name in used for kind in ("wav", "txt"))
+
+
+@given(choice=st.data())
+def test_a_broken_corpus_is_an_error_or_accounted_for(choice):
+    changed = choice.draw(changes(good()))
+    with tempfile.TemporaryDirectory() as folder:
+        root, data = Path(folder) / "corpus", Path(folder) / "data"
+        write(root, good())
+        arguments = ("--root_path", root, "--save_path", data)
+        assert outcome(*arguments) is None
+        before = tree(data)
+        shutil.rmtree(root)
+        write(root, {**good(), **changed})
+        all_before = tree(Path(folder))
+
+        verdict = outcome(*arguments, "--check")
+        assert tree(Path(folder)) == all_before
+
+        error = outcome(*arguments)
+        assert (error is None) == (verdict is None)
+        if error is None:
+            check_accounts(root, data)
+        else:
+            assert str(root) in error and tree(data) == before
+            if "; nothing is written" in error:
+                assert re.search(r"\d+ errors?, \d+ left out", error).group() in verdict
+
+
+TABLE = "segment_id,emotion,valence,wav_start,wav_end\n" + "".join(
+    f"Sess{session:02}_impro01_{speaker}001,{emotion},3.0,{1.5 * k},{1.5 * k + 1}\n"
+    for k, (session, speaker, emotion) in enumerate([(1, "F", "sad"), (1, "M", "angry"), (19, "F", "neutral")])
+)
+
+
+@given(choice=st.data())
+def test_a_broken_table_is_an_error_or_read_whole(choice):
+    """The table that every later stage reads: all rows that hold text, each with sane values, or an error."""
+    data = break_table(choice.draw, TABLE.encode())
+    for _ in range(choice.draw(st.integers(0, 2))):
+        data = choice.draw(st.sampled_from([break_table, break_bytes]))(choice.draw, data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        path.write_bytes(data)
+        try:
+            utterances = read_annotations(path)
+        except UserError as error:
+            assert str(error).startswith(f"{path}")
+            return
+    rows = [row for row in csv.reader(io.StringIO(decoded(data), newline="")) if "".join(row).strip()]
+    assert len(utterances) == len(rows) - 1
+    for utterance in utterances:
+        assert SegmentId.parse(utterance.segment_id).session == utterance.session
+        assert utterance.emotion == KEMDY19.emotions[utterance.label]
+        assert 0 <= utterance.wav_start <= utterance.wav_end < float("inf")
+
+
+def decoded(data):
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("cp949")
