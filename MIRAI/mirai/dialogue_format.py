@@ -19,8 +19,12 @@ def format_dialogues(utterances, sentences, test_sessions):
         test_sessions: the sessions whose dialogues are the test set.
     Returns:
         Dialogues: turns by `wav_start`, then `wav_end`, then segment id.
+    Raises:
+        UserError: the table lacks a test session, or has no other one.
     """
-    held_out(utterances, test_sessions)  # refuses a session that is not there
+    if len(held_out(utterances, test_sessions)) == len(utterances):
+        shown = " ".join(map(str, test_sessions))
+        raise UserError(f"--test_sessions {shown}: these are all sessions of the table; nothing is left to train on")
     turns = defaultdict(list)
     for utterance, sentence in zip(utterances, sentences, strict=True):
         turns[utterance.session, utterance.dialogue].append((utterance, sentence))

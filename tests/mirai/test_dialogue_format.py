@@ -72,3 +72,9 @@ def test_turn_that_occurs_twice_is_named(dialogues):
 def test_test_session_without_utterances(dialogues):
     with pytest.raises(UserError, match="--test_sessions: the table has no session 9"):
         format_dialogues(ROWS, NAMES, [9])
+    with pytest.raises(UserError, match="--test_sessions 1 2: these are all sessions of the table; nothing is left"):
+        format_dialogues(ROWS, NAMES, [1, 2])
+
+
+def test_no_session_is_in_both_sets(dialogues):
+    assert {name[:6] for name in dialogues.train_ids} & {name[:6] for name in dialogues.test_ids} == set()
