@@ -1,6 +1,9 @@
 """What is installed: the lock files have everything that the requirements ask for, each with hashes."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -89,3 +92,49 @@ def test_pins_lie_in_the_ranges():
 def test_versions_known_to_be_bad_are_excluded(name, version):
     (one,) = (one for one in map(Requirement, PROJECT["dependencies"]) if one.name == name)
     assert not one.specifier.contains(version)
+
+
+PYTHON = """#!/usr/bin/env bash
+# Stands in for Python: notes what pip is asked for.
+case "$*" in
+*import*) ;;
+"-m venv"*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+*) echo "$*" >>"$LOG" ;;
+esac
+"""
+
+
+def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
+    root, log, stub = tmp_path / "root", tmp_path / "log", tmp_path / "bin" / "python3"
+    for name in ("requirements.txt", "requirements.lock", "pyproject.toml", "tests/requirements.lock"):
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(REPOSITORY / name, root / name)
+    stub.parent.mkdir()
+    stub.write_text(PYTHON)
+    stub.chmod(0o755)
+
+    def set_up(*locks):
+        """What pip was asked to install."""
+        log.write_text("")
+        steps = f'source "{REPOSITORY}/COGMEN_code/steps.sh"'
+        command = f'set -e; {steps}; set_up {" ".join(map(str, locks))}; echo "$python"'
+        environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "ROOT": str(root), "LOG": str(log)}
+        environment.pop("PYTHON", None)
+        result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
+        assert result.stdout.splitlines()[-1] == str(root / ".venv/bin/python")
+        lines = log.read_text().splitlines()
+        assert all(line.startswith(f"-m pip --python {root}/.venv/bin/python ") for line in lines)
+        return [line.split(" install --quiet ")[1] for line in lines]
+
+    with_hashes = f"--no-deps --require-hashes --requirement={root}/requirements.lock"
+    torch, ours = (
+        f"torch{requirements('requirements.txt')['torch'].specifier}",
+        "--no-deps --no-build-isolation --editable .",
+    )
+    assert set_up() == [with_hashes, torch, ours]
+    assert set_up() == []  # done already
+    more = root / "tests/requirements.lock"
+    assert set_up(more) == [f"{with_hashes} --requirement={more}", torch, ours]
+    assert set_up(more) == []
+    (root / "requirements.lock").write_text("")
+    assert set_up(more) != []
