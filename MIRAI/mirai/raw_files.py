@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cogmen.claims import claim
 from cogmen.options import UserError
 from cogmen.safe_files import atomic_writer
 from mirai.annotations import annotation_text
@@ -67,33 +68,22 @@ def write_outputs(save_path, root, every, speaker_only, *, copy):
     a failure changes nothing. Links of other utterances, left by an earlier run, are removed in the end.
 
     Raises:
-        UserError: something stands in the way, or the disk is full.
+        UserError: something stands in the way, the disk is full, or another run writes there.
     """
     folder = save_path / "txt_wav"
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(f"{_STAGE}*"):  # of a run that was killed
-        shutil.rmtree(left_over)
-    stage = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGE))
-    try:
-        names = _stage_files(stage, folder, Path(root).resolve(), every, copy)
-        with contextlib.ExitStack() as tables:
-            for name, rows in zip(TABLES, (every, speaker_only), strict=True):
-                file = tables.enter_context(atomic_writer(save_path / name))
-                file.write(annotation_text([row.cells for row in rows]).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            for name in names:  # from here on only renames, which need no space
-                os.replace(stage / name, folder / name)
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        message = f"--save_path {save_path}: {error.strerror}{place}; what was there before is unchanged"
-        raise UserError(message) from None
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    wanted = {f"{row.segment_id}.{kind}" for row in every for kind in ("wav", "txt")}
-    for place in folder.iterdir():
-        if place.is_symlink() and place.name not in wanted and _PLACED.fullmatch(place.name):
-            place.unlink()
+    changed = _changed_files(folder, Path(root).resolve(), every, copy)
+    with claim(folder, sum(target.stat().st_size for target in changed.values()) if copy else 0):
+        try:
+            folder.mkdir(exist_ok=True)
+            _replace(save_path, folder, changed, zip(TABLES, (every, speaker_only), strict=True), copy)
+        except OSError as error:
+            place = f" ({error.filename})" if error.filename else ""
+            message = f"--save_path {save_path}: {error.strerror}{place}; what was there before is unchanged"
+            raise UserError(message) from None
+        wanted = {f"{row.segment_id}.{kind}" for row in every for kind in ("wav", "txt")}
+        for place in folder.iterdir():
+            if place.is_symlink() and place.name not in wanted and _PLACED.fullmatch(place.name):
+                place.unlink()
 
 
 def _is_usable(root, row, findings):
@@ -141,29 +131,41 @@ def _is_decodable(path, segment_id, findings):
     return True
 
 
-def _stage_files(stage, folder, root, rows, copy):
-    """Make in `stage` what `folder` does not have yet as it should be; gives the names."""
-    changed = []
+def _changed_files(folder, root, rows, copy):
+    """What `folder` does not have yet as it should be: `{name: the corpus's file}`."""
+    changed = {}
     for row in rows:
         for kind in ("wav", "txt"):
             target, place = source(root, row, kind), folder / f"{row.segment_id}.{kind}"
             if place.is_dir():
                 raise UserError(f"{place}: is a directory, expected a {kind} file or nothing; remove it")
             if not (_is_copied if copy else _is_linked)(target, place):
-                changed.append((target, place.name))
-    if copy:
-        needed, free = sum(target.stat().st_size for target, _ in changed), shutil.disk_usage(folder).free
-        if needed > free:
-            expected = f"{needed / 1e6:.0f} MB to copy, {free / 1e6:.0f} MB free; --files link needs no space"
-            raise UserError(f"{folder}: the disk is too full: {expected}")
-    description = "copying files" if copy else "linking files"
-    for target, name in tqdm(changed, desc=description, unit="file", disable=None):
-        if copy:
-            with target.open("rb") as sound, atomic_writer(stage / name) as file:
-                shutil.copyfileobj(sound, file)
-        else:
-            (stage / name).symlink_to(target)
-    return [name for _, name in changed]
+                changed[place.name] = target
+    return changed
+
+
+def _replace(save_path, folder, changed, tables, copy):
+    for left_over in folder.glob(f"{_STAGE}*"):  # of a run that was killed
+        shutil.rmtree(left_over)
+    stage = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGE))
+    try:
+        description = "copying files" if copy else "linking files"
+        for name, target in tqdm(changed.items(), desc=description, unit="file", disable=None):
+            if copy:
+                with target.open("rb") as sound, atomic_writer(stage / name) as file:
+                    shutil.copyfileobj(sound, file)
+            else:
+                (stage / name).symlink_to(target)
+        with contextlib.ExitStack() as stack:
+            for name, rows in tables:
+                file = stack.enter_context(atomic_writer(save_path / name))
+                file.write(annotation_text([row.cells for row in rows]).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            for name in changed:  # from here on only renames, which need no space
+                os.replace(stage / name, folder / name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def _is_linked(target, place):

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from cogmen.claims import claim
 from cogmen.options import REPOSITORY, UserError
-from mirai import raw_files
 
 from .conftest import tree
 
@@ -90,8 +90,16 @@ def test_the_corpus_itself_is_never_written_to(run_script, corpus, tmp_path):
 def test_too_little_space_for_copies_is_told_first(preprocess, corpus, tmp_path, monkeypatch):
     data = preprocess(corpus)
     before = tree(data)
-    monkeypatch.setattr(raw_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=600_000))
-    with pytest.raises(UserError, match=r"txt_wav: the disk is too full: 1 MB to copy, 1 MB free; --files link needs"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=600_000))
+    with pytest.raises(UserError, match=r"txt_wav: 1 MB are needed, 1 MB are free on the disk"):
+        preprocess(corpus, "--files", "copy")
+    assert tree(data) == before
+
+
+def test_a_second_run_is_refused(preprocess, corpus):
+    data = preprocess(corpus)
+    before = tree(data)
+    with claim(data / "txt_wav"), pytest.raises(UserError, match="txt_wav: another run is writing it"):
         preprocess(corpus, "--files", "copy")
     assert tree(data) == before
 
