@@ -27,6 +27,11 @@ def test_what_no_rule_decodes_names_the_file():
         decode(b"\xff\xff\xff", "x.txt")
 
 
+def test_nul_characters_name_the_file():
+    with pytest.raises(UserError, match=r"x\.txt: holds NUL characters"):
+        decode("a b".encode("utf-16-le"), "x.txt")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [("", ""), ("\n", ""), ("하나", "하나"), ("하나\n", "하나"), ("하나\r\n둘\n\n 셋", "하나 둘 셋")],
