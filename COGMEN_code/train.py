@@ -4,21 +4,27 @@
         --preprocessed_feature ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 The checkpoint is OUT_DIR/model_checkpoints/<dataset>_best_dev_f1_model_<modalities>_<tag>.pt; beside it, `.csv` holds
-the scores of every epoch. SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same command with
---resume goes on, and ends with the weights that it would have had.
+the scores of every epoch, which `tensorboard --logdir OUT_DIR/tensorboard` shows too; --log_in_comet logs to Comet.
+SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same command with --resume goes on, and ends
+with the weights that it would have had. --tuning searches options instead, as COGMEN_code/tune.py does.
 """
 
 from cogmen.claims import claim
-from cogmen.experiment import build_network, checkpoint_path, prepare, save_best, state_path
+from cogmen.experiment import build_network, checkpoint_path, prepare, run_name, save_best, state_path
 from cogmen.metrics import scores, summary
-from cogmen.options import parse, run
+from cogmen.options import given, parse, run
+from cogmen.tracking import Tracker
 from cogmen.training import TrainOptions, predict, train
+from cogmen.tuning import TuneOptions, search
 
 BYTES_PER_PARAMETER = 24  # the checkpoint, and twice the state of a running training: two moments, the best weights
 
 
 def main(argv=None):
     options = parse(TrainOptions, argv, __doc__)
+    if options.tuning:
+        search(TuneOptions.of(options), given(TrainOptions, argv))
+        return
     experiment = prepare(options)
     network = build_network(options, experiment)
     dialogues, device = experiment.dialogues, experiment.device
@@ -26,13 +32,15 @@ def main(argv=None):
     print("{} on {}: {} training, {} dev, {} test dialogues".format(network, device, *counts))
 
     needed = BYTES_PER_PARAMETER * sum(weights.numel() for weights in network.parameters())
-    with claim(checkpoint_path(options), needed):
+    with claim(checkpoint_path(options), needed), Tracker(options, run_name(options)) as tracker:
         splits = (dialogues["train"], dialogues["dev"])
-        epoch, dev_f1, history = train(network, *splits, options, device, state_path=state_path(options))
+        epoch, dev_f1, history = train(network, *splits, options, device, tracker.epoch, state_path(options))
         path = save_best(network, experiment, options, epoch, dev_f1, history)
-    log_probs, labels = predict(network, dialogues["test"], options.batch_size, options.wp, options.wf, device)
+        log_probs, labels = predict(network, dialogues["test"], options.batch_size, options.wp, options.wf, device)
+        result = scores(labels, log_probs.argmax(1), experiment.corpus.emotions)
+        tracker.result("test", result, experiment.corpus.emotions)
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
-    print(f"test: {summary(scores(labels, log_probs.argmax(1), experiment.corpus.emotions))}")
+    print(f"test: {summary(result)}")
     print(f"wrote {path}")
 
 

@@ -46,6 +46,20 @@ def claim(path, needs=0):
         os.close(handle)
 
 
+def is_claimed(path):
+    """Does a run on this machine hold `path`? None: it was never claimed, or let go of; False: its holder was killed."""
+    path = Path(os.path.abspath(path))
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return True
+
+
 def _lock(path):
     """A handle that holds the lock file; the file may be taken away by its last holder while we wait for it."""
     while True:

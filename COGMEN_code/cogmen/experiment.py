@@ -60,6 +60,11 @@ def build_network(options, experiment):
     return network
 
 
+def run_name(options):
+    """The name of a run in TensorBoard and Comet."""
+    return f"{options.dataset}_{options.modalities}_{options.tag}"
+
+
 def checkpoint_path(options):
     """Where the run's checkpoint goes."""
     name = f"{options.dataset}_best_dev_f1_model_{options.modalities}_{options.tag}"

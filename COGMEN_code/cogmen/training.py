@@ -19,6 +19,7 @@ from cogmen.interrupts import stop_signals
 from cogmen.metrics import scores
 from cogmen.options import UserError, option
 from cogmen.safe_files import write_text
+from cogmen.tracking import check_comet_options
 from cogmen.training_state import Progress, StateKeeper
 
 MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
@@ -64,6 +65,13 @@ class TrainOptions:
     gnn_nheads: int = option(1, "heads of the graph transformer")
     concat_gin_gout: bool = option(False, "the classifier sees the graph's input beside its output")
     use_highway: bool = option(False, "a highway layer before the classifier")
+    log_in_comet: bool = option(False, "log to Comet; without a key into an archive in OUT_DIR/comet")
+    comet_api_key: str | None = option(None, "Comet's key (default: the environment's COMET_API_KEY)", secret=True)
+    comet_workspace: str | None = option(None, "Comet's workspace (default: the account's own)")
+    tuning: bool = option(False, "search options, as tune.py does; those given here stay fixed; needs --from_begin")
+    options: Path | None = option(
+        None, "JSON file of options, such as a search's best_options.json", defaults_file=True
+    )
     seed: int = option(24, "seed of weights, dropout and the order of the dialogues")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     tf32: bool = option(False, "on a GPU: matrix products in TF32, faster and with a 10-bit mantissa")
@@ -81,6 +89,9 @@ class TrainOptions:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
+        check_comet_options(self, searching=self.tuning)
+        if self.tuning and self.model_ckpt:
+            raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
         if self.from_begin == (self.model_ckpt is not None):
             raise ValueError(
                 "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"

@@ -16,6 +16,7 @@ FORMAT = "cogmen-training-state"
 VERSION = 1
 # Options that a resumed run may change: they do not change its steps.
 _FREE = ("epochs", "device", "resume", "save_every", "out_dir", "preprocessed_feature")
+_FREE += ("options", "log_in_comet", "comet_workspace")
 _PLAIN = ("epoch", "step", "turns", "best_epoch", "best_f1", "best_state", "history")
 
 

@@ -25,12 +25,13 @@ from mirai.annotations import read_annotations
 from mirai.dataset import EpochSampler, UtteranceDataset
 from mirai.extractor import FORMAT, VERSION, Extractor, describe, fusion_of
 from mirai.splits import clip, split
+from mirai.tracking import CometRecord
 
 GRADIENT_CLIP = 2.0  # norm
 POOLED_STEPS = 8  # optimizer steps whose utterances are sorted by length together
 BEST, LAST = "best.ckpt", "last.ckpt"
 # Options that a resumed run may change.
-_FREE = {"max_epochs", "device", "devices", "num_workers", "resume", "overwrite"}
+_FREE = {"max_epochs", "device", "devices", "num_workers", "resume", "overwrite", "log_in_comet", "comet_workspace"}
 
 
 def cosine_and_cross_entropy(logits, labels):
@@ -253,7 +254,10 @@ def _trainer(options, device, folder):
         gradient_clip_val=GRADIENT_CLIP,
         logger=[csv_logger, TensorBoardLogger(logs, name=options.exp_name, version=csv_logger.version)],
         log_every_n_steps=1,
-        callbacks=[best, last, EpochLines(), TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0)],
+        callbacks=[
+            *(best, last, EpochLines(), TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0)),
+            *([CometRecord(options)] if options.log_in_comet else []),
+        ],
         plugins=[AtomicCheckpoints()],
         use_distributed_sampler=False,  # ours takes the share of a process itself
         num_sanity_val_steps=0,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cogmen.corpora import KEMDY19
 from cogmen.options import option, to_dict
+from cogmen.tracking import check_comet_options
 from mirai.names import AUDIO_ENCODER, LOSSES, MODALITIES, TEXT_ENCODER
 
 TEST_SESSIONS = list(KEMDY19.test_sessions)
@@ -33,6 +34,9 @@ class _CommonOptions:
     resume: bool = option(False, "go on from last.ckpt")
     overwrite: bool = option(False, "start again where there are checkpoints of this name")
     out_dir: Path = option("models_zoo", "where checkpoint/ and tensorboard/ are")
+    log_in_comet: bool = option(False, "log to Comet; without a key into an archive in OUT_DIR/comet")
+    comet_api_key: str | None = option(None, "Comet's key (default: the environment's COMET_API_KEY)", secret=True)
+    comet_workspace: str | None = option(None, "Comet's workspace (default: the account's own)")
 
     def __post_init__(self):
         for name in ("batch_size", "accumulate_grad", "max_epochs", "devices", "lr", "clip_length"):
@@ -53,6 +57,7 @@ class _CommonOptions:
             raise ValueError(f"--devices {self.devices}: --device {self.device} names one")
         if self.resume and self.overwrite:
             raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
+        check_comet_options(self)
         self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
 
     def stored(self):
