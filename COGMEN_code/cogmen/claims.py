@@ -47,17 +47,17 @@ def claim(path, needs=0):
 
 
 def is_claimed(path):
-    """Does a run on this machine hold `path`? None: it was never claimed, or let go of; False: its holder was killed."""
+    """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be told."""
     path = Path(os.path.abspath(path))
     lock = path.with_name(f".{path.name}.lock")
     try:
         with lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return False
-    except FileNotFoundError:
-        return None
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return None
 
 
 def _lock(path):

@@ -9,6 +9,7 @@ trial that reports no epoch for some minutes. It is marked as failed and put bac
 """
 
 import contextlib
+import json
 import os
 import socket
 import time
@@ -61,11 +62,13 @@ def _open(storage):
     if "://" not in str(storage):
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _mend(path)
         try:
+            _mend(path)
             return JournalStorage(JournalFileBackend(str(path)))
-        except (ValueError, KeyError) as error:
-            raise UserError(f"--storage {path}: not a journal file of Optuna's ({error})") from None
+        except (ValueError, KeyError):
+            raise UserError(
+                f"--storage {path}: not a journal file of Optuna's, or damaged; give another --storage"
+            ) from None
     url = sqlalchemy.engine.make_url(storage)
     shown = url.render_as_string(hide_password=True)
     for last in (False, False, True):
@@ -81,7 +84,11 @@ def _open(storage):
 
 
 def _mend(path):
-    """Cut off the half-written last line that a power failure leaves: Optuna would stumble over it for ever."""
+    """Cut off the half-written last line that a power failure leaves: Optuna would stumble over it for ever.
+
+    Raises:
+        ValueError: a line is not a journal's.
+    """
     if not path.exists():
         return
     lock = JournalFileSymlinkLock(str(path))
@@ -89,8 +96,10 @@ def _mend(path):
     try:
         with path.open("rb+") as file:
             content = file.read()
-            if content and not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
+            whole = content.rfind(b"\n") + 1
+            for line in content[:whole].splitlines():
+                json.loads(line)
+            file.truncate(whole)
     finally:
         lock.release()
 

@@ -99,13 +99,17 @@ def search(options, given):
     suggestions = _CometSuggestions(options, study, names) if options.log_in_comet and comet_key(options) else None
     fixed = ", ".join(sorted(set(SPACE) - set(names))) or "none of them"
     print(f"study {options.study}: searching {', '.join(names)}; fixed: {fixed}")
+    waiting = False
     with Workers(study, options.folder / "workers", options.stale_minutes) as workers:
         while not workers.finished(options.trials):
             for number in workers.recover():
                 print(f"trial {number}: its process was killed; its options are tried again")
             trial = workers.take(options.trials)
-            if trial is None:
-                time.sleep(1)  # the last trials are running in other processes, one of which may be killed
+            if trial is None:  # the last ones are running in other processes, one of which may be killed
+                if not waiting:
+                    print("waiting for trials that run in other processes")
+                waiting = True
+                time.sleep(1)
                 continue
             try:
                 _run(trial, study, options, names, experiment, suggestions)
@@ -134,7 +138,7 @@ def _run(trial, study, options, names, experiment, suggestions):
         if record:
             record.epoch(row)
         trial.report(row[METRIC], row["epoch"])
-        if trial.should_prune():
+        if row["epoch"] < chosen.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
     result, state = None, optuna.trial.TrialState.PRUNED
