@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cogmen.options import REPOSITORY, UserError, option, parse, run, to_dict
+from cogmen.options import REPOSITORY, UserError, given, option, parse, run, to_dict
 
 
 @dataclass
@@ -105,3 +106,56 @@ def test_importing_the_packages_loads_no_model():
     code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+@dataclass
+class Searched:
+    rate: float = option(0.5, "a number")
+    window: int = option(5, "a number that may be below 0")
+    flag: bool = option(False, "a flag")
+    kind: str = option("a", "a choice", choices=("a", "b"))
+    name: str | None = option(None, "a text")
+    sessions: list[int] = option([1], "numbers")
+    must: str = option(help="a required one")
+    word: str | None = option(None, "a secret", secret=True)
+    file: Path | None = option(None, "JSON file of options", defaults_file=True)
+
+
+def test_options_from_a_file(tmp_path):
+    values = {"rate": 0.25, "window": -1, "flag": True, "kind": "b", "name": None, "sessions": [2, 3], "must": "x"}
+    (tmp_path / "f.json").write_text(json.dumps(values))
+    arguments = ["--file", str(tmp_path / "f.json")]
+    options = parse(Searched, arguments)
+    assert {name: getattr(options, name) for name in values} == values
+    changed = [*arguments, "--window", "3", "--flag=False", "--sessions", "4"]
+    options = parse(Searched, changed)
+    assert (options.window, options.flag, options.sessions, options.rate) == (3, False, [4], 0.25)
+    assert given(Searched, ["--must", "y", "--rate", "0.5"]) == {"must", "rate"}
+    assert given(Searched, arguments) == set(values) - {"name"} | {"file"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"rat": 1, "windo": 2}', "f.json: unknown options: rat, windo"),
+        ('{"word": "x"}', "f.json: unknown options: word"),
+        ('{"window": "many"}', "f.json: argument --window: invalid int value: 'many'"),
+        ('{"window": null}', "f.json: argument --window: invalid int value: 'None'"),
+        ('{"kind": "c"}', "f.json: argument --kind: invalid choice: 'c'"),
+        ("[1]", "f.json: expected a JSON object"),
+        ("{", "f.json: not a JSON file"),
+        (None, "f.json: No such file"),
+    ],
+)
+def test_a_wrong_file_of_options_is_named(content, message, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "f.json").write_text(content)
+    with pytest.raises(SystemExit) as error:
+        parse(Searched, ["--must", "x", "--file", str(tmp_path / "f.json")])
+    assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_secrets_are_neither_stored_nor_shown():
+    options = parse(Searched, ["--must", "x", "--word", "hidden"])
+    assert options.word == "hidden" and "hidden" not in str(options)
+    assert "word" not in to_dict(options) and to_dict(options)["must"] == "x"
