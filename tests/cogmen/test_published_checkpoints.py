@@ -493,3 +493,12 @@ def test_hostile_and_damaged_zips_are_refused(tmp_path):
     path.mkdir()
     with pytest.raises(UserError, match="no such checkpoint"):
         convert(path)
+
+
+def test_a_converted_checkpoint_whose_corpus_is_not_told(tmp_path, run_script):
+    old = write(tmp_path / "old.pt", dataset=...)
+    convert = ("COGMEN_code/convert_checkpoint.py", old, tmp_path / "new.pt")
+    with pytest.raises(UserError, match="give --dataset"):
+        run_script(*convert)
+    run_script(*convert, "--dataset", "KEMDy19", "--modalities", "t")
+    assert load_checkpoint(tmp_path / "new.pt").dataset == "KEMDy19"

@@ -26,6 +26,7 @@ from cogmen.preprocessed import read_preprocessed
 from cogmen.search_space import SPACE, comet_config
 from cogmen.training import TrainOptions
 from tests.cogmen.conftest import make_dialogues
+from tests.cogmen.test_tracking import read_archive
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
 
@@ -97,6 +98,7 @@ def test_train_takes_the_best_options_and_reaches_the_same_score(tune, run_scrip
     assert options["drop_rate"] == float(best["drop_rate"]) and "class_weight" not in best
     (command,) = (line.removeprefix("next: ") for line in shown.splitlines() if line.startswith("next: "))
     _, script, *arguments = shlex.split(command)
+    assert script == "COGMEN_code/train.py" and arguments[:2] == ["--options", str(folder / "best_options.json")]
     run_script(script, *arguments, "--out_dir", tmp_path)
     checkpoint = load_checkpoint(tmp_path / "model_checkpoints/KEMDy19_best_dev_f1_model_at_best.pt")
     assert checkpoint.dev_weighted_f1 == float(best["dev_weighted_f1"])
@@ -114,6 +116,37 @@ def test_train_tuning_searches_with_its_other_options_fixed(tune, no_training, c
     assert (best["wp"], best["wf"], best["epochs"], best["seed"]) == (5, 3, 1, 7)
     assert best["drop_rate"] == max(float(row["drop_rate"]) for row in rows) > 0.65  # what the made-up score rewards
     assert not (folder.parents[1] / "model_checkpoints").exists()
+
+
+def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
+    given = {"--modalities": "a", "--dataset": "KEMDy19", "--batch_size": 3, "--optimizer": "sgd", "--rnn": "lstm"}
+    given |= {"--scheduler": "expLR", "--weight_decay": 0.1, "--max_grad_value": 0.5, "--hidden_size": 12, "--seed": 3}
+    given |= {"--concat_gin_gout": True, "--learning_rate": 0.01, "--drop_rate": 0.25, "--seqcontext_nlayer": 3}
+    given |= {"--gnn_nheads": 2, "--use_highway": True, "--wf": 7, "--epochs": 2, "--device": "cpu"}
+    (tmp_path / "file.json").write_text(json.dumps({"class_weight": True, "epochs": 9}))
+    seen = []
+
+    def recorded(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+        seen.append((options, network.architecture, device.type))
+        return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
+
+    monkeypatch.setattr(cogmen.tuning, "train", recorded)
+    arguments = [part for pair in given.items() for part in pair]
+    tune("--options", tmp_path / "file.json", "--trials", 3, *arguments, name="KEMDy19_a_tmp")
+    for options, architecture, device in seen:
+        assert all(getattr(options, flag.removeprefix("--")) == value for flag, value in given.items())
+        assert options.class_weight and options.from_begin and not options.tuning and device == "cpu"
+        assert (architecture.rnn, architecture.gnn_nheads, architecture.feature_size) == ("lstm", 2, 8)
+    assert len({options.wp for options, _, _ in seen}) > 1 and len(seen) == 3
+
+
+def test_trials_are_logged_in_comet(tune, no_training, tmp_path, monkeypatch):
+    pytest.importorskip("comet_ml")
+    monkeypatch.delenv("COMET_API_KEY", raising=False)
+    tune("--trials", 2, "--log_in_comet", "--comet_workspace", "team")
+    archives = [read_archive(path) for path in (tmp_path / "comet").glob("*.zip")]
+    assert len(archives) == 2 and all(len(metrics["dev_weighted_f1"]) == 4 for _, metrics, _ in archives)
+    assert len({parameters["learning_rate"] for parameters, _, _ in archives}) == 2
 
 
 def test_the_test_dialogues_do_not_reach_the_search(tune, no_training, preprocessed, monkeypatch):
@@ -208,6 +241,11 @@ def test_wrong_options_are_refused(tune, arguments, message, capsys):
     with pytest.raises(SystemExit) as error:
         tune(*arguments)
     assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_a_journal_file_elsewhere(tune, no_training, tmp_path):
+    folder = tune("--trials", 1, "--storage", tmp_path / "shared/x.log")
+    assert (tmp_path / "shared/x.log").stat().st_size and not (folder / "journal.log").exists()
 
 
 def test_nothing_left_to_search(tune, tmp_path):
@@ -330,6 +368,15 @@ def postgresql():
 
 
 # ---- a trial on another machine, as the storage shows it
+
+
+def test_how_long_a_silent_trial_is_waited_for(tune, no_training, monkeypatch):
+    from cogmen import study as module
+
+    asked, workers = [], module.Workers
+    monkeypatch.setattr(module, "Workers", lambda *a: asked.append(a[2]) or workers(*a))
+    tune("--trials", 1, "--stale_minutes", 3)
+    assert asked == [3.0]
 
 
 def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path, monkeypatch):

@@ -1,0 +1,101 @@
+"""Each option of the utterance scripts changes what it says it changes."""
+
+import shutil
+
+import pytest
+
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import read_dialogues
+from cogmen.options import UserError
+from cogmen.safe_files import read_torch
+
+
+@pytest.fixture(scope="module")
+def epoch(train, data, tmp_path_factory):
+    """`epoch("--lr", 0.1, ...)`: the validation scores after one epoch; the same arguments are trained once."""
+    done = {}
+
+    def call(*more):
+        if more not in done:
+            out_dir = tmp_path_factory.mktemp("effect")
+            table = data / "annotation_speaker_only.csv"
+            folder = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more)
+            done[more] = read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"]
+        return done[more]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--accumulate_grad", 2), ("--batch_size", 2), ("--lr", 0.1), ("--loss", "cs_and_ce"), ("--seed", 1)]
+)
+def test_the_training_is_another(epoch, arguments):
+    assert epoch(*arguments)["train_loss"] != epoch()["train_loss"]
+
+
+def test_processes_that_read_ahead_change_nothing(epoch):
+    assert epoch("--num_workers", 1) == epoch()
+
+
+def test_two_processes_train_together(train, data, tmp_path, monkeypatch):
+    """How many are asked for; two real ones need more than a test may take."""
+    import mirai.training
+
+    asked = {}
+
+    def trainer(**settings):
+        asked.update(settings)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(mirai.training.pl, "Trainer", trainer)
+    with pytest.raises(UserError, match="stop here"):
+        train(data / "annotation_speaker_only.csv", tmp_path, "--devices", 2)
+    assert asked["devices"] == 2 and "ddp" in asked["strategy"]
+
+
+def test_speech_elsewhere(run_script, data, trained, tmp_path):
+    moved, table = tmp_path / "speech", tmp_path / "table.csv"
+    moved.symlink_to(data / "txt_wav")
+    shutil.copy(data / "annotation_speaker_only.csv", table)
+    score = ("MIRAI/inference.py", "--ckpt_path", trained / "best.ckpt", "--test_1920=True", "--csv_path", table)
+    with pytest.raises((UserError, OSError)):
+        run_script(*score, "--out_dir", tmp_path / "out", "--device", "cpu")
+    run_script(*score, "--out_dir", tmp_path / "out", "--device", "cpu", "--txt_wav", moved)
+    formatting = ("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", tmp_path / "format.pkl")
+    with pytest.raises((UserError, OSError)):
+        run_script(*formatting)
+    run_script(*formatting, "--txt_wav", moved)
+    extraction = ("MIRAI/feature_extractor_cogmen_format.py", "--model_save_path", trained / "best.ckpt")
+    extraction += ("--csv_path", table, "--features_format_path", tmp_path / "format.pkl")
+    with pytest.raises((UserError, OSError)):
+        run_script(*extraction)
+    run_script(*extraction, "--txt_wav", moved)
+    assert read_dialogues(tmp_path / "format_feat.pkl", KEMDY19).has("a")
+
+
+def test_the_formatted_test_dialogues(run_script, data, tmp_path):
+    table = data / "annotation_speaker_only.csv"
+    formatting = ("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", tmp_path / "f.pkl")
+    run_script(*formatting, "--test_sessions", 2)
+    assert read_dialogues(tmp_path / "f.pkl", KEMDY19).test_ids == ["Sess02_impro01", "Sess02_script01"]
+
+
+@pytest.mark.parametrize(
+    "script", ["MIRAI/inference.py", "MIRAI/feature_extractor_cogmen_format.py", "MIRAI/trainer_hf.py"]
+)
+def test_a_device_that_is_not_there(run_script, data, trained, tmp_path, script):
+    table = ("--csv_path", data / "annotation_speaker_only.csv")
+    inputs = {
+        "MIRAI/inference.py": ("--ckpt_path", trained / "best.ckpt", "--out_dir", tmp_path),
+        "MIRAI/feature_extractor_cogmen_format.py": ("--model_save_path", trained / "best.ckpt"),
+        "MIRAI/trainer_hf.py": ("--exp_name", "x", "--out_dir", tmp_path),
+    }
+    with pytest.raises(UserError, match="--device cuda:99: PyTorch sees"):
+        run_script(script, *table, *inputs[script], "--device", "cuda:99")
+
+
+def test_the_dialogues_of_the_sample_corpus(run_script, tmp_path):
+    size = ("--sessions", 2, "--turns", 3, 3, "--scripts", 1, "--impros", 2)
+    run_script("MIRAI/make_sample_corpus.py", "--out", tmp_path / "corpus", *size)
+    dialogues = sorted(path.name for path in (tmp_path / "corpus/wav/Session02").iterdir())
+    assert dialogues == ["Sess02_impro01", "Sess02_impro02", "Sess02_script01"]
