@@ -49,7 +49,7 @@ def train(folder, run_script):
         (("--optimizer", "rmsprop"), ()),
         (("--optimizer", "adamw"), ("--weight_decay", 0.5)),
         (("--scheduler", "expLR"), ()),
-        (("--scheduler", "reduceLR"), ("--epochs", 30, "--learning_rate", 0.03)),
+        (("--scheduler", "reduceLR"), ("--epochs", 25, "--learning_rate", 0.3, "--batch_size", 64)),
         (("--learning_rate", 0.001), ()),
         (("--weight_decay", 0.5), ()),
         (("--max_grad_value", 1e-6), ()),
