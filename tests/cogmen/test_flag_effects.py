@@ -4,6 +4,7 @@ import csv
 import zipfile
 
 import pytest
+import torch
 
 from cogmen.checkpoints import load_checkpoint
 from cogmen.corpora import KEMDY19
@@ -89,6 +90,13 @@ def test_the_network_is_another(train, arguments, attribute):
 def test_modalities_and_tag(train):
     _, speech = train("--modalities", "a", "--tag", "other", modalities="a", tag="other")
     assert (speech.modalities, speech.feature_sizes) == ("a", {"a": 8})
+
+
+def test_how_exactly_a_gpu_multiplies(train):
+    train("--tf32", "--epochs", 1)
+    assert torch.backends.cuda.matmul.allow_tf32
+    train("--epochs", 1)
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_epochs(train):

@@ -122,7 +122,7 @@ def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
     given = {"--modalities": "a", "--dataset": "KEMDy19", "--batch_size": 3, "--optimizer": "sgd", "--rnn": "lstm"}
     given |= {"--scheduler": "expLR", "--weight_decay": 0.1, "--max_grad_value": 0.5, "--hidden_size": 12, "--seed": 3}
     given |= {"--concat_gin_gout": True, "--learning_rate": 0.01, "--drop_rate": 0.25, "--seqcontext_nlayer": 3}
-    given |= {"--gnn_nheads": 2, "--use_highway": True, "--wf": 7, "--epochs": 2, "--device": "cpu"}
+    given |= {"--gnn_nheads": 2, "--use_highway": True, "--wf": 7, "--epochs": 2, "--device": "cpu", "--tf32": True}
     (tmp_path / "file.json").write_text(json.dumps({"class_weight": True, "epochs": 9}))
     seen = []
 
