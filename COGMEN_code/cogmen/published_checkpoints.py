@@ -52,7 +52,7 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     network = CGNN(architecture)
     network.load_state_dict(weights)
     windows = {"wp": _window(path, args, "wf"), "wf": _window(path, args, "wp")}
-    kept = {field.name for field in fields(TrainOptions)} & args.keys()
+    kept = {field.name for field in fields(TrainOptions) if not field.metadata["secret"]} & args.keys()
     checkpoint = Checkpoint(
         network=network.eval(),
         dataset=dataset,

@@ -150,20 +150,15 @@ def _run(trial, study, options, names, experiment, suggestions):
     except optuna.TrialPruned:
         pass
     except optuna.exceptions.UpdateFinishedTrialError:
-        print(f"trial {trial.number}: took so long that another process has it now; left to that one")
-        return
+        pass  # silent for so long that another process has the trial now
     except Exception as error:
-        if not isinstance(error.__context__ or error, torch.OutOfMemoryError):
+        if not any(isinstance(one, torch.OutOfMemoryError) for one in (error, error.__context__)):
             raise
         trial.set_user_attr("reason", "out of GPU memory")  # for these options; others may fit
     finally:
         if record:
             record.close()
-    try:
-        study.tell(trial, result, state)
-    except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-        print(f"trial {trial.number}: took so long that another process has it now; left to that one")
-        return
+    study.tell(trial, result, state, skip_if_finished=True)
     print(f"trial {trial.number}: {_outcome(study.get_trials(deepcopy=False)[trial.number])}; {_words(values)}")
 
 
