@@ -2,8 +2,8 @@
 
     python benchmarks/growth.py --scales 1 4 16 64
 
-A scale of 1 is the paper's corpus (200 dialogues, 9,627 turns), here synthetic with one modality of 768 features. Time and
-memory are what a script takes above its imports; training is one epoch.
+A scale of 1 is the paper's corpus (200 dialogues, 9,627 turns), here synthetic with one modality of 768 features. Time
+and memory are what a script takes above its imports; training is one epoch.
 """
 
 import tempfile

@@ -1,0 +1,140 @@
+"""kill -9 at any moment: the previous file or the new one is there, whole, and what was begun can be finished.
+
+FAULTS=nightly kills more than 200 times, FAULTS_SEED=N at other moments.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from cogmen.archives import pack, unpack
+from cogmen.checkpoints import load_checkpoint
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import read_dialogues, write_dialogues
+from cogmen.options import UserError
+from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from cogmen.safe_files import read_pickle, read_torch, write_pickle, write_text, write_torch
+from tests.cogmen.conftest import make_dialogues
+from tests.faults.harness import kill_often, kills, run_child
+from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
+
+SIZE = 200_000
+WRITERS = {
+    "pickle": (lambda path, k: write_pickle(path, [np.full(SIZE, k)]), lambda path: read_pickle(path)[0]),
+    "torch": (lambda path, k: write_torch(path, {"x": torch.full((SIZE,), k)}), lambda path: read_torch(path)["x"]),
+    "text": (lambda path, k: write_text(path, f"{k} " * SIZE), lambda path: np.array(path.read_text().split())),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_writing(kind, tmp_path):
+    write, read = WRITERS[kind]
+    path = tmp_path / "file"
+
+    def work():
+        for k in range(4):
+            write(path, k)
+
+    def check():
+        values = read(path)
+        assert len(values) == SIZE and (values == values[0]).all()
+
+    assert kill_often(work, kills(4, 40), check, kind)
+
+
+def test_training_the_graph_network(run_script, tmp_path):
+    preprocessed, folder = tmp_path / "preprocessed.pkl", tmp_path / "out"
+    dialogues = make_dialogues()
+    write_preprocessed(preprocessed, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    name = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp"
+    command = ("COGMEN_code/train.py", "--preprocessed_feature", preprocessed, "--from_begin", "--epochs", 6)
+    command += ("--batch_size", 2, "--learning_rate", 1e-3, "--save_every", 0, "--out_dir")
+    run_script(*command, tmp_path / "whole")
+    expected = load_checkpoint(tmp_path / f"whole/{name}.pt").network.state_dict()
+
+    def work():
+        resume = (folder / f"{name}.resume").exists()
+        run_script(*command, folder, *(["--resume"] if resume else []))
+
+    def check():
+        path = folder / f"{name}.pt"
+        if path.exists():
+            found = load_checkpoint(path).network.state_dict()
+            assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+    assert kill_often(work, kills(4, 40), check, "graph network")
+    assert (folder / f"{name}.pt").exists()
+
+
+def test_training_the_extractor(train, trained, data, tmp_path):  # noqa: F811
+    """A killed training goes on from its last finished epoch, and ends with the same weights."""
+    expected = torch.load(trained / "best.ckpt", weights_only=True)["state_dict"]
+    folder = tmp_path / "checkpoint/run"
+
+    def work():
+        flags = ["--resume"] if (folder / "last.ckpt").exists() else ["--overwrite"]
+        train(data / "annotation_speaker_only.csv", tmp_path, *flags)
+
+    def check():
+        for name in ("best.ckpt", "last.ckpt"):
+            if (folder / name).exists():
+                torch.load(folder / name, weights_only=True)
+
+    assert kill_often(work, kills(2, 30), check, "extractor")
+    found = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_extraction(run_script, trained, data, tmp_path):  # noqa: F811
+    table, dialogues = data / "annotation_speaker_only.csv", tmp_path / "dialogues.pkl"
+    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", dialogues)
+    command = ("MIRAI/feature_extractor_cogmen_format.py", "--model_save_path", trained / "best.ckpt")
+    command += ("--csv_path", table, "--features_format_path", dialogues, "--device", "cpu")
+    run_script(*command)
+    path = tmp_path / "dialogues_feat.pkl"
+    expected = path.read_bytes()
+
+    def check():
+        assert path.read_bytes() == expected
+
+    assert kill_often(lambda: run_script(*command), kills(3, 30), check, "extraction")
+    path.unlink()
+    run_child(lambda: run_script(*command))
+    check()
+
+
+def test_preprocessing_the_corpus(run_script, corpus_made, tmp_path):  # noqa: F811
+    command = ("MIRAI/preprocess.py", "--root_path", corpus_made, "--save_path", tmp_path, "--files", "copy")
+    tables = [tmp_path / "annotation.csv", tmp_path / "annotation_speaker_only.csv"]
+    run_script(*command)
+    expected = [path.read_bytes() for path in tables]
+
+    def check():
+        assert [path.read_bytes() for path in tables] == expected
+
+    assert kill_often(lambda: run_script(*command), kills(3, 20), check, "corpus")
+
+
+def test_packing_and_unpacking(tmp_path):
+    source = tmp_path / "features.pkl"
+    write_dialogues(source, make_dialogues())
+    expected = source.read_bytes()
+    archive, target = tmp_path / "archive", tmp_path / "target"
+    archive.mkdir()
+
+    def work():
+        zipped = pack([source], archive / "features.zip", part_size=4_000)
+        unpack(zipped, target)
+
+    def check():
+        """What was unpacked is whole; a half-made archive is refused or gives the same file."""
+        if (target / "features.pkl").exists():
+            assert (target / "features.pkl").read_bytes() == expected
+        try:
+            unpack(archive / "features.zip", tmp_path / "again")
+        except UserError:
+            return
+        assert (tmp_path / "again/features.pkl").read_bytes() == expected
+
+    assert kill_often(work, kills(4, 30), check, "archive")
+    assert read_dialogues(target / "features.pkl", KEMDY19).turns()
