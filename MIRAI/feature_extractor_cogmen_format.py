@@ -4,9 +4,12 @@
         --csv_path ./data/annotation_speaker_only.csv \\
         --features_format_path ./data/KEMDy19/new_2019cogmen_format_speaker_only.pkl
 
-Writes <name>_feat.pkl beside the dialogue file, which stays as it is. Utterances of any length are extracted.
+Writes <name>_feat.pkl beside the dialogue file, which stays as it is. Utterances of any length are extracted. Finished
+parts are kept in <name>_feat.parts/ until the end: a run that was stopped goes on when it is started again. With
+--shard 1/4, 2/4, ... many processes or machines make the parts of one file; --merge then joins them.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,31 +18,35 @@ from cogmen.dialogues import check_dialogues, read_dialogues, write_dialogues
 from cogmen.options import option, parse, run
 from mirai.annotations import read_annotations
 from mirai.dialogue_format import check_join, join_embeddings
+from mirai.prediction_options import PredictionOptions
 
 
 @dataclass
-class ExtractionOptions:
+class ExtractionOptions(PredictionOptions):
     model_save_path: Path = option(help="checkpoint that MIRAI/trainer_hf.py or trainer_hf_MMER.py wrote")
-    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     features_format_path: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only.pkl",
         "dialogue file of cogmen_formatting.py",
     )
-    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
-    batch_size: int = option(8, "utterances of a batch; changes time and memory only")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    shard: str | None = option(None, "K/N: make only the K-th of N shares of the parts, and no file")
+    merge: bool = option(False, "join the finished parts; extract nothing")
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"--batch_size {self.batch_size}: expected 1 or more")
-        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+        super().__post_init__()
+        if self.shard is not None:
+            found = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+            if not found or not 1 <= int(found[1]) <= int(found[2]):
+                raise ValueError(f"--shard {self.shard}: expected K/N, such as 1/4, with K from 1 to N")
+            if self.merge:
+                raise ValueError("--shard: makes parts, --merge joins them; give one of them")
+            self.shard = int(found[1]), int(found[2])
 
 
 def main(argv=None):
     options = parse(ExtractionOptions, argv, __doc__)
     from cogmen.devices import find_device
+    from mirai.extraction import Extraction
     from mirai.extractor import load_extractor
-    from mirai.prediction import extract
 
     device = find_device(options.device)
     utterances = read_annotations(options.csv_path)
@@ -47,14 +54,22 @@ def main(argv=None):
     dialogues = read_dialogues(options.features_format_path, KEMDY19)
     check_join(dialogues, segment_ids)  # before the long work
     extractor, _ = load_extractor(options.model_save_path)
-    result = extract(extractor, utterances, options.txt_wav, options.batch_size, device)
-    embeddings = {modality: result[modality] for modality in extractor.modalities}
-    path = options.features_format_path
-    path = path.with_name(f"{path.stem}_feat.pkl")
-    write_dialogues(path, check_dialogues(join_embeddings(dialogues, segment_ids, embeddings), KEMDY19))
+    output = options.features_format_path
+    output = output.with_name(f"{output.stem}_feat.pkl")
+    extraction = Extraction(extractor, options.model_save_path, utterances, options, output.with_suffix(".parts"))
+    with extraction.alone(options.shard):
+        if not options.merge:
+            parts = extraction.run(device, options.shard)
+        if options.shard:
+            print("shard {} of {}: its {} parts of {} are in".format(*options.shard, len(parts), len(extraction.parts)))
+            print(f"{extraction.folder}; when all shards have finished, --merge instead of --shard joins them")
+            return
+        embeddings = extraction.join()
+        write_dialogues(output, check_dialogues(join_embeddings(dialogues, segment_ids, embeddings), KEMDY19))
+        extraction.remove()
     sizes = ", ".join(f"{modality} {rows.shape[1]}" for modality, rows in embeddings.items())
     print(f"{len(segment_ids)} utterances in {len(dialogues.ids)} dialogues; embeddings: {sizes}")
-    print(f"wrote {path}")
+    print(f"wrote {output}")
 
 
 if __name__ == "__main__":

@@ -16,19 +16,16 @@ from pathlib import Path
 from cogmen.metrics import summary
 from cogmen.options import UserError, option, parse, run
 from mirai.annotations import read_annotations
+from mirai.prediction_options import PredictionOptions
 from mirai.training_options import TEST_SESSIONS, check_test_sessions
 
 
 @dataclass
-class InferenceOptions:
+class InferenceOptions(PredictionOptions):
     ckpt_path: Path | None = option(None, "checkpoint that MIRAI/trainer_hf.py or trainer_hf_MMER.py wrote")
     all: Path | None = option(None, "instead of --ckpt_path: directory whose experiments are all scored")
-    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
-    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
     test_1920: bool = option(False, "score the sessions of --test_sessions; otherwise the random 20% of training")
     test_sessions: list[int] = option(TEST_SESSIONS, "sessions scored with --test_1920")
-    batch_size: int = option(8, "utterances of a batch; changes time and memory only")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
     out_dir: Path | None = option(None, "where the results go, if not evaluation/ beside the checkpoint or in ALL")
 
     def __post_init__(self):
@@ -36,10 +33,8 @@ class InferenceOptions:
             raise ValueError("--ckpt_path, --all: expected one of them")
         if self.all and self.test_1920:
             raise ValueError("--test_1920: --all scores each experiment with the split that it was trained with")
-        if self.batch_size < 1:
-            raise ValueError(f"--batch_size {self.batch_size}: expected 1 or more")
+        super().__post_init__()
         check_test_sessions(self)
-        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
         self.out_dir = self.out_dir or (self.all or self.ckpt_path.parent) / "evaluation"
 
 

@@ -4,6 +4,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cogmen.options import UserError
 
 SAMPLE_RATE = 16_000  # Hz
@@ -13,18 +15,24 @@ _TO_THE_END = 0xFFFFFFFF  # what streaming writers put for a length that they do
 
 @dataclass(frozen=True)
 class WavHeader:
-    """What a wav file says of itself. `rate` in Hz, `bits` per sample and channel, `frames` samples per channel."""
+    """What a wav file says of itself. `rate` in Hz, `bits` per sample and channel, `frames` samples per channel,
+    `offset` bytes before the first of them, `code` of the format (1: whole numbers, 3: floats)."""
 
     rate: int
     channels: int
     bits: int
-    is_float: bool
+    code: int
     frames: int
+    offset: int
+
+    @property
+    def is_float(self):
+        return self.code == 3
 
     @property
     def is_plain(self):
         """16 kHz mono 16-bit, as KEMDy19 has it; anything else is converted when it is read."""
-        return (self.rate, self.channels, self.bits, self.is_float) == (SAMPLE_RATE, 1, 16, False)
+        return (self.rate, self.channels, self.bits, self.code) == (SAMPLE_RATE, 1, 16, 1)
 
 
 def probe(path):
@@ -53,15 +61,33 @@ def read_wav(path):
     Raises:
         UserError: the file cannot be read whole.
     """
+    return to_float(read_samples(path))
+
+
+def to_float(samples):
+    """16-bit samples as float32, full scale = 1; float32 as it is. Exact."""
+    return samples * np.float32(1 / 32768) if samples.dtype == np.int16 else samples
+
+
+def read_samples(path):
+    """A wav file's sound, as exact as the file has it in as few bytes as that takes.
+
+    Returns:
+        (samples,) at 16 kHz: int16 of a plain file, float32 of any other, which is converted.
+    Raises:
+        UserError: the file cannot be read whole.
+    """
+    header = probe(path)
+    if header.is_plain:
+        samples = np.fromfile(path, "<i2", header.frames, offset=header.offset)
+        return _whole(path, header, samples).astype(np.int16, copy=False)  # the machine's byte order
     import soundfile
 
-    header = probe(path)
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (frames, channels)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    if len(sound) < header.frames:
-        raise UserError(f"{path}: truncated: {header.frames} samples declared, {len(sound)} found")
+    sound = _whole(path, header, sound)
     sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
     if rate != SAMPLE_RATE:
         import soxr
@@ -72,6 +98,12 @@ def read_wav(path):
 
 class _BadWav(Exception):
     pass
+
+
+def _whole(path, header, sound):
+    if len(sound) < header.frames:
+        raise UserError(f"{path}: truncated: {header.frames} samples declared, {len(sound)} found")
+    return sound
 
 
 def _probe(file, size):
@@ -92,12 +124,12 @@ def _probe(file, size):
                 file.seek(body + 24)
                 kind = (int.from_bytes(file.read(2), "little"), *kind[1:])
         elif name == b"data":
-            return _header(kind, size - body if length == _TO_THE_END else length, size - body)
+            return _header(kind, size - body if length == _TO_THE_END else length, size - body, body)
         file.seek(body + length + length % 2)
     raise _BadWav("no sound in it, only a header")
 
 
-def _header(kind, declared, found):
+def _header(kind, declared, found, offset):
     if kind is None:
         raise _BadWav("not a wav file: no format before the sound")
     code, channels, rate, _, block, bits = kind
@@ -107,4 +139,4 @@ def _header(kind, declared, found):
         raise _BadWav(f"truncated: {declared // block} samples declared, {found // block} found")
     if declared < block:
         raise _BadWav("no sound in it, only a header")
-    return WavHeader(rate, channels, bits, code == 3, declared // block)
+    return WavHeader(rate, channels, bits, code, declared // block, offset)

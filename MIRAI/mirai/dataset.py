@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mirai.audio import SAMPLE_RATE, read_wav
+from mirai.audio import SAMPLE_RATE
+from mirai.audio_cache import Recordings
 from mirai.transcripts import read_sentences
 
 MAX_WINDOW = 60 * SAMPLE_RATE  # samples; longer speech is cut into equal windows
@@ -61,12 +62,16 @@ class UtteranceDataset(Dataset):
         tokenize: function from sentences to lists of token numbers; None: text is not used.
         normalize: function from a waveform to what the audio encoder takes; None: speech is not used.
         pad_token: the token number that fills a batch up.
+        cache: folder of decoded speech, see `Recordings`; None: speech is decoded whenever it is read.
     """
 
-    def __init__(self, utterances, folder, tokenize=None, normalize=None, pad_token=0):
+    def __init__(self, utterances, folder, tokenize=None, normalize=None, pad_token=0, cache=None):
         self.utterances = utterances
-        self.folder = Path(folder)
         self.normalize = normalize
+        self.recordings = None
+        if normalize:
+            paths = [Path(folder) / f"{utterance.segment_id}.wav" for utterance in utterances]
+            self.recordings = Recordings(paths, cache)
         self.pad_token = pad_token
         self.tokens = tokenize(read_sentences(utterances, folder)) if tokenize else None
 
@@ -78,8 +83,13 @@ class UtteranceDataset(Dataset):
         tokens = torch.tensor(self.tokens[index]) if self.tokens is not None else None
         windows = None
         if self.normalize is not None:
-            windows = split_windows(self.normalize(read_wav(self.folder / f"{utterance.segment_id}.wav")))
+            windows = split_windows(self.normalize(self.recordings.read(index)))
         return index, utterance.label, tokens, windows
+
+    def identity(self, index):
+        """What an utterance's embeddings depend on, besides the network, as plain values."""
+        tokens = self.tokens[index] if self.tokens is not None else None
+        return [self.utterances[index].segment_id, tokens, self.recordings.keys[index] if self.recordings else None]
 
     @property
     def lengths(self):

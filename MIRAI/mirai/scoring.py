@@ -9,7 +9,7 @@ from cogmen.metrics import summary, write_evaluation
 from cogmen.options import UserError
 from cogmen.safe_files import write_text
 from mirai.extractor import load_extractor
-from mirai.prediction import extract
+from mirai.prediction import predict
 from mirai.splits import check_unseen, held_out, split
 
 COLUMNS = ("model", "loss", "accuracy", "weighted_f1", "macro_f1")
@@ -21,7 +21,7 @@ def score(path, utterances, test_sessions, options, device, out_dir):
     Args:
         utterances: of the whole table.
         test_sessions: the sessions to score; None: the random 20%; "own": those or that of the checkpoint's training.
-        options: with `txt_wav` and `batch_size`.
+        options: `PredictionOptions`.
     Returns:
         dict: model, loss and the scores, as in `metrics.json`.
     Raises:
@@ -33,7 +33,7 @@ def score(path, utterances, test_sessions, options, device, out_dir):
         test_sessions = trained_with["test_sessions"] if trained_with["test_1920"] else None
     test = split(utterances, False, []).test if test_sessions is None else held_out(utterances, test_sessions)
     check_unseen(test, kept["trained_on"], path)
-    probabilities = extract(extractor, test, options.txt_wav, options.batch_size, device)["probabilities"]
+    probabilities = predict(extractor, test, options, device)
     names = ([getattr(row, name) for row in test] for name in ("segment_id", "dialogue", "speaker", "label"))
     result = write_evaluation(out_dir, *names, probabilities, KEMDY19.emotions)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}

@@ -7,6 +7,7 @@ from cogmen.corpora import KEMDY19
 from cogmen.options import option, to_dict
 from cogmen.tracking import check_comet_options
 from mirai.names import AUDIO_ENCODER, LOSSES, MODALITIES, TEXT_ENCODER
+from mirai.prediction_options import CACHE_HELP, cache_folder
 
 TEST_SESSIONS = list(KEMDY19.test_sessions)
 
@@ -19,6 +20,7 @@ class _CommonOptions:
     test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
+    cache: Path | None = option(None, CACHE_HELP)
     loss: str = option("ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=list(LOSSES))
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
@@ -59,6 +61,7 @@ class _CommonOptions:
             raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
         check_comet_options(self)
         self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+        self.cache = cache_folder(self.cache, self.txt_wav)
 
     def stored(self):
         """The options that a checkpoint keeps: no paths, which mean nothing on another machine."""

@@ -1,0 +1,183 @@
+"""Feature extraction in parts, which are kept on disk until all are there: a run that was killed goes on, and many
+processes on many machines share the work.
+
+All utterances are planned into batches and these into parts, always the same ones for the same table and options. A
+part is a file whose name is a digest of all that its embeddings depend on, so that a part of another checkpoint, of
+speech that changed or of other options is never taken. Shard K of N has the parts K, K + N, K + 2 N, ...
+"""
+
+import contextlib
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from cogmen.locks import locked
+from cogmen.options import UserError
+from cogmen.safe_files import atomic_writer
+from mirai.dataset import UtteranceDataset
+from mirai.prediction import plan_batches, run_batches, seconds_limit
+
+PARTS = 500  # at most: few enough files, and little is lost when a run is killed
+_VERSION = 1
+_NAMED = 5  # segment ids that an error names
+
+
+@dataclass
+class Part:
+    """Some batches of utterances, and where their embeddings are kept.
+
+    Attributes:
+        number: 1, 2, ...
+        batches: lists of places in the list of all utterances.
+        path: of its file.
+    """
+
+    number: int
+    batches: list
+    path: object = None
+
+    @property
+    def places(self):
+        return [place for batch in self.batches for place in batch]
+
+
+def plan_parts(utterances, extractor, options):
+    """All utterances in parts of about the same work; of the table and, for text alone, the transcripts only."""
+    if "audio" in extractor.modalities:  # no file is opened: there may be millions
+        lengths = [utterance.seconds for utterance in utterances]
+    else:
+        lengths = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings()).lengths
+    batches = plan_batches(utterances, lengths, options.batch_size, seconds_limit(extractor, options))
+    work = [len(batch) * max(lengths[place] for place in batch) for batch in batches]
+    parts, done = [], sum(work) / PARTS
+    for batch, amount in zip(batches, work, strict=True):
+        if not parts or done >= sum(work) / PARTS:
+            parts.append(Part(len(parts) + 1, []))
+            done = 0
+        parts[-1].batches.append(batch)
+        done += amount
+    return parts
+
+
+class Extraction:
+    """The extraction of a dialogue file's embeddings.
+
+    Args:
+        extractor: `Extractor`.
+        checkpoint: the file that it was read from.
+        utterances: list of `Utterance`, all of the table.
+        options: `PredictionOptions`.
+        folder: where the parts are kept.
+    """
+
+    def __init__(self, extractor, checkpoint, utterances, options, folder):
+        self.extractor, self.utterances, self.options, self.folder = extractor, utterances, options, folder
+        self.parts = plan_parts(utterances, extractor, options)
+        with checkpoint.open("rb") as file:
+            self.checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def run(self, device, shard=None):
+        """Make the parts that are not there, of a shard (K, N) or of all; prints how many are.
+
+        Returns:
+            list[Part]: those of the shard, all of which are there now.
+        """
+        parts = self.parts if shard is None else self.parts[shard[0] - 1 :: shard[1]]
+        todo = self._missing(parts)
+        if len(todo) < len(parts):
+            print(f"{len(parts) - len(todo)} of {len(parts)} parts are there already", flush=True)
+        if todo:
+            self._make(todo, device)
+        return parts
+
+    def join(self):
+        """The embeddings of all utterances, from the parts.
+
+        Returns:
+            dict: `text` and `audio` (those in use): (N, D) float32, rows as `utterances`.
+        Raises:
+            UserError: parts are missing; counts and names the utterances.
+        """
+        missing = self._missing(self.parts)
+        if missing:
+            names = sorted(self.utterances[place].segment_id for part in missing for place in part.places)
+            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            raise UserError(
+                f"{self.folder}: {len(missing)} of {len(self.parts)} parts are missing, with {len(names)} of "
+                f"{len(self.utterances)} utterances ({some}). Start the shards that did not finish again, with the "
+                "same options; without --shard and --merge this script extracts what is missing itself"
+            )
+        tables = {}
+        for part in self.parts:
+            for name, rows in self._read(part).items():
+                table = tables.setdefault(name, np.empty((len(self.utterances), rows.shape[1]), np.float32))
+                table[part.places] = rows
+        return {modality: tables[modality] for modality in self.extractor.modalities}
+
+    def remove(self):
+        """Remove the parts, also those of other checkpoints or options."""
+        for pattern in ("*.npz", ".*.part", "*.lock"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            self.folder.rmdir()
+
+    @contextlib.contextmanager
+    def alone(self, shard=None):
+        """Shards (K, N) may run beside each other, but each only once, and all else only alone.
+
+        Raises:
+            UserError: another process is at it.
+        """
+        with contextlib.ExitStack() as stack:
+            free = stack.enter_context(locked(self.folder / "all.lock", shared=shard is not None, wait=False))
+            if free and shard is not None:
+                name = "shard-{}-of-{}.lock".format(*shard)
+                free = stack.enter_context(locked(self.folder / name, wait=False))
+            if not free:
+                raise UserError(f"{self.folder}: another extraction is writing to it; wait for it, or stop it")
+            yield
+
+    def _missing(self, parts):
+        """Those whose file is not there or damaged; gives every part its path."""
+        places = [place for part in parts for place in part.places]
+        dataset = self._dataset(places)
+        number = {place: k for k, place in enumerate(places)}
+        for part in parts:
+            content = [[dataset.identity(number[place]) for place in batch] for batch in part.batches]
+            content = [_VERSION, self.checkpoint, self.options.precision, content]
+            digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+            part.path = self.folder / f"{part.number:04}-{digest[:32]}.npz"
+        return [part for part in parts if self._read(part) is None]
+
+    def _dataset(self, places, cache=None):
+        chosen = [self.utterances[place] for place in places]
+        return UtteranceDataset(chosen, self.options.txt_wav, **self.extractor.dataset_settings(), cache=cache)
+
+    def _read(self, part):
+        """{modality: (n, D)} of a part, rows as its places; None if it is not there or damaged."""
+        try:
+            with np.load(part.path, allow_pickle=False) as file:
+                tables = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+        return tables
+
+    def _make(self, parts, device):
+        places = [place for part in parts for place in part.places]
+        number = {place: k for k, place in enumerate(places)}
+        batches = [[number[place] for place in batch] for part in parts for batch in part.batches]
+        dataset = self._dataset(places, self.options.cache)
+        results = run_batches(
+            self.extractor, dataset, batches, device, self.options.precision, self.options.num_workers
+        )
+        for part in parts:
+            made = [next(results) for _ in part.batches]
+            with atomic_writer(part.path) as file:
+                np.savez(
+                    file, **{name: np.concatenate([rows[name] for rows in made]) for name in self.extractor.modalities}
+                )
+        results.close()
