@@ -14,7 +14,7 @@ import tempfile
 import time
 import wave
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +25,14 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncode
 
 from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
-from cogmen.options import option, parse, run
+from cogmen.options import option, parse, run, to_dict
 from cogmen.safe_files import write_json
 from mirai import prediction
 from mirai.annotations import Utterance
 from mirai.audio import SAMPLE_RATE
 from mirai.dataset import UtteranceDataset
 from mirai.extractor import Extractor
-from mirai.prediction_options import PredictionOptions
+from mirai.prediction_options import PRECISIONS
 
 GOAL = 2.0  # times the naive loop
 NAIVE_BATCH = 6
@@ -53,9 +53,10 @@ class Options:
     size: str = option("small", "of the encoders", choices=list(SIZES))
     utterances: int | None = option(None, "how many; default: 400 (tiny), 200 (small), 48 (full)")
     repeats: int = option(3, "runs of each, in turn")
-    batch_size: int = option(PredictionOptions.batch_size, "as in the script")
-    batch_seconds: float = option(PredictionOptions.batch_seconds, "as in the script")
+    batch_size: int = option(64, "as in the script")
+    batch_seconds: float | None = option(None, "as in the script")
     num_workers: int = option(0, "as in the script")
+    precision: str = option("32-true", "as in the script", choices=list(PRECISIONS))
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     seed: int = option(0, "of speech and weights")
     out: Path | None = option(None, "JSON file for the figures")
@@ -93,21 +94,21 @@ def main(argv=None):
         cached = UtteranceDataset(utterances, folder, **settings, cache=Path(folder) / "cache")
         cache_seconds = time.perf_counter() - start
         in_order = [list(range(len(utterances)))[k : k + NAIVE_BATCH] for k in range(0, len(utterances), NAIVE_BATCH)]
-        planned = prediction.plan_batches(utterances, cached.lengths, options.batch_size, options.batch_seconds)
+        planned = prediction.plan_batches(cached, range(len(cached)), options, device)
         runs = {"naive": [], "here": []}
         for _ in range(options.repeats):
             with transformers_front_end(extractor):
-                runs["naive"].append(measure(extractor, decoding, in_order, device, 0))
-            runs["here"].append(measure(extractor, cached, planned, device, options.num_workers))
+                runs["naive"].append(measure(extractor, decoding, in_order, device, replace(options, num_workers=0)))
+            runs["here"].append(measure(extractor, cached, planned, device, options))
     report(options, device, utterances, runs, cache_seconds)
 
 
-def measure(extractor, dataset, batches, device, num_workers):
+def measure(extractor, dataset, batches, device, options):
     """One run: the embeddings (N, 2 D), seconds, peak memory in MB, shares of waiting and padding."""
     TimedLoader.waited = TimedLoader.samples = TimedLoader.padded = 0.0
     reset_peak(device)
     start = time.perf_counter()
-    rows = list(prediction.run_batches(extractor, dataset, batches, device, num_workers=num_workers))
+    rows = list(prediction.run_batches(extractor, dataset, batches, device, options))
     seconds = time.perf_counter() - start
     both = np.concatenate([np.concatenate([row["text"], row["audio"]], axis=1) for row in rows])
     embeddings = np.empty_like(both)
@@ -147,9 +148,8 @@ def report(options, device, utterances, runs, cache_seconds):
     print(f"{'times the naive loop':32}{1:>10.2f}{ratio:>10.2f}{f'>= {GOAL:g}':>10}   (pairs of runs: {shown})")
     print(f"\nlargest difference of an embedding {difference:.1e}; the cache took {cache_seconds:.2f} s to make")
     if options.out:
-        setting = {"size": options.size, "utterances": len(utterances), "speech_seconds": speech, "device": where}
-        setting.update(threads=torch.get_num_threads(), torch=torch.__version__, repeats=options.repeats)
-        setting.update(batch_size=options.batch_size, batch_seconds=options.batch_seconds)
+        setting = {**to_dict(options), "utterances": len(utterances), "speech_seconds": speech, "machine": where}
+        setting.update(threads=torch.get_num_threads(), torch=torch.__version__)
         result = {"ratio": ratio, "ratios": ratios, "goal": GOAL, "difference": difference, "cache_s": cache_seconds}
         write_json(options.out, {**setting, **result, **figures})
 

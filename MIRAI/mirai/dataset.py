@@ -94,9 +94,10 @@ class UtteranceDataset(Dataset):
     @property
     def lengths(self):
         """How long each utterance is, to put alike ones into a batch: seconds, or tokens without speech."""
-        if self.normalize is not None:
-            return [utterance.seconds for utterance in self.utterances]
-        return [len(tokens) for tokens in self.tokens]
+        return [self.length(index) for index in range(len(self))]
+
+    def length(self, index):
+        return self.utterances[index].seconds if self.normalize is not None else len(self.tokens[index])
 
     def collate(self, items):
         """A `Batch` of items."""

@@ -1,9 +1,9 @@
 """Feature extraction in parts, which are kept on disk until all are there: a run that was killed goes on, and many
 processes on many machines share the work.
 
-All utterances are planned into batches and these into parts, always the same ones for the same table and options. A
-part is a file whose name is a digest of all that its embeddings depend on, so that a part of another checkpoint, of
-speech that changed or of other options is never taken. Shard K of N has the parts K, K + N, K + 2 N, ...
+The utterances of a table are divided into parts of alike lengths, always the same ones. A part is a file whose name is
+a digest of all that its embeddings depend on, so that a part of another checkpoint, of speech that changed or of
+another precision is never taken. Shard K of N has the parts K, K + N, K + 2 N, ...
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,47 +19,40 @@ from cogmen.locks import locked
 from cogmen.options import UserError
 from cogmen.safe_files import atomic_writer
 from mirai.dataset import UtteranceDataset
-from mirai.prediction import plan_batches, run_batches, seconds_limit
+from mirai.prediction import plan_batches, run_batches
 
 PARTS = 500  # at most: few enough files, and little is lost when a run is killed
+PART_SECONDS = 60  # of speech, at least: enough work for a file
 _VERSION = 1
 _NAMED = 5  # segment ids that an error names
 
 
 @dataclass
 class Part:
-    """Some batches of utterances, and where their embeddings are kept.
+    """Some utterances, and where their embeddings are kept.
 
     Attributes:
         number: 1, 2, ...
-        batches: lists of places in the list of all utterances.
-        path: of its file.
+        places: in the list of all utterances.
+        path: of its file, once it is known.
     """
 
     number: int
-    batches: list
-    path: object = None
-
-    @property
-    def places(self):
-        return [place for batch in self.batches for place in batch]
+    places: list
+    path: Path | None = None
 
 
-def plan_parts(utterances, extractor, options):
-    """All utterances in parts of about the same work; of the table and, for text alone, the transcripts only."""
-    if "audio" in extractor.modalities:  # no file is opened: there may be millions
-        lengths = [utterance.seconds for utterance in utterances]
-    else:
-        lengths = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings()).lengths
-    batches = plan_batches(utterances, lengths, options.batch_size, seconds_limit(extractor, options))
-    work = [len(batch) * max(lengths[place] for place in batch) for batch in batches]
-    parts, done = [], sum(work) / PARTS
-    for batch, amount in zip(batches, work, strict=True):
-        if not parts or done >= sum(work) / PARTS:
+def plan_parts(utterances):
+    """All utterances in parts of about the same work, the longest utterances first. No file is opened: there may be
+    millions."""
+    least = max(PART_SECONDS, sum(utterance.seconds for utterance in utterances) / PARTS)
+    parts, held = [], least
+    for place in sorted(range(len(utterances)), key=lambda k: (-utterances[k].seconds, utterances[k].segment_id)):
+        if held >= least:
             parts.append(Part(len(parts) + 1, []))
-            done = 0
-        parts[-1].batches.append(batch)
-        done += amount
+            held = 0
+        parts[-1].places.append(place)
+        held += utterances[place].seconds
     return parts
 
 
@@ -75,7 +69,7 @@ class Extraction:
 
     def __init__(self, extractor, checkpoint, utterances, options, folder):
         self.extractor, self.utterances, self.options, self.folder = extractor, utterances, options, folder
-        self.parts = plan_parts(utterances, extractor, options)
+        self.parts = plan_parts(utterances)
         with checkpoint.open("rb") as file:
             self.checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -147,8 +141,8 @@ class Extraction:
         dataset = self._dataset(places)
         number = {place: k for k, place in enumerate(places)}
         for part in parts:
-            content = [[dataset.identity(number[place]) for place in batch] for batch in part.batches]
-            content = [_VERSION, self.checkpoint, self.options.precision, content]
+            utterances = [dataset.identity(number[place]) for place in part.places]
+            content = [_VERSION, self.checkpoint, self.options.precision, utterances]
             digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
             part.path = self.folder / f"{part.number:04}-{digest[:32]}.npz"
         return [part for part in parts if self._read(part) is None]
@@ -168,16 +162,22 @@ class Extraction:
 
     def _make(self, parts, device):
         places = [place for part in parts for place in part.places]
-        number = {place: k for k, place in enumerate(places)}
-        batches = [[number[place] for place in batch] for part in parts for batch in part.batches]
         dataset = self._dataset(places, self.options.cache)
-        results = run_batches(
-            self.extractor, dataset, batches, device, self.options.precision, self.options.num_workers
-        )
+        batches, first = [], 0  # of each part, its utterances being the next in the dataset
         for part in parts:
-            made = [next(results) for _ in part.batches]
+            batches.append(plan_batches(dataset, range(first, first + len(part.places)), self.options, device))
+            first += len(part.places)
+        results = run_batches(
+            self.extractor, dataset, [batch for own in batches for batch in own], device, self.options
+        )
+        first = 0
+        for part, own in zip(parts, batches, strict=True):
+            tables = {}
+            for batch in own:
+                for name, rows in next(results).items():
+                    table = tables.setdefault(name, np.empty((len(part.places), rows.shape[1]), np.float32))
+                    table[np.array(batch) - first] = rows
             with atomic_writer(part.path) as file:
-                np.savez(
-                    file, **{name: np.concatenate([rows[name] for rows in made]) for name in self.extractor.modalities}
-                )
+                np.savez(file, **{name: tables[name] for name in self.extractor.modalities})
+            first += len(part.places)
         results.close()

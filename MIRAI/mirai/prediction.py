@@ -12,27 +12,33 @@ from cogmen.options import UserError
 from mirai.audio import SAMPLE_RATE
 from mirai.dataset import MAX_WINDOW, UtteranceDataset
 
+# Small batches keep a CPU's caches warm, large ones a GPU busy.
+BATCH_SECONDS = {"cpu": 25.0, "cuda": 200.0}
 _MAX_WINDOW = MAX_WINDOW / SAMPLE_RATE  # seconds
 
 
-def plan_batches(utterances, lengths, batch_size, batch_seconds=math.inf):
+def plan_batches(dataset, places, options, device):
     """Batches of alike lengths, the longest first: if memory does not suffice, that shows at once.
 
     Args:
-        lengths: of each utterance: seconds, or, without speech, anything.
-        batch_size: utterances of a batch, at most.
-        batch_seconds: seconds of a batch, padding included, at most; an utterance longer than that is alone in its
-            batch.
+        dataset: `UtteranceDataset`.
+        places: in the dataset; their order does not matter.
+        options: `PredictionOptions`. A batch has at most `batch_size` utterances and, padding included, `batch_seconds`
+            of speech; an utterance longer than that is alone in its batch.
     Returns:
-        list[list[int]]: places in `utterances`, each once. The order of `utterances` changes nothing else.
+        list[list[int]]: every place once.
     """
+    seconds = math.inf  # they say nothing about text
+    if dataset.recordings:
+        seconds = options.batch_seconds or BATCH_SECONDS[device.type]
+    lengths = {k: dataset.length(k) for k in places}
     # Longer speech is cut into equal windows, and it is windows that are padded.
-    windows = [max(1, math.ceil(length / _MAX_WINDOW)) if batch_seconds < math.inf else 1 for length in lengths]
-    longest = [length / count for length, count in zip(lengths, windows, strict=True)]
+    windows = {k: max(1, math.ceil(lengths[k] / _MAX_WINDOW)) if dataset.recordings else 1 for k in places}
+    padded = {k: lengths[k] / windows[k] for k in places}
     batches, held = [], 0  # windows of the last batch
-    for k in sorted(range(len(utterances)), key=lambda k: (-longest[k], utterances[k].segment_id)):
+    for k in sorted(places, key=lambda k: (-padded[k], dataset.utterances[k].segment_id)):
         batch = batches[-1] if batches else None
-        if batch and len(batch) < batch_size and (held + windows[k]) * longest[batch[0]] <= batch_seconds:
+        if batch and len(batch) < options.batch_size and (held + windows[k]) * padded[batch[0]] <= seconds:
             batch.append(k)
             held += windows[k]
         else:
@@ -42,13 +48,14 @@ def plan_batches(utterances, lengths, batch_size, batch_seconds=math.inf):
 
 
 @torch.inference_mode()
-def run_batches(extractor, dataset, batches, device, precision="32-true", num_workers=0):
+def run_batches(extractor, dataset, batches, device, options):
     """What the extractor makes of some batches.
 
     Args:
         extractor: an `Extractor`; moved to `device`.
         dataset: `UtteranceDataset` with the extractor's settings.
         batches: lists of places in `dataset`, as `plan_batches` gives them.
+        options: `PredictionOptions`; `precision` and `num_workers` count.
     Yields:
         dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32.
     Raises:
@@ -60,13 +67,13 @@ def run_batches(extractor, dataset, batches, device, precision="32-true", num_wo
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.collate,
-        num_workers=num_workers,
+        num_workers=options.num_workers,
         pin_memory=device.type == "cuda",
     )
     with tqdm(total=sum(map(len, batches)), desc="extracting", unit="utterance", disable=None) as progress:
         for batch in loader:
             with _advice_on_memory(f"{len(batch)} utterances in a batch"):
-                result = _run(extractor, batch.to(device, non_blocking=True), precision)
+                result = _run(extractor, batch.to(device, non_blocking=True), options.precision)
             progress.update(len(batch))
             yield result
 
@@ -85,17 +92,12 @@ def predict(extractor, utterances, options, device):
         options: `PredictionOptions`.
     """
     dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings(), cache=options.cache)
-    batches = plan_batches(utterances, dataset.lengths, options.batch_size, seconds_limit(extractor, options))
-    table = np.empty((len(utterances), len(extractor.description["emotions"])), dtype=np.float32)
-    results = run_batches(extractor, dataset, batches, device, options.precision, options.num_workers)
+    batches = plan_batches(dataset, range(len(dataset)), options, device)
+    results = run_batches(extractor, dataset, batches, device, options)
+    table = np.empty((len(dataset), len(extractor.description["emotions"])), dtype=np.float32)
     for batch, result in zip(batches, results, strict=True):
         table[batch] = result["probabilities"]
     return table
-
-
-def seconds_limit(extractor, options):
-    """`--batch_seconds`, which says nothing about text."""
-    return options.batch_seconds if "audio" in extractor.modalities else math.inf
 
 
 @contextlib.contextmanager

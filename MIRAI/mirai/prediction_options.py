@@ -15,8 +15,10 @@ class PredictionOptions:
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
     cache: Path | None = option(None, CACHE_HELP)
-    batch_size: int = option(32, "utterances of a batch at most; changes time and memory only")
-    batch_seconds: float = option(60.0, "seconds of speech of a batch at most, padding included; likewise")
+    batch_size: int = option(64, "utterances of a batch at most; changes time and memory only")
+    batch_seconds: float | None = option(
+        None, "seconds of speech of a batch at most, padding included, if not 25 on a CPU and 200 on a GPU; likewise"
+    )
     num_workers: int = option(0, "processes that read ahead")
     precision: str = option("32-true", "bf16-mixed: faster on most GPUs, less exact", choices=list(PRECISIONS))
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
@@ -24,7 +26,7 @@ class PredictionOptions:
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"--batch_size {self.batch_size}: expected 1 or more")
-        if not self.batch_seconds > 0:
+        if self.batch_seconds is not None and not self.batch_seconds > 0:
             raise ValueError(f"--batch_seconds {self.batch_seconds:g}: expected more than 0")
         if self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
