@@ -162,7 +162,7 @@ def _fill(folder, missing, total, processes):
     free = shutil.disk_usage(folder).free
     if size > free:
         raise OSError(errno.ENOSPC, f"{size / 1e9:.1f} GB to decode into it, {free / 1e9:.1f} GB free")
-    print(f"decoding {len(paths):,} of {total:,} wav files ({size / 1e9:.2f} GB) into {folder}", flush=True)
+    print(f"decoding {len(paths):,} of {total:,} wav files ({size / 1e6:,.1f} MB) into {folder}", flush=True)
     if processes is None:
         processes = min(usable_cores(), math.ceil(len(paths) / FILES_PER_PROCESS))
     with tqdm(total=len(paths), desc="decoding", unit="file", disable=None) as progress:
