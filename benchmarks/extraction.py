@@ -41,9 +41,9 @@ QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 SECONDS = (0.4, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
 # Audio: width, layers, heads, convolution channels; text: width, layers, heads; utterances.
 SIZES = {
-    "tiny": (32, 2, 2, 32, 32, 2, 2, 400),
-    "small": (256, 6, 4, 256, 256, 4, 4, 200),
-    "full": (1024, 24, 16, 512, 768, 12, 12, 48),
+    "tiny": (32, 2, 2, 32, 32, 2, 2, 200),
+    "small": (256, 6, 4, 256, 256, 4, 4, 60),
+    "full": (1024, 24, 16, 512, 768, 12, 12, 24),
 }
 SYLLABLES = "가나다라마바사아자차"
 
@@ -51,7 +51,7 @@ SYLLABLES = "가나다라마바사아자차"
 @dataclass
 class Options:
     size: str = option("small", "of the encoders", choices=list(SIZES))
-    utterances: int | None = option(None, "how many; default: 400 (tiny), 200 (small), 48 (full)")
+    utterances: int | None = option(None, "how many; default: 200 (tiny), 60 (small), 24 (full)")
     repeats: int = option(3, "runs of each, in turn")
     batch_size: int = option(64, "as in the script")
     batch_seconds: float | None = option(None, "as in the script")
