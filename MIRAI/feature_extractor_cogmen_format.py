@@ -56,7 +56,7 @@ def main(argv=None):
     extractor, _ = load_extractor(options.model_save_path)
     output = options.features_format_path
     output = output.with_name(f"{output.stem}_feat.pkl")
-    extraction = Extraction(extractor, options.model_save_path, utterances, options, output.with_suffix(".parts"))
+    extraction = Extraction(extractor, options.model_save_path, utterances, options, output)
     with extraction.alone(options.shard):
         if not options.merge:
             parts = extraction.run(device, options.shard)

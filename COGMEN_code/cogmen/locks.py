@@ -1,4 +1,5 @@
-"""Locks between processes; they end with the process that holds them, however it ends."""
+"""Locks that processes wait for or share; `cogmen.claims` refuses a second writer. They end with the process that
+holds them, however it ends."""
 
 import contextlib
 import errno

@@ -107,7 +107,7 @@ def _filled(folder, paths, keys, processes):
     if all(key in entries for key in keys):
         return entries
     try:
-        with locked(folder / "lock"):  # another process may be filling it
+        with _filling_alone(folder):
             entries = _entries(folder)
             missing = {path: key for path, key in zip(paths, keys, strict=True) if key not in entries}
             if missing:
@@ -123,6 +123,16 @@ def _filled(folder, paths, keys, processes):
             "another folder, or --cache none to decode without a cache"
         ) from error
     return entries
+
+
+@contextlib.contextmanager
+def _filling_alone(folder):
+    """Another process may be filling it, perhaps with the same speech."""
+    with contextlib.ExitStack() as held:
+        if not held.enter_context(locked(folder / "lock", wait=False)):
+            print(f"waiting for another process that decodes into {folder}", flush=True)
+            held.enter_context(locked(folder / "lock"))
+        yield
 
 
 def _entries(folder):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cogmen.claims import claim
 from cogmen.locks import locked
 from cogmen.options import UserError
 from cogmen.safe_files import atomic_writer
@@ -64,14 +65,33 @@ class Extraction:
         checkpoint: the file that it was read from.
         utterances: list of `Utterance`, all of the table.
         options: `PredictionOptions`.
-        folder: where the parts are kept.
+        output: the file that is to be made; the parts are kept in <name>.parts/ beside it.
     """
 
-    def __init__(self, extractor, checkpoint, utterances, options, folder):
-        self.extractor, self.utterances, self.options, self.folder = extractor, utterances, options, folder
+    def __init__(self, extractor, checkpoint, utterances, options, output):
+        self.extractor, self.utterances, self.options, self.output = extractor, utterances, options, output
+        self.folder = output.with_suffix(".parts")
         self.parts = plan_parts(utterances)
         with checkpoint.open("rb") as file:
             self.checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextlib.contextmanager
+    def alone(self, shard=None):
+        """Hold the output for as long as the block runs: shards (K, N) run beside each other, but each only once, and
+        all else only alone.
+
+        Raises:
+            UserError: another run holds it, it cannot be written, or there is no room on the disk.
+        """
+        width = self.extractor.description["width"] * len(self.extractor.modalities)
+        share = 1 if shard is None else shard[1]
+        with contextlib.ExitStack() as held:
+            mine = self.output if shard is None else self.folder / "shard-{}-of-{}".format(*shard)
+            held.enter_context(claim(mine, 2 * 4 * width * len(self.utterances) // share))  # parts and file, float32
+            if not held.enter_context(locked(self.folder / "shards.lock", shared=shard is not None, wait=False)):
+                running = "shards of it are" if shard is None else "all of it is"
+                raise UserError(f"{self.output}: {running} being extracted; wait for that, or stop it")
+            yield
 
     def run(self, device, shard=None):
         """Make the parts that are not there, of a shard (K, N) or of all; prints how many are.
@@ -113,27 +133,11 @@ class Extraction:
 
     def remove(self):
         """Remove the parts, also those of other checkpoints or options."""
-        for pattern in ("*.npz", ".*.part", "*.lock"):
+        for pattern in ("*.npz", ".*.part", "*.lock", ".*.lock"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else is in it
             self.folder.rmdir()
-
-    @contextlib.contextmanager
-    def alone(self, shard=None):
-        """Shards (K, N) may run beside each other, but each only once, and all else only alone.
-
-        Raises:
-            UserError: another process is at it.
-        """
-        with contextlib.ExitStack() as stack:
-            free = stack.enter_context(locked(self.folder / "all.lock", shared=shard is not None, wait=False))
-            if free and shard is not None:
-                name = "shard-{}-of-{}.lock".format(*shard)
-                free = stack.enter_context(locked(self.folder / name, wait=False))
-            if not free:
-                raise UserError(f"{self.folder}: another extraction is writing to it; wait for it, or stop it")
-            yield
 
     def _missing(self, parts):
         """Those whose file is not there or damaged; gives every part its path."""

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 
+from cogmen.claims import claim
 from cogmen.corpora import KEMDY19
 from cogmen.dialogues import read_dialogues
 from cogmen.locks import locked
@@ -186,13 +187,15 @@ def test_a_damaged_part_is_made_again(extract, command, run_script, place, capsy
 
 
 def test_a_second_run_of_the_same_refuses(extract, command, run_script, place):
-    with locked(place.parts / "all.lock"), pytest.raises(UserError, match="another extraction is writing"):
+    with claim(place.features), pytest.raises(UserError, match=r"d_feat\.pkl: another run is writing it"):
         extract()
-    with locked(place.parts / "all.lock", shared=True):  # another shard
+    with locked(place.parts / "shards.lock", shared=True):  # a shard
         run_script(SCRIPT, *command("--shard", "2/19"))
-        with pytest.raises(UserError, match="another extraction is writing"):
+        with pytest.raises(UserError, match=r"d_feat\.pkl: shards of it are being extracted"):
             extract()
-    with locked(place.parts / "shard-2-of-19.lock"), pytest.raises(UserError, match="another extraction is writing"):
+    with locked(place.parts / "shards.lock"), pytest.raises(UserError, match="all of it is being extracted"):
+        run_script(SCRIPT, *command("--shard", "2/19"))
+    with claim(place.parts / "shard-2-of-19"), pytest.raises(UserError, match="another run is writing it"):
         run_script(SCRIPT, *command("--shard", "2/19"))
 
 
