@@ -16,6 +16,7 @@ import wave
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -85,8 +86,7 @@ def main(argv=None):
     device = find_device(options.device)
     torch.manual_seed(options.seed)
     extractor = make_extractor(options.size).to(device).eval()
-    prediction.DataLoader = TimedLoader
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(prediction, "DataLoader", TimedLoader):
         utterances = make_speech(Path(folder), options.utterances or SIZES[options.size][-1], options.seed)
         settings = extractor.dataset_settings()
         decoding = UtteranceDataset(utterances, folder, **settings)

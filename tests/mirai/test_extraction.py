@@ -1,6 +1,7 @@
 """Feature extraction by its script: killed, in shards, from speech of every kind."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -318,3 +319,16 @@ def test_batches_keep_to_both_limits(place, trained):
     assert sizes(9, 40) == [[100], [30], [20, 20], [10, 5, 5, 5], [1, 1, 1, 1]]
     assert sizes(3, 150) == [[100, 30], [20, 20, 10], [5, 5, 5], [1, 1, 1], [1]]
     assert sizes(9, 0.1) == [[length] for length in seconds]
+
+
+def test_the_benchmark_measures_and_finds_equal_results(run_script, tmp_path, capsys):
+    out = tmp_path / "figures.json"
+    run_script(
+        *("benchmarks/extraction.py", "--size", "tiny", "--utterances", 9, "--repeats", 1),
+        *("--batch_seconds", 8, "--device", "cpu", "--out", out),
+    )
+    figures = json.loads(out.read_text())
+    assert figures["difference"] < 1e-5 and figures["ratio"] > 0 and figures["goal"] == 2
+    assert figures["here"]["padding"] < figures["naive"]["padding"] < 1
+    assert figures["here"]["speech_per_second"] > 0 and 0 < figures["here"]["waiting"] < 1
+    assert "seconds of speech per second" in capsys.readouterr().out
