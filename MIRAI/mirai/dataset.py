@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from mirai.audio import SAMPLE_RATE
 from mirai.audio_cache import Recordings
@@ -130,48 +130,3 @@ def _pad(rows, value):
     """Rows of different lengths as one tensor filled up with `value`, and the lengths."""
     padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
     return padded, torch.tensor([len(row) for row in rows])
-
-
-class EpochSampler(Sampler):
-    """A new order for every epoch, from the seed and the epoch alone, so that a resumed run goes on as it would have.
-
-    The utterances of `pool` optimizer steps are sorted by length before they are cut into batches: batches are then of
-    alike lengths, with little padding to compute, while which utterances meet in a step stays (nearly) random. The
-    order of the batches in a pool is random again.
-
-    Args:
-        lengths: of each utterance.
-        batch_size: utterances of a batch.
-        pool: utterances that are sorted together, a multiple of `batch_size`.
-        seed: with the epoch, decides the order.
-        rank, world_size: this process takes every `world_size`-th utterance.
-    """
-
-    def __init__(self, lengths, batch_size, pool, seed, rank=0, world_size=1):
-        self.lengths = torch.tensor(lengths)
-        self.batch_size = batch_size * world_size
-        self.pool = pool * world_size
-        self.seed = seed
-        self.rank, self.world_size = rank, world_size
-        self.epoch = 0
-
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __len__(self):
-        return math.ceil(len(self.lengths) / self.world_size)
-
-    def __iter__(self):
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator)
-        batches = []
-        for pool in order.split(self.pool):
-            pool = pool[self.lengths[pool].argsort(stable=True)]
-            parts = pool.split(self.batch_size)
-            batches += [parts[k] for k in torch.randperm(len(parts), generator=generator)]
-        # A batch that is not full must come last, or the loader would cut the following ones elsewhere.
-        batches.sort(key=lambda batch: len(batch) < self.batch_size)
-        order = torch.cat(batches)
-        missing = -len(order) % self.world_size  # every process takes as many
-        order = torch.cat([order, order[:missing]])
-        return iter(order[self.rank :: self.world_size].tolist())

@@ -4,7 +4,11 @@ A description holds only plain values (configuration, tokenizer, settings of the
 can carry it and needs neither hub nor directory when it is read again.
 """
 
+import functools
 import json
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from cogmen.options import UserError
@@ -15,8 +19,14 @@ from mirai.names import TEXT_ENCODER
 MAX_TOKENS = 512
 # So that speech alone needs nothing of the default text encoder.
 _KNOWN_WIDTHS = {TEXT_ENCODER: 768}
-# Not part of what a network is: where it came from, and by which version.
-_NOT_KEPT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map")
+# Not part of what a network is: where it came from, by which version, with whose code it is computed.
+_NOT_KEPT = (
+    *("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map"),
+    *("attn_implementation", "_attn_implementation", "_attn_implementation_internal", "quantization_config"),
+)
+# PyTorch's own attention, which never makes the matrix of all pairs; equal to the plain one up to rounding.
+_ATTENTION = {"attn_implementation": "sdpa"}
+_HUB_PATIENCE = 5  # seconds for the hub's answer to the first knock
 
 
 def describe_text(name):
@@ -92,7 +102,7 @@ def pretrained_text(name):
     import torch
     from transformers import AutoModel
 
-    return _fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32)
+    return _fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32, **_ATTENTION)
 
 
 def pretrained_audio(name):
@@ -100,15 +110,15 @@ def pretrained_audio(name):
     import torch
     from transformers import Wav2Vec2Model
 
-    return _fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32)
+    return _fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
 
 
 def empty_encoder(description):
     """A network of a description, with random weights."""
     from transformers import AutoConfig, AutoModel
 
-    config = dict(description["config"])
-    return AutoModel.from_config(AutoConfig.for_model(config.pop("model_type"), **config))
+    config = {key: value for key, value in description["config"].items() if key not in _NOT_KEPT}
+    return AutoModel.from_config(AutoConfig.for_model(config.pop("model_type"), **config), **_ATTENTION)
 
 
 def make_tokenizer(description):
@@ -154,11 +164,32 @@ def _plain(config):
     return {name: value for name, value in values.items() if name not in _NOT_KEPT}
 
 
+@functools.cache
+def _hub_trouble():
+    """Why the hub cannot be reached, found within seconds; None if it can, or if a proxy is to reach it."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    place = urllib.parse.urlsplit(ENDPOINT)
+    if urllib.request.getproxies():
+        return None
+    try:
+        port = place.port or {"http": 80}.get(place.scheme, 443)
+        socket.create_connection((place.hostname, port), timeout=_HUB_PATIENCE).close()
+    except OSError as error:
+        return f"{place.hostname} does not answer: {error}"
+    return None
+
+
 def _fetch(flag, name, from_pretrained, **settings):
     """`from_pretrained(name)`, with errors that say what to do."""
     is_directory = Path(name).expanduser().is_dir()
     if not is_directory and (str(name).count("/") > 1 or str(name).startswith((".", "/", "~"))):
         raise UserError(f"{flag}: no such directory")
+    trouble = None if is_directory else _hub_trouble()
+    if trouble:
+        settings["local_files_only"] = True  # else every file is asked for again and again before the cache is used
     try:
         return from_pretrained(str(Path(name).expanduser()) if is_directory else str(name), **settings)
     except (OSError, ValueError) as error:
@@ -166,6 +197,7 @@ def _fetch(flag, name, from_pretrained, **settings):
         if is_directory:
             found = ", ".join(sorted(path.name for path in Path(name).expanduser().iterdir())) or "nothing"
             raise UserError(f"{flag}: not a transformers model directory: {reason}; found in it: {found}") from error
+        reason = f"{trouble}; {reason}" if trouble else reason
         raise UserError(
             f"{flag}: neither in the local Hugging Face cache nor reachable ({reason}). Where there is a network, "
             f"fetch it with `hf download {name}`; or give a directory that holds the model"

@@ -32,6 +32,13 @@ from mirai.names import FUSIONS, MODALITIES
 
 FORMAT = "mirai-extractor"
 VERSION = 1
+# All that a checkpoint may hold: Lightning's parts (MixedPrecision: the scale of 16-bit gradients), and its
+# hyper-parameters. Lightning itself would import and call what some other keys name, such as `_instantiator`.
+_PARTS = {
+    *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
+    *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
+}
+_HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
 
 
 def describe(using_model, text_encoder, audio_encoder, fusion="concat"):
@@ -148,6 +155,30 @@ class Extractor(nn.Module):
             return torch.zeros(len(frames), longest, dtype=torch.bool, device=frames.device)
         return None
 
+    def freeze_feature_encoder(self):
+        """Train all but the convolutional front end."""
+        self.audio.feature_extractor.requires_grad_(False)
+
+    def checkpoint_gradients(self):
+        """Keep only the input of each encoder layer for the gradients, and compute the layer again when it is needed.
+
+        Raises:
+            UserError: an encoder cannot do so.
+        """
+        for modality in self.modalities:
+            encoder = getattr(self, modality)
+            if not encoder.supports_gradient_checkpointing:
+                raise UserError(f"--gradient_checkpointing: {type(encoder).__name__} cannot; leave it out")
+            encoder.gradient_checkpointing_enable({"use_reentrant": False})  # the other kind and DDP do not mix
+
+    def compile_layers(self):
+        """Compile every layer of the encoders when it is first used, for input of any length."""
+        from transformers.modeling_layers import GradientCheckpointingLayer  # the base class of encoder layers
+
+        for module in self.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.compile(dynamic=True)
+
     def dataset_settings(self):
         """What a `UtteranceDataset` needs to prepare this network's input."""
         text, audio = self.description["text"], self.description["audio"]
@@ -163,15 +194,12 @@ def fusion_of(description):
     return description.get("fusion", "concat")
 
 
-def load_extractor(path):
-    """Read a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`. Nothing in it is run, and neither hub nor encoder
-    directory is needed.
+def read_checkpoint(path):
+    """The content of a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`, its keys checked against the lists of
+    those that may be there. Nothing in it is run.
 
-    Returns:
-        (Extractor, dict): the network on the CPU, as float32, in evaluation mode; and the checkpoint's
-        hyper-parameters: `options`, `description`, `trained_on` (segment ids).
     Raises:
-        UserError: the file is missing, damaged, holds more than plain values, or is something else.
+        UserError: the file is missing, damaged, holds more than plain values and known keys, or is something else.
     """
     content = read_torch(path)
     hyper_parameters = content.get("hyper_parameters") if isinstance(content, dict) else None
@@ -183,8 +211,30 @@ def load_extractor(path):
             f"{path}: of version {found}, this program reads version {VERSION}; use the program that wrote it"
         )
     missing = [name for name in ("options", "description", "trained_on") if name not in hyper_parameters]
+    missing += [name for name in ("state_dict",) if name not in content]
     if missing:
-        raise UserError(f"{path}: damaged, its hyper-parameters lack {', '.join(missing)}")
+        raise UserError(f"{path}: damaged, it lacks {', '.join(missing)}")
+    foreign = [str(name) for name in [*(content.keys() - _PARTS), *(hyper_parameters.keys() - _HYPER_PARAMETERS)]]
+    if foreign:
+        raise UserError(
+            f"{path}: refused: it holds {', '.join(sorted(foreign))}, which no checkpoint of this program does; take "
+            "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
+        )
+    return content
+
+
+def load_extractor(path):
+    """Read a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`. Nothing in it is run, and neither hub nor encoder
+    directory is needed.
+
+    Returns:
+        (Extractor, dict): the network on the CPU, as float32, in evaluation mode; and the checkpoint's
+        hyper-parameters: `options`, `description`, `trained_on` (segment ids).
+    Raises:
+        UserError: as `read_checkpoint`, or its parts do not fit together.
+    """
+    content = read_checkpoint(path)
+    hyper_parameters = content["hyper_parameters"]
     description = hyper_parameters["description"]
     if tuple(description["emotions"]) != KEMDY19.emotions:
         raise UserError(f"{path}: its emotions are {', '.join(description['emotions'])}; {KEMDY19.name} has others")

@@ -1,6 +1,11 @@
-"""Training the extractor with Lightning: one module, its data, checkpoints written in one step, and `fit`."""
+"""Training the extractor with Lightning: one module, its data, and `fit`."""
 
+import contextlib
+import dataclasses
 import logging
+import math
+import os
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -10,9 +15,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
@@ -20,18 +24,20 @@ from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
 from cogmen.metrics import scores
 from cogmen.options import UserError
-from cogmen.safe_files import read_torch, write_torch
 from mirai.annotations import read_annotations
-from mirai.dataset import EpochSampler, UtteranceDataset
-from mirai.extractor import FORMAT, VERSION, Extractor, describe, fusion_of
+from mirai.callbacks import AtomicCheckpoints, EpochLines, Stopped, StopOnSignal, ignore_signals
+from mirai.dataset import UtteranceDataset
+from mirai.extractor import FORMAT, VERSION, Extractor, describe, fusion_of, read_checkpoint
+from mirai.sampling import EpochBatches, batches_in_order
 from mirai.splits import clip, split
 from mirai.tracking import CometRecord
 
 GRADIENT_CLIP = 2.0  # norm
-POOLED_STEPS = 8  # optimizer steps whose utterances are sorted by length together
 BEST, LAST = "best.ckpt", "last.ckpt"
-# Options that a resumed run may change.
-_FREE = {"max_epochs", "device", "devices", "num_workers", "resume", "overwrite", "log_in_comet", "comet_workspace"}
+# Options that a resumed run may change: they change no result, or, those of the last line, only their product does.
+_FREE = {"max_epochs", "device", "strategy", "num_workers", "gradient_checkpointing", "resume", "overwrite"}
+_FREE |= {"log_in_comet", "comet_workspace"}
+_STEP = ("batch_size", "accumulate_grad", "devices", "num_nodes")
 
 
 def cosine_and_cross_entropy(logits, labels):
@@ -67,17 +73,28 @@ class ExtractorTraining(pl.LightningModule):
         }
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), lr=self.options.lr)
+        weights = [weights for weights in self.parameters() if weights.requires_grad]
+        # With 16-mixed the fused one would take the scale off the gradients after they were clipped.
+        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        return torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
+        # What Lightning does, but it refuses every fused optimizer.
+        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_epoch_start(self):
         # From the epoch alone, so that a resumed run draws what it would have drawn.
         seed = self.options.seed + 1_000 * self.current_epoch + 1_000_003 * self.global_rank
         pl.seed_everything(seed, verbose=False)
+        self.sums = {}
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, number):
         loss = self.loss(self.extractor(batch), batch.labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch), sync_dist=True)
-        return loss
+        own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
+        self._count("train_loss", loss, own)
+        # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
+        # the mean over the step's utterances, however unequal its batches are.
+        return loss * (own * self.options.parts / total)
 
     def on_validation_epoch_start(self):
         classes = len(KEMDY19.emotions)
@@ -85,17 +102,29 @@ class ExtractorTraining(pl.LightningModule):
 
     def validation_step(self, batch, _):
         logits = self.extractor(batch)
-        loss = self.loss(logits, batch.labels)
-        self.log("val_loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self._count("val_loss", self.loss(logits, batch.labels), len(batch))
         ones = torch.ones(len(batch), device=self.device)
         self.confusion.index_put_((batch.labels, logits.argmax(1)), ones, accumulate=True)
 
     def on_validation_epoch_end(self):
-        confusion = self.trainer.strategy.reduce(self.confusion, reduce_op="sum").long().cpu().numpy()
+        # Not by Lightning's own means, which are rounded where processes have different numbers of utterances.
+        for name, value in self.sums.items():
+            loss, count = self._all(value).tolist()
+            self.log(name, loss / count, prog_bar=True, sync_dist=True)
+        confusion = self._all(self.confusion).long().cpu().numpy()
         labels, predictions = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices(confusion.shape))
         result = scores(labels, predictions, KEMDY19.emotions)
         for name in ("weighted_f1", "macro_f1", "accuracy"):
             self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", sync_dist=True)
+
+    def _count(self, name, loss, utterances):
+        """Add a batch's mean loss to an epoch's (sum of losses, number of utterances)."""
+        value = torch.stack([loss.detach().double() * utterances, loss.new_tensor(utterances, dtype=torch.float64)])
+        self.sums[name] = self.sums.get(name, 0) + value
+
+    def _all(self, value):
+        """The sum over the processes."""
+        return self.trainer.strategy.reduce(value, reduce_op="sum")
 
     def on_save_checkpoint(self, checkpoint):
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
@@ -110,47 +139,34 @@ class Data(pl.LightningDataModule):
         self.train, self.dev, self.options = train, dev, options
 
     def train_dataloader(self):
-        options = self.options
-        pool = options.batch_size * options.accumulate_grad * POOLED_STEPS
-        trainer = self.trainer
-        sampler = EpochSampler(
-            self.train.lengths, options.batch_size, pool, options.seed, trainer.global_rank, trainer.world_size
+        options, (rank, world_size) = self.options, self._process()
+        sampler = EpochBatches(
+            *(self.train.lengths, options.batch_size, options.parts, options.seed, options.max_batch_seconds),
+            *(rank, world_size),
         )
+        # Of a resumed run; Lightning tells the sampler only after it has taken the length and begun to read ahead.
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._loader(self.train, sampler)
 
     def val_dataloader(self):
-        order = np.argsort(self.dev.lengths, kind="stable")[self.trainer.global_rank :: self.trainer.world_size]
-        return self._loader(self.dev, order.tolist())
+        options = self.options
+        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
+        return self._loader(self.dev, batches)
 
-    def _loader(self, dataset, order):
+    def _process(self):
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(self, dataset, batches):
         return DataLoader(
             dataset,
-            batch_size=self.options.batch_size,
-            sampler=order,
+            batch_sampler=batches,
             collate_fn=dataset.collate,
             num_workers=self.options.num_workers,
-            persistent_workers=self.options.num_workers > 0,
+            # Batches of limited duration differ in number from epoch to epoch, which takes a new loader.
+            persistent_workers=self.options.num_workers > 0 and self.options.max_batch_seconds is None,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),
-        )
-
-
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are written beside their place and renamed: whatever happens, one whole file is there."""
-
-    def save_checkpoint(self, checkpoint, path, storage_options=None):
-        write_torch(path, checkpoint)
-
-
-class EpochLines(pl.Callback):
-    """A line for every epoch."""
-
-    def on_train_epoch_end(self, trainer, module):
-        value = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        module.print(
-            f"epoch {trainer.current_epoch:>3}: train_loss {value['train_loss']:.4f}, "
-            f"val_loss {value['val_loss']:.4f}, val weighted F1 {100 * value['val_weighted_f1']:.2f}, "
-            f"val macro F1 {100 * value['val_macro_f1']:.2f}"
+            worker_init_fn=ignore_signals,
         )
 
 
@@ -165,16 +181,23 @@ def fit(options):
     device = find_device(options.device)
     parts = split(read_annotations(options.csv_path), options.test_1920, options.test_sessions, options.dev_sessions)
     train, dev = _clip(parts, options.clip_length)
+    _check_shares(train, dev, options)
 
     _quieten()
     pl.seed_everything(options.seed, verbose=False)
     description = describe(options.using_model, options.text_encoder, options.audio_encoder, options.fusion)
     extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
+    if options.freeze_feature_encoder:
+        extractor.freeze_feature_encoder()
+    if options.gradient_checkpointing:
+        extractor.checkpoint_gradients()
+    if options.compile:
+        extractor.compile_layers()
     settings = extractor.dataset_settings()
     train, dev = (UtteranceDataset(part, options.txt_wav, **settings, cache=options.cache) for part in (train, dev))
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train.utterances])
     if resumed:
-        _check_same(resumed, module.kept)
+        _check_same(resumed, module.kept, options)
     folder.mkdir(parents=True, exist_ok=True)
     if options.overwrite:
         for name in (BEST, LAST):
@@ -182,11 +205,38 @@ def fit(options):
     count = sum(weights.numel() for weights in module.parameters())
     _say(f"{extractor.variant}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
     trainer = _trainer(options, device, folder)
-    try:
+    with _faults(options, trainer):
         trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
-    except SIGTERMException:  # on its own it would end the process with exit code 0, as if all were done
-        raise UserError(f"--exp_name {options.exp_name}: stopped by SIGTERM; --resume goes on from {LAST}") from None
     _report(folder / BEST, options)
+
+
+@contextlib.contextmanager
+def _faults(options, trainer):
+    """Training ends, whatever ends it, in an error that says what to do, and in no process left waiting."""
+    try:
+        yield
+    except Stopped as signal_name:
+        if trainer.global_rank:
+            raise SystemExit(1) from None  # the first process tells
+        last = options.out_dir / "checkpoint" / options.exp_name / LAST
+        what = f"--resume goes on from {last.name}" if last.exists() else "in its first epoch: start it again"
+        raise UserError(f"--exp_name {options.exp_name}: stopped by {signal_name}; {what}") from None
+    except BaseException as error:
+        launcher = trainer.strategy.launcher
+        if hasattr(launcher, "kill"):
+            launcher.kill(signal.SIGKILL)  # the processes that it started may wait for this one for ever
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(
+                f"out of GPU memory ({str(error).splitlines()[0]}). Take a smaller --batch_size, or a smaller "
+                "--max_batch_seconds, with a larger --accumulate_grad; or --gradient_checkpointing, which computes "
+                "layers twice instead of keeping them; or a shorter --clip_length"
+            ) from error
+        if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"--compile: the encoders cannot be compiled here ({reason}); leave it out") from error
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning made an exit without a word of it
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _find_checkpoint(folder, options):
@@ -203,16 +253,22 @@ def _find_checkpoint(folder, options):
     return last if options.resume else None
 
 
-def _check_same(path, kept):
+def _check_same(path, kept, options):
     """Going on with other options would silently mix two experiments."""
-    before = read_torch(path)["hyper_parameters"]
+    before = read_checkpoint(path)["hyper_parameters"]
     if fusion_of(before["description"]) != fusion_of(kept["description"]):
         raise UserError(f"--resume: {path} was begun with the other of MIRAI/trainer_hf.py and trainer_hf_MMER.py")
+    # An option that is newer than the checkpoint was at its default.
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    old, new = {**defaults, **before["options"]}, kept["options"]
     differing = [
-        f"--{name} {value} (it was {before['options'].get(name)})"
-        for name, value in kept["options"].items()
-        if name not in _FREE and before["options"].get(name) != value
+        f"--{name} {new[name]} (it was {old.get(name)})"
+        for name in new
+        if name not in _FREE and name not in _STEP and old.get(name) != new[name]
     ]
+    if math.prod(old[name] or 1 for name in _STEP) != math.prod(new[name] or 1 for name in _STEP):
+        shown = (" ".join(f"--{name} {values[name]}" for name in _STEP) for values in (new, old))
+        differing.append("{} (it was {}: another number of utterances in an optimizer step)".format(*shown))
     if differing:
         raise UserError(f"--resume: the run was begun with other options: {', '.join(differing)}")
     if before["trained_on"] != kept["trained_on"]:
@@ -234,6 +290,26 @@ def _clip(parts, seconds):
     return train, dev
 
 
+def _check_shares(train, dev, options):
+    """Every process has utterances to train on and to validate, and a batch takes the longest of them."""
+    if min(len(train), len(dev)) < options.processes:
+        raise UserError(
+            f"--devices {options.devices} --num_nodes {options.num_nodes}: {options.processes} processes, but "
+            f"{len(train)} utterances to train on and {len(dev)} to validate; expected at least one of each for each"
+        )
+    longest = max(train + dev, key=lambda utterance: utterance.seconds)
+    if options.max_batch_seconds is not None and longest.seconds > options.max_batch_seconds:
+        raise UserError(
+            f"--max_batch_seconds {options.max_batch_seconds:g}: {longest.segment_id} lasts {longest.seconds:g} s; "
+            "give at least that, or a shorter --clip_length"
+        )
+    if torch.distributed.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) != options.processes:
+        raise UserError(
+            f"--devices {options.devices} --num_nodes {options.num_nodes}: torchrun started "
+            f"{os.environ['WORLD_SIZE']} processes; give its --nproc_per_node and --nnodes here too"
+        )
+
+
 def _trainer(options, device, folder):
     gpu = device.type == "cuda"
     chosen = [device.index] if device.index is not None else options.devices
@@ -243,30 +319,56 @@ def _trainer(options, device, folder):
         folder, "best", monitor="val_loss", save_weights_only=True, enable_version_counter=False
     )  # the next keeps all that a resumed run needs, this one too
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    plugins = [AtomicCheckpoints()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # Lightning would start the job again by itself when its time is up, without --resume.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    strategy = options.strategy
+    if strategy == "auto" and options.processes > 1:
+        # Layers that are dropped, masks that are not drawn: some weights may have no gradient in a step.
+        strategy = "ddp_find_unused_parameters_true"
     return pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=chosen,
-        # Layers that are dropped, masks that are not drawn: some weights may have no gradient in a step.
-        strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
-        precision=("bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed") if gpu else "32-true",
+        num_nodes=options.num_nodes,
+        strategy=strategy,
+        precision=find_precision(options.precision, gpu),
         max_epochs=options.max_epochs,
         accumulate_grad_batches=options.accumulate_grad,
         gradient_clip_val=GRADIENT_CLIP,
         logger=[csv_logger, TensorBoardLogger(logs, name=options.exp_name, version=csv_logger.version)],
         log_every_n_steps=1,
         callbacks=[
-            *(best, last, EpochLines(), TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0)),
+            *(best, last, EpochLines(), StopOnSignal()),
+            TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0),
             *([CometRecord(options)] if options.log_in_comet else []),
         ],
-        plugins=[AtomicCheckpoints()],
+        plugins=plugins,
         use_distributed_sampler=False,  # ours takes the share of a process itself
+        reload_dataloaders_every_n_epochs=0 if options.max_batch_seconds is None else 1,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        default_root_dir=folder,
     )
 
 
+def find_precision(name, gpu):
+    """Lightning's name for `--precision`; auto is mixed on a GPU, in bfloat16 where it has that.
+
+    Raises:
+        UserError: 16-mixed on a CPU.
+    """
+    if name == "16-mixed" and not gpu:
+        raise UserError("--precision 16-mixed: needs a GPU; a CPU takes 32-true, or bf16-mixed where it is fast")
+    if name != "auto":
+        return name
+    if not gpu:
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
 def _report(best, options):
-    result = read_torch(best)["hyper_parameters"]["validation"]
+    result = read_checkpoint(best)["hyper_parameters"]["validation"]
     _say(
         f"best epoch {result['epoch']}: val_loss {result['val_loss']:.4f}, "
         f"val weighted F1 {100 * result['val_weighted_f1']:.2f}"

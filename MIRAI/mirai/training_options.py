@@ -6,7 +6,7 @@ from pathlib import Path
 from cogmen.corpora import KEMDY19
 from cogmen.options import option, to_dict
 from cogmen.tracking import check_comet_options
-from mirai.names import AUDIO_ENCODER, LOSSES, MODALITIES, TEXT_ENCODER
+from mirai.names import AUDIO_ENCODER, LOSSES, MODALITIES, PRECISIONS, STRATEGIES, TEXT_ENCODER
 from mirai.prediction_options import CACHE_HELP, cache_folder
 
 TEST_SESSIONS = list(KEMDY19.test_sessions)
@@ -15,8 +15,15 @@ TEST_SESSIONS = list(KEMDY19.test_sessions)
 @dataclass
 class _CommonOptions:
     exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/")
-    batch_size: int = option(2, "utterances of a batch")
-    accumulate_grad: int = option(8, "batches of an optimizer step")
+    batch_size: int | None = option(
+        None, "utterances of a batch, at most; default: 2, with --max_batch_seconds as many as it takes"
+    )
+    max_batch_seconds: float | None = option(
+        None,
+        "duration of a batch at most, padding included: as many utterances of like length as fit. A step is "
+        "ACCUMULATE_GRAD such batches of each process, its gradient the mean over all their utterances",
+    )
+    accumulate_grad: int = option(8, "batches of an optimizer step, in each process")
     test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
@@ -31,7 +38,28 @@ class _CommonOptions:
     clip_length: float = option(25.0, "seconds; longer utterances neither train nor validate")
     seed: int = option(42, "of weights, order, dropout and masking")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
-    devices: int = option(1, "how many GPUs (or processes on the CPU) train together")
+    devices: int = option(1, "GPUs (or processes on the CPU) of each node that train together")
+    num_nodes: int = option(1, "machines that train together, under torchrun or SLURM")
+    strategy: str = option(
+        "auto",
+        "how processes train together; auto: DDP that allows weights without a gradient, which dropped layers need; "
+        "ddp: without (exact either way)",
+        choices=list(STRATEGIES),
+    )
+    precision: str = option(
+        "auto",
+        "auto: mixed on a GPU (bf16 where it has it, else 16; approximate), 32-true on the CPU",
+        choices=list(PRECISIONS),
+    )
+    compile: bool = option(
+        False, "torch.compile of the encoders' layers (approximate: rounds otherwise; slow first steps)"
+    )
+    gradient_checkpointing: bool = option(
+        False, "keep less for the gradients and compute layers twice: less memory, about a third more time (exact)"
+    )
+    freeze_feature_encoder: bool = option(
+        False, "leave the convolutions of the audio encoder as they are (another training: less of it is trained)"
+    )
     num_workers: int = option(0, "processes that read ahead")
     resume: bool = option(False, "go on from last.ckpt")
     overwrite: bool = option(False, "start again where there are checkpoints of this name")
@@ -41,9 +69,15 @@ class _CommonOptions:
     comet_workspace: str | None = option(None, "Comet's workspace (default: the account's own)")
 
     def __post_init__(self):
-        for name in ("batch_size", "accumulate_grad", "max_epochs", "devices", "lr", "clip_length"):
-            if not getattr(self, name) > 0:
+        if self.batch_size is None and self.max_batch_seconds is None:
+            self.batch_size = 2
+        positive = ("batch_size", "max_batch_seconds", "accumulate_grad", "max_epochs", "devices", "num_nodes", "lr")
+        for name in (*positive, "clip_length"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected more than 0")
+        for name in ("max_batch_seconds", "freeze_feature_encoder"):
+            if getattr(self, name) and self.using_model == "text":
+                raise ValueError(f"--{name}: needs speech, which --using_model text leaves out")
         if self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
         if not self.exp_name or self.exp_name in (".", "..") or "/" in self.exp_name or "\\" in self.exp_name:
@@ -55,13 +89,23 @@ class _CommonOptions:
             raise ValueError(f"--dev_sessions {' '.join(map(str, both))}: also in --test_sessions")
         if self.dev_sessions and not self.test_1920:
             raise ValueError("--dev_sessions: needs --test_1920, which splits by session")
-        if self.devices > 1 and ":" in self.device:
-            raise ValueError(f"--devices {self.devices}: --device {self.device} names one")
+        if self.processes > 1 and ":" in self.device:
+            shown = f"--devices {self.devices}" if self.devices > 1 else f"--num_nodes {self.num_nodes}"
+            raise ValueError(f"{shown}: --device {self.device} names one GPU")
         if self.resume and self.overwrite:
             raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
         check_comet_options(self)
         self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
         self.cache = cache_folder(self.cache, self.txt_wav)
+
+    @property
+    def processes(self):
+        return self.devices * self.num_nodes
+
+    @property
+    def parts(self):
+        """Batches of an optimizer step, of all processes together."""
+        return self.accumulate_grad * self.processes
 
     def stored(self):
         """The options that a checkpoint keeps: no paths, which mean nothing on another machine."""

@@ -97,6 +97,11 @@ def test_help_and_wrong_flags(run_script, capsys, script):
         (["--resume", "--overwrite"], "--resume: goes on"),
         (["--using_model", "video"], "invalid choice: 'video'"),
         (["--test_1920=maybe"], "expected True or False, found 'maybe'"),
+        (["--max_batch_seconds", "0"], "--max_batch_seconds 0.0: expected more than 0"),
+        (["--using_model", "text", "--max_batch_seconds", "9"], "--max_batch_seconds: needs speech"),
+        (["--using_model", "text", "--freeze_feature_encoder"], "--freeze_feature_encoder: needs speech"),
+        (["--device", "cuda:1", "--num_nodes", "2"], "--num_nodes 2: --device cuda:1 names one GPU"),
+        (["--precision", "64-true"], "invalid choice: '64-true'"),
         (["--exp_name", "a/b"], "--exp_name 'a/b': expected a name without slashes"),
     ],
 )

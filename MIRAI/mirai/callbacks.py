@@ -1,0 +1,78 @@
+"""What Lightning calls during training: whole checkpoints, a line for every epoch, and a stop when a signal asks."""
+
+import signal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from cogmen.safe_files import write_torch
+from mirai.extractor import read_checkpoint
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written beside their place and renamed: whatever happens, one whole file is there."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        write_torch(path, checkpoint)
+
+    def load_checkpoint(self, path, map_location=None, weights_only=None):
+        return read_checkpoint(path)
+
+
+class EpochLines(pl.Callback):
+    """A line for every epoch."""
+
+    def on_train_epoch_end(self, trainer, module):
+        value = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        module.print(
+            f"epoch {trainer.current_epoch:>3}: train_loss {value['train_loss']:.4f}, "
+            f"val_loss {value['val_loss']:.4f}, val weighted F1 {100 * value['val_weighted_f1']:.2f}, "
+            f"val macro F1 {100 * value['val_macro_f1']:.2f}"
+        )
+
+
+class Stopped(Exception):
+    """A signal, whose name is the message, ended the training between two steps."""
+
+
+class StopOnSignal(pl.Callback):
+    """SIGINT and SIGTERM end the training after the batch that is being computed: in all processes at once, whichever
+    of them got the signal, so that none waits for another. A second signal ends its process on the spot."""
+
+    def __init__(self):
+        self.received = 0
+
+    def on_train_start(self, trainer, module):
+        # Only now, after Lightning has set its own: that of SIGTERM exchanges messages with the other processes while
+        # they may be exchanging others, and can wait for ever.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number, _):
+        self.received = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    def on_train_epoch_start(self, trainer, module):
+        self._stop_if_asked(trainer)
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self._stop_if_asked(trainer)
+
+    def on_validation_batch_end(self, trainer, *_):
+        if trainer.world_size == 1:  # several processes may have different numbers of these batches
+            self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer):
+        number = self.received
+        if trainer.world_size > 1:
+            number = torch.tensor(number, device=trainer.strategy.root_device)
+            number = int(trainer.strategy.reduce(number, reduce_op="max"))
+        if number:
+            raise Stopped(signal.Signals(number).name)
+
+
+def ignore_signals(_):
+    """For the processes that read ahead: a signal to the whole group must leave them working until the step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

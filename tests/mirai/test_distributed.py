@@ -1,0 +1,113 @@
+"""Two processes (gloo, on the CPU) against one, through the script: the same loss curve from the same global batch."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from cogmen.options import REPOSITORY, UserError
+
+
+@pytest.fixture(scope="session")
+def calm(encoders, tmp_path_factory):
+    """The tiny encoders with nothing random in them: no dropout, no SpecAugment, no dropped layers."""
+    folder = tmp_path_factory.mktemp("calm")
+    for name in ("text", "audio"):
+        path = shutil.copytree(getattr(encoders, name), folder / name) / "config.json"
+        config = json.loads(path.read_text())
+        calmed = {key: 0.0 for key in config if "dropout" in key or key in ("mask_time_prob", "layerdrop")}
+        path.write_text(json.dumps({**config, **calmed, "mask_feature_prob": 0.0, "layerdrop": 0.0}))
+    return SimpleNamespace(text=folder / "text", audio=folder / "audio")
+
+
+@pytest.fixture(scope="session")
+def arguments(calm, data):
+    """44 utterances that are not held out: 39 train, 5 validate, no multiples of 2."""
+    return [
+        *("--csv_path", data / "annotation_speaker_only.csv", "--text_encoder", calm.text, "--device", "cpu"),
+        *("--audio_encoder", calm.audio, "--lr", 0.003, "--max_epochs", 2, "--exp_name", "run"),
+    ]
+
+
+def curve(out_dir):
+    """(epochs, 4): train_loss, val_loss, val_accuracy, val_macro_f1."""
+    with (out_dir / "tensorboard" / "run" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = ("train_loss", "val_loss", "val_accuracy", "val_macro_f1")
+    columns = [[float(row[name]) for row in rows if row[name]] for name in names]
+    return np.array(columns).T
+
+
+@pytest.fixture
+def one(run_script, arguments, tmp_path):
+    def call(*more):
+        out_dir = tmp_path / "one" / "_".join(map(str, more))
+        run_script("MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir, *more)
+        return curve(out_dir)
+
+    return call
+
+
+def two(arguments, out_dir, *more, launcher=()):
+    command = [sys.executable, *launcher, REPOSITORY / "MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PL_")}
+    result = subprocess.run(
+        [str(part) for part in (*command, "--devices", 2, *more)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("best epoch") == 1  # told once
+    return curve(out_dir)
+
+
+def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, arguments, tmp_path):
+    """8 utterances a step; the last of the epoch has 7, which two processes share unequally."""
+    expected = one("--batch_size", 8, "--accumulate_grad", 1)
+    assert expected.shape == (2, 4)
+    found = two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(one("--batch_size", 2, "--accumulate_grad", 4), expected, atol=1e-4)
+    assert (
+        np.abs(expected - one("--batch_size", 9, "--accumulate_grad", 1)).max() > 1e-3
+    )  # so that this means something
+
+
+def test_batches_of_limited_duration_under_torchrun(one, arguments, tmp_path):
+    limited = ("--max_batch_seconds", 4)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    found = two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
+    np.testing.assert_allclose(found, one(*limited, "--accumulate_grad", 2), atol=1e-4)
+
+
+def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(arguments, encoders, tmp_path):
+    """In many steps a layer has no gradient, in one process or in both; 39 utterances make 20 steps of two."""
+    path = shutil.copytree(encoders.audio, tmp_path / "audio") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "layerdrop": 0.5}))
+    options = ("--batch_size", 1, "--accumulate_grad", 1, "--max_epochs", 1, "--audio_encoder", path.parent)
+    found = two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
+    assert np.isfinite(found).all()
+
+
+def test_more_processes_than_utterances(run_script, arguments, tmp_path):
+    message = "--devices 6 --num_nodes 1: 6 processes, but 39 utterances to train on and 5 to validate"
+    with pytest.raises(UserError, match=message):
+        run_script("MIRAI/trainer_hf.py", *arguments, "--out_dir", tmp_path, "--devices", 6)
+
+
+def test_torchrun_with_another_number_of_processes(run_script, arguments, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert torch.distributed.is_torchelastic_launched()
+    with pytest.raises(UserError, match="--devices 2 --num_nodes 1: torchrun started 4 processes"):
+        run_script("MIRAI/trainer_hf.py", *arguments, "--out_dir", tmp_path, "--devices", 2)
