@@ -169,7 +169,11 @@ class Extractor(nn.Module):
             encoder = getattr(self, modality)
             if not encoder.supports_gradient_checkpointing:
                 raise UserError(f"--gradient_checkpointing: {type(encoder).__name__} cannot; leave it out")
-            encoder.gradient_checkpointing_enable({"use_reentrant": False})  # the other kind and DDP do not mix
+            settings = {"use_reentrant": False}  # the other kind and DDP do not mix
+            if hasattr(encoder, "activation_checkpointing_enable"):  # its name in newer versions of transformers 5
+                encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+            else:
+                encoder.gradient_checkpointing_enable(settings)
 
     def compile_layers(self):
         """Compile every layer of the encoders when it is first used, for input of any length."""

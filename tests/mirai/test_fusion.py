@@ -16,7 +16,7 @@ from mirai.annotations import Utterance
 from mirai.dataset import UtteranceDataset
 from mirai.encoders import pretrained_audio, pretrained_text
 from mirai.extractor import Extractor, describe, load_extractor
-from mirai.training import cosine_and_cross_entropy
+from mirai.training_module import cosine_and_cross_entropy
 
 from .conftest import write_wav
 

@@ -189,7 +189,7 @@ def test_a_terminated_training_is_no_success(train, data, tmp_path, monkeypatch)
     def terminate(self):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("mirai.training.ExtractorTraining.on_train_epoch_end", terminate)
+    monkeypatch.setattr("mirai.training_module.ExtractorTraining.on_train_epoch_end", terminate)
     with pytest.raises(UserError, match=r"--exp_name run: stopped by SIGTERM; --resume goes on from last\.ckpt"):
         train(data / "annotation_speaker_only.csv", tmp_path, epochs=3)
 

@@ -14,7 +14,8 @@ from cogmen.options import REPOSITORY, UserError
 from mirai import encoders as encoders_module
 from mirai.encoders import describe_text
 from mirai.extractor import load_extractor
-from mirai.training import ExtractorTraining, find_precision
+from mirai.training import find_precision
+from mirai.training_module import ExtractorTraining
 
 
 def state(path):
