@@ -1,6 +1,7 @@
 """What Lightning calls during training: whole checkpoints, a line for every epoch, and a stop when a signal asks."""
 
 import signal
+import threading
 
 import pytorch_lightning as pl
 import torch
@@ -37,21 +38,17 @@ class Stopped(Exception):
 
 
 class StopOnSignal(pl.Callback):
-    """SIGINT and SIGTERM end the training after the batch that is being computed: in all processes at once, whichever
-    of them got the signal, so that none waits for another. A second signal ends its process on the spot."""
+    """A `StopRequest` ends the training after the batch that is being computed: in all processes at once, whichever of
+    them got the signal, so that none waits for another."""
 
-    def __init__(self):
-        self.received = 0
+    def __init__(self, request):
+        self.request = request
 
     def on_train_start(self, trainer, module):
-        # Only now, after Lightning has set its own: that of SIGTERM exchanges messages with the other processes while
-        # they may be exchanging others, and can wait for ever.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-
-    def _note(self, number, _):
-        self.received = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        # Lightning has set a handler of its own for SIGTERM, which exchanges messages with the other processes while
+        # they may be exchanging others, and can wait for ever. That of SIGINT is still the request's.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
     def on_train_epoch_start(self, trainer, module):
         self._stop_if_asked(trainer)
@@ -64,7 +61,7 @@ class StopOnSignal(pl.Callback):
             self._stop_if_asked(trainer)
 
     def _stop_if_asked(self, trainer):
-        number = self.received
+        number = getattr(signal, self.request.signal) if self.request else 0
         if trainer.world_size > 1:
             number = torch.tensor(number, device=trainer.strategy.root_device)
             number = int(trainer.strategy.reduce(number, reduce_op="max"))

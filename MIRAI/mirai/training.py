@@ -17,8 +17,10 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
+from cogmen.claims import claim
 from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
+from cogmen.interrupts import stop_signals
 from cogmen.options import UserError
 from mirai.annotations import read_annotations
 from mirai.callbacks import AtomicCheckpoints, EpochLines, StopOnSignal, Stopped
@@ -29,6 +31,7 @@ from mirai.tracking import CometRecord
 from mirai.training_module import Data, ExtractorTraining
 
 GRADIENT_CLIP = 2.0  # norm
+BYTES_PER_WEIGHT = 4 * 7  # best.ckpt; last.ckpt with AdamW's two moments; and the next last.ckpt before it is renamed
 BEST, LAST = "best.ckpt", "last.ckpt"
 # Options that a resumed run may change: they change no result, or, those of the last line, only their product does.
 _FREE = {"max_epochs", "device", "strategy", "num_workers", "gradient_checkpointing", "resume", "overwrite"}
@@ -64,16 +67,21 @@ def fit(options):
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train.utterances])
     if resumed:
         _check_same(resumed, module.kept, options)
-    folder.mkdir(parents=True, exist_ok=True)
-    if options.overwrite:
-        for name in (BEST, LAST):
-            (folder / name).unlink(missing_ok=True)
     count = sum(weights.numel() for weights in module.parameters())
     _say(f"{extractor.variant}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
-    trainer = _trainer(options, device, folder)
-    with _faults(options, trainer):
-        trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
+    with _claim(folder, BYTES_PER_WEIGHT * count), stop_signals() as request:
+        if options.overwrite and rank_zero_only.rank == 0:
+            for name in (BEST, LAST):
+                (folder / name).unlink(missing_ok=True)
+        trainer = _trainer(options, device, folder, request)
+        with _faults(options, trainer):
+            trainer.fit(module, Data(train, dev, options), ckpt_path=resumed, weights_only=True)
     _report(folder / BEST, options)
+
+
+def _claim(folder, needs):
+    """The first process holds the folder for all."""
+    return claim(folder, needs) if rank_zero_only.rank == 0 else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -176,7 +184,7 @@ def _check_shares(train, dev, options):
         )
 
 
-def _trainer(options, device, folder):
+def _trainer(options, device, folder, request):
     gpu = device.type == "cuda"
     chosen = [device.index] if device.index is not None else options.devices
     logs = options.out_dir / "tensorboard"
@@ -205,7 +213,7 @@ def _trainer(options, device, folder):
         logger=[csv_logger, TensorBoardLogger(logs, name=options.exp_name, version=csv_logger.version)],
         log_every_n_steps=1,
         callbacks=[
-            *(best, last, EpochLines(), StopOnSignal()),
+            *(best, last, EpochLines(), StopOnSignal(request)),
             TQDMProgressBar(refresh_rate=10 if sys.stdout.isatty() else 0),
             *([CometRecord(options)] if options.log_in_comet else []),
         ],

@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from cogmen.claims import claim
 from cogmen.options import REPOSITORY, UserError
 from mirai import encoders as encoders_module
 from mirai.encoders import describe_text
@@ -73,7 +74,7 @@ def test_a_signal_in_the_first_epoch_leaves_nothing_to_resume(train, table, tmp_
     at_step(0, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(UserError, match="stopped by SIGTERM; in its first epoch: start it again"):
         train(table, tmp_path)
-    assert not list((tmp_path / "checkpoint" / "run").iterdir())
+    assert not list((tmp_path / "checkpoint").rglob("*.ckpt"))
     monkeypatch.undo()
     train(table, tmp_path, epochs=1)
 
@@ -109,6 +110,11 @@ def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, e
     train(table, tmp_path, "--resume")
     for file in ("last.ckpt", "best.ckpt"):
         assert same(state(folder / file), state(trained / file))
+
+
+def test_a_second_run_of_the_same_name_is_refused(train, table, tmp_path):
+    with claim(tmp_path / "checkpoint" / "run"), pytest.raises(UserError, match="run: another run is writing it"):
+        train(table, tmp_path, "--overwrite")
 
 
 def test_a_step_divided_otherwise_may_be_resumed(train, table, trained, tmp_path):
