@@ -140,20 +140,32 @@ class Extractor(nn.Module):
         sample_mask = torch.arange(length, device=device) < batch.samples[:, None]  # (W, S)
         frames = frames_of(self.audio.config, batch.samples)  # (W,)
         hidden = self.audio(
-            batch.windows, attention_mask=sample_mask.long(), mask_time_indices=self._no_masking(frames)
+            batch.windows, attention_mask=sample_mask.long(), mask_time_indices=self._no_masking(frames, length)
         ).last_hidden_state  # (W, F, H)
         hidden = self.audio_width(self.audio_dropout(hidden)).float()  # (W, F, D)
         frame_mask = torch.arange(hidden.shape[1], device=device) < frames[:, None]  # (W, F)
+        if len(frames) == len(batch):  # a window each: nothing to join, which would wait for the GPU
+            return hidden, frame_mask
         counts = frames.new_zeros(len(batch)).index_add(0, batch.owner, frames)  # (B,)
         joined = pad_sequence(hidden[frame_mask].split(counts.tolist()), batch_first=True)  # (B, L, D)
         return joined, torch.arange(joined.shape[1], device=device) < counts[:, None]
 
-    def _no_masking(self, frames):
-        """A mask (W, F) of nothing where even the longest window is too short for SpecAugment; else None: as usual."""
-        longest, config = int(frames.max()), self.audio.config
+    def _no_masking(self, frames, length):
+        """A mask (W, F) of nothing where, of windows padded to `length` samples, even the longest window is too short for SpecAugment; else None: as usual."""
+        config = self.audio.config
+        longest = frames_of(config, length)
         if self.training and config.mask_time_prob > 0 and longest < config.mask_time_length:
             return torch.zeros(len(frames), longest, dtype=torch.bool, device=frames.device)
         return None
+
+    def prepare(self, options):
+        """For training, as `TrainingOptions` say."""
+        if options.freeze_feature_encoder:
+            self.freeze_feature_encoder()
+        if options.gradient_checkpointing:
+            self.checkpoint_gradients()
+        if options.compile:
+            self.compile_layers()
 
     def freeze_feature_encoder(self):
         """Train all but the convolutional front end."""

@@ -52,16 +52,11 @@ def fit(options):
     train, dev = _clip(parts, options.clip_length)
     _check_shares(train, dev, options)
 
-    _quieten()
+    quieten()
     pl.seed_everything(options.seed, verbose=False)
     description = describe(options.using_model, options.text_encoder, options.audio_encoder, options.fusion)
     extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
-    if options.freeze_feature_encoder:
-        extractor.freeze_feature_encoder()
-    if options.gradient_checkpointing:
-        extractor.checkpoint_gradients()
-    if options.compile:
-        extractor.compile_layers()
+    extractor.prepare(options)
     settings = extractor.dataset_settings()
     train, dev = (UtteranceDataset(part, options.txt_wav, **settings, cache=options.cache) for part in (train, dev))
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train.utterances])
@@ -185,8 +180,6 @@ def _check_shares(train, dev, options):
 
 
 def _trainer(options, device, folder, request):
-    gpu = device.type == "cuda"
-    chosen = [device.index] if device.index is not None else options.devices
     logs = options.out_dir / "tensorboard"
     csv_logger = CSVLogger(logs, name=options.exp_name)
     best = ModelCheckpoint(
@@ -197,19 +190,8 @@ def _trainer(options, device, folder, request):
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning would start the job again by itself when its time is up, without --resume.
         plugins.append(SLURMEnvironment(auto_requeue=False))
-    strategy = options.strategy
-    if strategy == "auto" and options.processes > 1:
-        # Layers that are dropped, masks that are not drawn: some weights may have no gradient in a step.
-        strategy = "ddp_find_unused_parameters_true"
     return pl.Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=chosen,
-        num_nodes=options.num_nodes,
-        strategy=strategy,
-        precision=find_precision(options.precision, gpu),
-        max_epochs=options.max_epochs,
-        accumulate_grad_batches=options.accumulate_grad,
-        gradient_clip_val=GRADIENT_CLIP,
+        **trainer_settings(options, device),
         logger=[csv_logger, TensorBoardLogger(logs, name=options.exp_name, version=csv_logger.version)],
         log_every_n_steps=1,
         callbacks=[
@@ -218,12 +200,31 @@ def _trainer(options, device, folder, request):
             *([CometRecord(options)] if options.log_in_comet else []),
         ],
         plugins=plugins,
-        use_distributed_sampler=False,  # ours takes the share of a process itself
-        reload_dataloaders_every_n_epochs=0 if options.max_batch_seconds is None else 1,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
         default_root_dir=folder,
     )
+
+
+def trainer_settings(options, device):
+    """What decides how fast a `pl.Trainer` trains and what it learns."""
+    gpu = device.type == "cuda"
+    strategy = options.strategy
+    if strategy == "auto" and options.processes > 1:
+        # Layers that are dropped, masks that are not drawn: some weights may have no gradient in a step.
+        strategy = "ddp_find_unused_parameters_true"
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": [device.index] if device.index is not None else options.devices,
+        "num_nodes": options.num_nodes,
+        "strategy": strategy,
+        "precision": find_precision(options.precision, gpu),
+        "max_epochs": options.max_epochs,
+        "accumulate_grad_batches": options.accumulate_grad,
+        "gradient_clip_val": GRADIENT_CLIP,
+        "use_distributed_sampler": False,  # ours takes the share of a process itself
+        "reload_dataloaders_every_n_epochs": 0 if options.max_batch_seconds is None else 1,
+        "num_sanity_val_steps": 0,
+        "enable_model_summary": False,
+    }
 
 
 def find_precision(name, gpu):
@@ -258,7 +259,7 @@ def _say(text):
     print(text, flush=True)
 
 
-def _quieten():
+def quieten():
     """Lightning's advice and transformers' tables of missing weights (the pooler's may be) say nothing new here."""
     import transformers
 

@@ -1,0 +1,284 @@
+"""How fast the extractor trains: on noise of KEMDy19's durations, with encoders of random weights.
+
+    python benchmarks/extractor.py --size tiny
+
+With `--size full` the encoders are as large as XLS-R 300m and KLUE RoBERTa base, which takes a GPU; there, let some
+`--num_workers` read ahead. Needs neither data nor network. Prints one table; goals are for the full size on one H200.
+The matrix-product rate is measured in the same run (bfloat16 on a GPU, 32 bits on a CPU); of it, the share counts what
+the speech and text need, not the padding, and not what --gradient_checkpointing computes again.
+"""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from cogmen.corpora import KEMDY19
+from cogmen.devices import find_device
+from cogmen.options import option, parse, run, to_dict
+from cogmen.safe_files import write_json
+
+CORPUS_SECONDS = 15.4 * 3600
+UTTERANCES = 7700  # KEMDy19's of at most 25 s that are neither held out nor validated on
+# Their durations in seconds at these percentages.
+PERCENT = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+SECONDS = (0.3, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
+FLOP_PER_SECOND = 96e9  # of speech, in a training step of the full size; that of others is counted
+TOKENS_PER_SECOND = 3
+PUBLISHED_BATCH = 2  # utterances, in random order
+_LAYERS = ("num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size")
+SIZES = {
+    "tiny": {"text": (2, 4, 64, 256), "audio": (2, 4, 64, 256), "conv": 32, "positions": (16, 4), "words": 100},
+    "full": {
+        "text": (12, 12, 768, 3072),
+        "audio": (24, 16, 1024, 4096),
+        "conv": 512,
+        "positions": (128, 16),
+        "words": 32_000,
+    },
+}
+
+
+@dataclass
+class Options:
+    size: str = option("tiny", "of the encoders", choices=list(SIZES))
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    steps: int = option(6, "optimizer steps that are timed")
+    warmup: int = option(2, "steps before them")
+    max_batch_seconds: float | None = option(
+        None, "as of MIRAI/trainer_hf.py, and those below; default: 160 for the full size, 30 for the tiny one"
+    )
+    precision: str = option("auto", "auto, 32-true, 16-mixed or bf16-mixed")
+    compile: bool = option(False, "torch.compile of the encoders' layers")
+    gradient_checkpointing: bool = option(False, "compute layers twice instead of keeping them")
+    freeze_feature_encoder: bool = option(False, "do not train the convolutions")
+    num_workers: int = option(0, "processes that read ahead")
+    seed: int = option(0, "of durations, noise and weights")
+    out: Path | None = option(None, "the figures as JSON")
+
+    def __post_init__(self):
+        for name in ("steps", "warmup"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        self.max_batch_seconds = self.max_batch_seconds or {"tiny": 30.0, "full": 160.0}[self.size]
+        if self.max_batch_seconds < SECONDS[-1]:
+            raise ValueError(f"--max_batch_seconds {self.max_batch_seconds:g}: expected at least {SECONDS[-1]}")
+
+
+def main(argv=None):
+    options = parse(Options, argv, __doc__)
+    from mirai.extractor import Extractor
+    from mirai.training import quieten
+
+    quieten()
+    device = find_device(options.device)
+    torch.manual_seed(options.seed)
+    extractor = Extractor(describe(SIZES[options.size])).train()
+    lengths = durations(UTTERANCES, options.seed)
+    dataset = noise_dataset(lengths, extractor, options.seed)
+    result = {"options": to_dict(options), "device": device_name(device)}
+    result["matmul_flops"] = matmul_rate(device)
+    result["flop_per_second"] = FLOP_PER_SECOND if options.size == "full" else count_flop(extractor, dataset)
+    result.update(timed_training(extractor, dataset, options, device))
+    result.update(padding(lengths, options))
+    result["share_of_matmul"] = result["speech_rate"] * result["flop_per_second"] / result["matmul_flops"]
+    result["epoch_seconds"] = CORPUS_SECONDS / result["speech_rate"]
+    show(result, device)
+    if options.out:
+        write_json(options.out, result)
+
+
+def describe(size):
+    """A description, as `mirai.extractor.describe` gives it, of encoders of that size."""
+    positions, groups = size["positions"]
+    text = {"model_type": "roberta", "vocab_size": size["words"], "max_position_embeddings": 514, "type_vocab_size": 1}
+    audio = {
+        "model_type": "wav2vec2",
+        "feat_extract_norm": "layer",
+        "do_stable_layer_norm": True,
+        "conv_bias": True,
+        "conv_dim": [size["conv"]] * 7,
+        "num_conv_pos_embeddings": positions,
+        "num_conv_pos_embedding_groups": groups,
+        "mask_time_prob": 0.05,
+        "layerdrop": 0.0,
+    }
+    for config, name in ((text, "text"), (audio, "audio")):
+        config.update(zip(_LAYERS, size[name], strict=True))
+    return {
+        "using_model": "both",
+        "fusion": "concat",
+        "text": {"config": {**text, "pad_token_id": 1}},
+        "audio": {"config": audio, "front_end": {"do_normalize": True}},
+        "width": text["hidden_size"],
+        "emotions": list(KEMDY19.emotions),
+    }
+
+
+def durations(count, seed):
+    """(count,) seconds, distributed as those of KEMDy19's utterances of at most 25 s."""
+    percent = 100 * np.random.default_rng(seed).random(count)
+    return np.exp(np.interp(percent, PERCENT, np.log(SECONDS)))
+
+
+def noise_dataset(lengths, extractor, seed):
+    """Utterances whose speech are slices of one piece of 16-bit noise; read and normalised as real ones."""
+    from mirai.audio import SAMPLE_RATE
+    from mirai.dataset import UtteranceDataset, split_windows
+    from mirai.encoders import Normalizer
+
+    generator = np.random.default_rng(seed)
+    noise = generator.normal(0, 3000, size=30 * SAMPLE_RATE).astype(np.int16)
+
+    class Noise(UtteranceDataset):
+        def __init__(self):
+            self.utterances = [SimpleNamespace(label=k % 7, seconds=float(s)) for k, s in enumerate(lengths)]
+            self.tokens = [
+                generator.integers(4, extractor.text.config.vocab_size, size=3 + int(TOKENS_PER_SECOND * seconds))
+                for seconds in lengths
+            ]
+            self.normalize, self.pad_token = Normalizer(extractor.description["audio"]), 1
+
+        def __getitem__(self, index):
+            wave = noise[: int(self.utterances[index].seconds * SAMPLE_RATE)].astype(np.float32) / 32768
+            utterance = self.utterances[index]
+            return index, utterance.label, torch.tensor(self.tokens[index]), split_windows(self.normalize(wave))
+
+    return Noise()
+
+
+def matmul_rate(device):
+    """FLOP/s of a square matrix product: bfloat16 on a GPU, 32 bits on a CPU; the best of five."""
+    gpu = device.type == "cuda"
+    size, repeats, kind = (8192, 20, torch.bfloat16) if gpu else (1024, 4, torch.float32)
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    best = 0.0
+    for _ in range(6):
+        _wait(device)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            one @ other
+        _wait(device)
+        best = max(best, repeats * 2 * size**3 / (time.perf_counter() - start))
+    return best
+
+
+def count_flop(extractor, dataset):
+    """FLOP of a training step for a second of speech, counted without padding on one utterance of about mean length."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    lengths = np.array(dataset.lengths)
+    place = int(np.abs(lengths - lengths.mean()).argmin())
+    batch = dataset.collate([dataset[place]])
+    with FlopCounterMode(display=False) as counter:
+        extractor(batch).sum().backward()
+    extractor.zero_grad(set_to_none=True)
+    return counter.get_total_flops() / lengths[place]
+
+
+def timed_training(extractor, dataset, options, device):
+    """Train as MIRAI/trainer_hf.py does, but write nothing; time the steps after the warm-up."""
+    import pytorch_lightning as pl
+
+    from mirai.audio import SAMPLE_RATE
+    from mirai.training import trainer_settings
+    from mirai.training_module import Data, ExtractorTraining
+    from mirai.training_options import TrainingOptions
+
+    chosen = {name: getattr(options, name) for name in vars(options) if name in TrainingOptions.__dataclass_fields__}
+    training = TrainingOptions(
+        exp_name="benchmark", csv_path=Path("none"), accumulate_grad=1, max_epochs=1_000_000, **chosen
+    )
+    extractor.prepare(training)
+    spent = SimpleNamespace(step=0.0, wait=0.0, speech=0.0, padded=0.0, now=0.0)
+
+    class Clock(pl.Callback):
+        def lap(self):
+            _wait(device)
+            before, spent.now = spent.now, time.perf_counter()
+            return spent.now - before
+
+        def on_train_batch_start(self, trainer, module, batch, number):
+            waited = self.lap()
+            if trainer.global_step >= options.warmup:
+                spent.wait += waited if spent.step else 0.0
+                spent.speech += float(batch.samples.sum()) / SAMPLE_RATE
+                spent.padded += batch.windows.numel() / SAMPLE_RATE
+
+        def on_train_batch_end(self, trainer, *_):
+            took = self.lap()
+            spent.step += took if trainer.global_step > options.warmup else 0.0
+
+    trainer = pl.Trainer(
+        **trainer_settings(training, device),
+        max_steps=options.warmup + options.steps,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        callbacks=[Clock()],
+    )
+    trainer.fit(ExtractorTraining(extractor, training, []), Data(dataset, dataset, training))
+    seconds = spent.step + spent.wait
+    gpu = device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "precision": trainer.precision,
+        "step_seconds": seconds / options.steps,
+        "speech_rate": spent.speech / seconds,
+        "padding_timed": 1 - spent.speech / spent.padded,
+        "data_wait": spent.wait / seconds,
+        "peak_bytes": peak,
+    }
+
+
+def padding(lengths, options):
+    """The share of padding in an epoch's batches, and in those of the published order."""
+    from mirai.sampling import EpochBatches, padding_share
+
+    ours = EpochBatches(lengths, None, 1, options.seed, options.max_batch_seconds)
+    shuffled = np.random.default_rng(options.seed).permutation(len(lengths) // PUBLISHED_BATCH * PUBLISHED_BATCH)
+    published = shuffled.reshape(-1, PUBLISHED_BATCH).tolist()
+    return {"padding": padding_share(lengths, ours), "padding_published": padding_share(lengths, published)}
+
+
+def show(result, device):
+    counted = result["flop_per_second"] / 1e9
+    memory = "peak memory" if device.type == "cuda" else "peak memory of the process"
+    rows = (
+        ("matrix product, TFLOP/s", f"{result['matmul_flops'] / 1e12:.3f}", ""),
+        ("work of a training step, GFLOP for a second of speech", f"{counted:.2f}", f"{FLOP_PER_SECOND / 1e9:.0f}"),
+        ("seconds of speech trained on in a second", f"{result['speech_rate']:.1f}", ""),
+        ("seconds of an epoch of 15.4 h", f"{result['epoch_seconds']:.1f}", "< 25"),
+        ("share of the matrix-product rate, %", f"{100 * result['share_of_matmul']:.1f}", ">= 40"),
+        ("a step, s", f"{result['step_seconds']:.3f}", ""),
+        ("of it waiting for data, %", f"{100 * result['data_wait']:.1f}", ""),
+        ("padding of an epoch, %", f"{100 * result['padding']:.1f}", "< 5"),
+        ("padding of the published order, %", f"{100 * result['padding_published']:.1f}", ""),
+        (f"{memory}, GB", f"{result['peak_bytes'] / 1e9:.2f}", "< 24"),
+    )
+    options = result["options"]
+    print(f"{options['size']} encoders, {result['precision']}, batches of {options['max_batch_seconds']:g} s of speech")
+    print(f"on {result['device']}\n\n| what | found | goal |\n|---|---:|---:|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+def device_name(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _wait(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    run(main)
