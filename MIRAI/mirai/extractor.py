@@ -151,7 +151,8 @@ class Extractor(nn.Module):
         return joined, torch.arange(joined.shape[1], device=device) < counts[:, None]
 
     def _no_masking(self, frames, length):
-        """A mask (W, F) of nothing where, of windows padded to `length` samples, even the longest window is too short for SpecAugment; else None: as usual."""
+        """A mask (W, F) of nothing where even the longest window, of `length` samples, is too short for SpecAugment;
+        else None: as usual."""
         config = self.audio.config
         longest = frames_of(config, length)
         if self.training and config.mask_time_prob > 0 and longest < config.mask_time_length:
@@ -227,9 +228,10 @@ def read_checkpoint(path):
             f"{path}: of version {found}, this program reads version {VERSION}; use the program that wrote it"
         )
     missing = [name for name in ("options", "description", "trained_on") if name not in hyper_parameters]
-    missing += [name for name in ("state_dict",) if name not in content]
     if missing:
-        raise UserError(f"{path}: damaged, it lacks {', '.join(missing)}")
+        raise UserError(f"{path}: damaged, its hyper-parameters lack {', '.join(missing)}")
+    if "state_dict" not in content:
+        raise UserError(f"{path}: damaged, it holds no weights")
     foreign = [str(name) for name in [*(content.keys() - _PARTS), *(hyper_parameters.keys() - _HYPER_PARAMETERS)]]
     if foreign:
         raise UserError(
