@@ -1,5 +1,6 @@
 """What Lightning calls during training: whole checkpoints, a line for every epoch, and a stop when a signal asks."""
 
+import os
 import signal
 import threading
 
@@ -10,6 +11,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from cogmen.safe_files import write_torch
 from mirai.extractor import read_checkpoint
 
+BEST, LAST = "best.ckpt", "last.ckpt"
+
 
 class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are written beside their place and renamed: whatever happens, one whole file is there."""
@@ -18,7 +21,26 @@ class AtomicCheckpoints(TorchCheckpointIO):
         write_torch(path, checkpoint)
 
     def load_checkpoint(self, path, map_location=None, weights_only=None):
-        return read_checkpoint(path)
+        content = read_checkpoint(path)
+        folder = os.path.realpath(os.path.dirname(path))
+        for state in content.get("callbacks", {}).values():
+            if isinstance(state, dict) and "dirpath" in state:  # a ModelCheckpoint's
+                _move(state, folder)
+        return content
+
+
+def _move(state, folder):
+    """Let a ModelCheckpoint find its files where they are now. Else it would forget the best epoch if the folder had
+    been moved, and would remove whatever file a checkpoint from elsewhere names as its own former best."""
+
+    def here(path):
+        name = os.path.basename(path)
+        return os.path.join(folder, name) if name in (BEST, LAST) else ""
+
+    state["dirpath"] = folder
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        state[name] = here(state.get(name, ""))
+    state["best_k_models"] = {here(path): score for path, score in state.get("best_k_models", {}).items() if here(path)}
 
 
 class EpochLines(pl.Callback):

@@ -23,7 +23,7 @@ from cogmen.devices import find_device
 from cogmen.interrupts import stop_signals
 from cogmen.options import UserError
 from mirai.annotations import read_annotations
-from mirai.callbacks import AtomicCheckpoints, EpochLines, StopOnSignal, Stopped
+from mirai.callbacks import BEST, LAST, AtomicCheckpoints, EpochLines, StopOnSignal, Stopped
 from mirai.dataset import UtteranceDataset
 from mirai.extractor import Extractor, describe, fusion_of, read_checkpoint
 from mirai.splits import clip, split
@@ -32,7 +32,6 @@ from mirai.training_module import Data, ExtractorTraining
 
 GRADIENT_CLIP = 2.0  # norm
 BYTES_PER_WEIGHT = 4 * 7  # best.ckpt; last.ckpt with AdamW's two moments; and the next last.ckpt before it is renamed
-BEST, LAST = "best.ckpt", "last.ckpt"
 # Options that a resumed run may change: they change no result, or, those of the last line, only their product does.
 _FREE = {"max_epochs", "device", "strategy", "num_workers", "gradient_checkpointing", "resume", "overwrite"}
 _FREE |= {"log_in_comet", "comet_workspace"}

@@ -124,6 +124,23 @@ def test_a_step_divided_otherwise_may_be_resumed(train, table, trained, tmp_path
         train(table, tmp_path, "--resume", "--batch_size", 2, epochs=4)
 
 
+def test_a_moved_run_keeps_its_best_and_removes_no_file_that_its_checkpoint_names(train, table, trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "checkpoint" / "run")
+    (tmp_path / "precious").write_text("x")
+    content = torch.load(folder / "last.ckpt", weights_only=True)
+    (name,) = (name for name, state in content["callbacks"].items() if state.get("best_k_models"))
+    best = content["callbacks"][name]
+    unbeatable = torch.tensor(-1.0)
+    for path in (str(trained / "best.ckpt"), str(tmp_path / "precious")):
+        best.update(best_k_models={path: unbeatable}, kth_best_model_path=path, kth_value=unbeatable)
+        torch.save(content, folder / "last.ckpt")
+        before = (folder / "best.ckpt").read_bytes()
+        train(table, tmp_path, "--resume", epochs=3)
+        if "precious" not in path:
+            assert (folder / "best.ckpt").read_bytes() == before
+    assert (tmp_path / "precious").exists()
+
+
 def test_out_of_gpu_memory_names_the_flags(train, table, tmp_path, at_step):
     def fail():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
