@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from measuring import durations, hardware, matmul_rate, show
 
 from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
@@ -24,10 +25,8 @@ from cogmen.options import option, parse, run, to_dict
 from cogmen.safe_files import write_json
 
 CORPUS_SECONDS = 15.4 * 3600
+LONGEST = 25  # seconds
 UTTERANCES = 7700  # KEMDy19's of at most 25 s that are neither held out nor validated on
-# Their durations in seconds at these percentages.
-PERCENT = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-SECONDS = (0.3, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
 FLOP_PER_SECOND = 96e9  # of speech, in a training step of the full size; that of others is counted
 TOKENS_PER_SECOND = 3
 PUBLISHED_BATCH = 2  # utterances, in random order
@@ -66,8 +65,8 @@ class Options:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         self.max_batch_seconds = self.max_batch_seconds or {"tiny": 30.0, "full": 160.0}[self.size]
-        if self.max_batch_seconds < SECONDS[-1]:
-            raise ValueError(f"--max_batch_seconds {self.max_batch_seconds:g}: expected at least {SECONDS[-1]}")
+        if self.max_batch_seconds < LONGEST:
+            raise ValueError(f"--max_batch_seconds {self.max_batch_seconds:g}: expected at least {LONGEST}")
 
 
 def main(argv=None):
@@ -81,14 +80,15 @@ def main(argv=None):
     extractor = Extractor(describe(SIZES[options.size])).train()
     lengths = durations(UTTERANCES, options.seed)
     dataset = noise_dataset(lengths, extractor, options.seed)
-    result = {"options": to_dict(options), "device": device_name(device)}
-    result["matmul_flops"] = matmul_rate(device)
+    result = {"options": to_dict(options), "device": hardware(device)}
+    big = {"size": 8192, "dtype": torch.bfloat16} if device.type == "cuda" else {"size": 1024}
+    result["matmul_flops"] = matmul_rate(device, **big)
     result["flop_per_second"] = FLOP_PER_SECOND if options.size == "full" else count_flop(extractor, dataset)
     result.update(timed_training(extractor, dataset, options, device))
     result.update(padding(lengths, options))
     result["share_of_matmul"] = result["speech_rate"] * result["flop_per_second"] / result["matmul_flops"]
     result["epoch_seconds"] = CORPUS_SECONDS / result["speech_rate"]
-    show(result, device)
+    report(result, device)
     if options.out:
         write_json(options.out, result)
 
@@ -120,12 +120,6 @@ def describe(size):
     }
 
 
-def durations(count, seed):
-    """(count,) seconds, distributed as those of KEMDy19's utterances of at most 25 s."""
-    percent = 100 * np.random.default_rng(seed).random(count)
-    return np.exp(np.interp(percent, PERCENT, np.log(SECONDS)))
-
-
 def noise_dataset(lengths, extractor, seed):
     """Utterances whose speech are slices of one piece of 16-bit noise; read and normalised as real ones."""
     from mirai.audio import SAMPLE_RATE
@@ -150,22 +144,6 @@ def noise_dataset(lengths, extractor, seed):
             return index, utterance.label, torch.tensor(self.tokens[index]), split_windows(self.normalize(wave))
 
     return Noise()
-
-
-def matmul_rate(device):
-    """FLOP/s of a square matrix product: bfloat16 on a GPU, 32 bits on a CPU; the best of five."""
-    gpu = device.type == "cuda"
-    size, repeats, kind = (8192, 20, torch.bfloat16) if gpu else (1024, 4, torch.float32)
-    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    best = 0.0
-    for _ in range(6):
-        _wait(device)
-        start = time.perf_counter()
-        for _ in range(repeats):
-            one @ other
-        _wait(device)
-        best = max(best, repeats * 2 * size**3 / (time.perf_counter() - start))
-    return best
 
 
 def count_flop(extractor, dataset):
@@ -247,7 +225,7 @@ def padding(lengths, options):
     return {"padding": padding_share(lengths, ours), "padding_published": padding_share(lengths, published)}
 
 
-def show(result, device):
+def report(result, device):
     counted = result["flop_per_second"] / 1e9
     memory = "peak memory" if device.type == "cuda" else "peak memory of the process"
     rows = (
@@ -264,15 +242,8 @@ def show(result, device):
     )
     options = result["options"]
     print(f"{options['size']} encoders, {result['precision']}, batches of {options['max_batch_seconds']:g} s of speech")
-    print(f"on {result['device']}\n\n| what | found | goal |\n|---|---:|---:|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
-
-
-def device_name(device):
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    print(f"on {result['device']}\n")
+    show(rows)
 
 
 def _wait(device):
