@@ -36,6 +36,7 @@ PREPROCESS, SBERT = "tests/mirai/test_preprocess.py::test_", "tests/cogmen/test_
 TRAINING, TRACKING = "tests/cogmen/test_training.py::test_", "tests/cogmen/test_tracking.py::test_"
 TUNING, RESULTS = "tests/cogmen/test_tuning.py::test_", "tests/cogmen/test_results.py::test_"
 ARCHIVE, CONVERT = "tests/cogmen/test_archives.py::test_", "tests/cogmen/test_published_checkpoints.py::test_"
+EXTRACTION = "tests/mirai/test_extraction.py::test_"
 COMET1 = "tests/mirai/test_tracking.py::test_an_offline_experiment_of_the_extractor"
 
 _TRAINER = {
@@ -55,8 +56,16 @@ _TRAINER = {
     "--clip_length": S1 + "training_prints_what_it_used_and_what_came_of_it",
     "--seed": F1 + "the_training_is_another",
     "--device": F1 + "a_device_that_is_not_there",
-    "--devices": F1 + "two_processes_train_together",
-    "--num_workers": F1 + "processes_that_read_ahead_change_nothing",
+    "--devices": F1 + "what_lightning_is_asked_for",
+    "--num_nodes": F1 + "what_lightning_is_asked_for",
+    "--strategy": F1 + "what_lightning_is_asked_for",
+    "--precision": F1 + "what_lightning_is_asked_for",
+    "--max_batch_seconds": "tests/mirai/test_distributed.py::test_batches_of_limited_duration_under_torchrun",
+    "--gradient_checkpointing": F1 + "the_training_is_the_same",
+    "--compile": F1 + "compiled_training",
+    "--freeze_feature_encoder": "tests/mirai/test_training_modes.py::test_frozen_feature_encoder_stays_as_it_was",
+    "--cache": F1 + "the_cache_of_a_training",
+    "--num_workers": F1 + "the_training_is_the_same",
     "--resume": S1 + "resumed_training_ends_where_an_uninterrupted_one_does",
     "--overwrite": S1 + "existing_experiment_is_kept_unless_asked",
     "--out_dir": S1 + "training_prints_what_it_used_and_what_came_of_it",
@@ -81,6 +90,10 @@ TESTS = {
         "--test_1920": S1 + "scores_of_the_held_out_sessions",
         "--test_sessions": S1 + "sessions_seen_in_training_are_not_scored",
         "--batch_size": S1 + "scores_do_not_depend_on_batches_or_row_order",
+        "--batch_seconds": F1 + "how_inference_works_changes_no_result",
+        "--num_workers": F1 + "how_inference_works_changes_no_result",
+        "--cache": F1 + "how_inference_works_changes_no_result",
+        "--precision": F1 + "how_inference_works_changes_no_result",
         "--device": F1 + "a_device_that_is_not_there",
         "--out_dir": S1 + "scores_of_the_held_out_sessions",
     },
@@ -90,6 +103,12 @@ TESTS = {
         "--features_format_path": S1 + "extraction_twice_and_with_shuffled_rows_gives_the_same_file",
         "--txt_wav": F1 + "speech_elsewhere",
         "--batch_size": S1 + "every_turn_gets_its_own_embedding",
+        "--batch_seconds": EXTRACTION + "batches_change_nothing_but_rounding",
+        "--num_workers": EXTRACTION + "batches_change_nothing_but_rounding",
+        "--precision": EXTRACTION + "half_precision_is_near",
+        "--cache": EXTRACTION + "speech_that_cannot_be_read_is_named",
+        "--shard": EXTRACTION + "shards_of_two_processes_make_the_same_file",
+        "--merge": EXTRACTION + "shards_of_two_processes_make_the_same_file",
         "--device": F1 + "a_device_that_is_not_there",
     },
     "MIRAI/make_sample_corpus.py": {

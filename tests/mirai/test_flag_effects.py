@@ -2,7 +2,10 @@
 
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from cogmen.corpora import KEMDY19
 from cogmen.dialogues import read_dialogues
@@ -33,12 +36,26 @@ def test_the_training_is_another(epoch, arguments):
     assert epoch(*arguments)["train_loss"] != epoch()["train_loss"]
 
 
-def test_processes_that_read_ahead_change_nothing(epoch):
-    assert epoch("--num_workers", 1) == epoch()
+@pytest.mark.parametrize("arguments", [("--num_workers", 1), ("--gradient_checkpointing",)])
+def test_the_training_is_the_same(epoch, arguments):
+    assert epoch(*arguments) == pytest.approx(epoch(), abs=1e-6)
 
 
-def test_two_processes_train_together(train, data, tmp_path, monkeypatch):
-    """How many are asked for; two real ones need more than a test may take."""
+def test_compiled_training(epoch, monkeypatch):
+    """Traced as ever, but then run operation by operation, which takes no compiler."""
+    compiled, compile_ = [], torch.compile
+
+    def without_compiler(function, **settings):
+        compiled.append(function)
+        return compile_(function, backend="eager", **settings)
+
+    monkeypatch.setattr(torch, "compile", without_compiler)
+    assert epoch("--compile")["val_loss"] == pytest.approx(epoch()["val_loss"], abs=0.05)  # dropout draws other numbers
+    assert compiled
+
+
+def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
+    """Two real processes: `test_distributed.py`."""
     import mirai.training
 
     asked = {}
@@ -48,9 +65,44 @@ def test_two_processes_train_together(train, data, tmp_path, monkeypatch):
         raise UserError("stop here")
 
     monkeypatch.setattr(mirai.training.pl, "Trainer", trainer)
+    hosts = ("--devices", 1, "--num_nodes", 2, "--strategy", "ddp", "--precision", "bf16-mixed")
     with pytest.raises(UserError, match="stop here"):
-        train(data / "annotation_speaker_only.csv", tmp_path, "--devices", 2)
-    assert asked["devices"] == 2 and "ddp" in asked["strategy"]
+        train(data / "annotation_speaker_only.csv", tmp_path, *hosts)
+    names = ("devices", "num_nodes", "strategy", "precision")
+    assert [asked[name] for name in names] == [1, 2, "ddp", "bf16-mixed"]
+
+
+def test_the_cache_of_a_training(train, data, tmp_path):
+    table, found = data / "annotation_speaker_only.csv", []
+    for place in (tmp_path / "cache", "none"):
+        folder = train(table, tmp_path / f"out_{len(found)}", "--using_model", "audio", "--cache", place, epochs=1)
+        found.append(read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"])
+    assert found[0] == found[1]
+    assert any((tmp_path / "cache").iterdir())
+
+
+@pytest.fixture(scope="module")
+def probabilities(run_script, data, trained, tmp_path_factory):
+    """`probabilities("--batch_seconds", 5, ...)`: (N, emotions), as inference.py writes them."""
+
+    def call(*more):
+        folder = tmp_path_factory.mktemp("scored")
+        table = ("--csv_path", data / "annotation_speaker_only.csv", "--test_1920=True")
+        checkpoint = ("--ckpt_path", trained / "best.ckpt", "--out_dir", folder, "--device", "cpu")
+        run_script("MIRAI/inference.py", *table, *checkpoint, *more)
+        columns = [f"p_{emotion}" for emotion in KEMDY19.emotions]
+        return pd.read_csv(folder / "predictions.csv")[columns].to_numpy()
+
+    return call
+
+
+def test_how_inference_works_changes_no_result(probabilities, tmp_path):
+    expected = probabilities()
+    for more in (("--batch_seconds", 2), ("--num_workers", 1), ("--cache", tmp_path / "cache")):
+        np.testing.assert_allclose(probabilities(*more), expected, atol=2e-6)
+    assert any((tmp_path / "cache").iterdir())
+    half = probabilities("--precision", "bf16-mixed")
+    assert 0 < np.abs(half - expected).max() < 0.05
 
 
 def test_speech_elsewhere(run_script, data, trained, tmp_path):
