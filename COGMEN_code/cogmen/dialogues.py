@@ -6,13 +6,18 @@ Items 2-7 and 10 are dicts by dialogue id of lists by turn, in time order. A mod
 empty list for every dialogue. COGMEN's own corpora lack the tenth item: their turns are named `<dialogue>_<number>`.
 """
 
+import reprlib
+from collections import Counter
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 import numpy as np
 
 from cogmen.corpora import MODALITY_NAMES
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
+
+_MAX_ID = 200  # characters
 
 
 @dataclass
@@ -68,11 +73,12 @@ def read_dialogues(path, corpus):
 
 def _with_names(items):
     """A `Dialogues` from nine items, its turns named by dialogue and number."""
-    labels = items[2]
-    if not isinstance(labels, dict) or not all(isinstance(turns, list | np.ndarray) for turns in labels.values()):
-        raise UserError("`labels` is not a dict of lists by dialogue id")
-    names = {dialogue: [f"{dialogue}_{k:03}" for k in range(len(turns))] for dialogue, turns in labels.items()}
-    return Dialogues(*items, segment_ids=names)
+    dialogues = Dialogues(*items, segment_ids={})
+    if isinstance(dialogues.labels, dict):
+        for dialogue, labels in dialogues.labels.items():
+            turns = len(labels) if _is_list(labels) else 0
+            dialogues.segment_ids[dialogue] = [f"{dialogue}_{turn:03}" for turn in range(turns)]
+    return dialogues
 
 
 def write_dialogues(path, dialogues):
@@ -89,34 +95,51 @@ def check_dialogues(dialogues, corpus):
     """
     _check_ids(dialogues)
     for field in fields(Dialogues):
-        table = getattr(dialogues, field.name)
-        if field.name in ("ids", "train_ids", "test_ids"):
-            continue
-        if not isinstance(table, dict):
-            raise UserError(f"`{field.name}` is a {type(table).__name__}, expected a dict by dialogue id")
-        for dialogue in dialogues.ids:
-            if not isinstance(table.get(dialogue), list | np.ndarray):
-                raise UserError(f"dialogue {dialogue} has no list in `{field.name}`")
+        if field.name not in ("ids", "train_ids", "test_ids"):
+            _check_table(dialogues, field.name)
     for dialogue in dialogues.ids:
         _check_turns(dialogues, dialogue, corpus)
+    _check_names(dialogues)
     for name in MODALITY_NAMES.values():
         _check_embeddings(dialogues, name)
     return dialogues
 
 
+def _is_list(value):
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def _check_ids(dialogues):
     for name in ("ids", "train_ids", "test_ids"):
         ids = getattr(dialogues, name)
-        if not isinstance(ids, list | tuple) or not all(isinstance(dialogue, str) for dialogue in ids):
-            raise UserError(f"`{name}` is not a list of dialogue ids")
+        if not isinstance(ids, list | tuple):
+            raise UserError(f"`{name}` is a {type(ids).__name__}, expected a list of dialogue ids")
+        for dialogue in ids:
+            if not is_id(dialogue):
+                raise UserError(f"`{name}` holds {shown(dialogue)}, expected dialogue ids (text, on one line)")
         if len(set(ids)) != len(ids):
-            raise UserError(f"`{name}` names a dialogue twice")
+            twice = next(dialogue for dialogue, count in Counter(ids).items() if count > 1)
+            raise UserError(f"`{name}` names the dialogue {twice} twice")
+    if not dialogues.ids:
+        raise UserError("`ids` is empty: there are no dialogues")
     both = set(dialogues.train_ids) & set(dialogues.test_ids)
     if both:
         raise UserError(f"dialogue {min(both)} is in both the training and the test set")
     unknown = (set(dialogues.train_ids) | set(dialogues.test_ids)) - set(dialogues.ids)
     if unknown:
         raise UserError(f"dialogue {min(unknown)} is in the training or test set but not among the ids")
+
+
+def _check_table(dialogues, name):
+    table = getattr(dialogues, name)
+    if not isinstance(table, dict):
+        raise UserError(f"`{name}` is a {type(table).__name__}, expected a dict by dialogue id")
+    for dialogue in dialogues.ids:
+        if not _is_list(table.get(dialogue)):
+            raise UserError(f"dialogue {dialogue} has no list in `{name}`")
+    if len(table) > len(dialogues.ids):
+        stray = next(dialogue for dialogue in table if dialogue not in set(dialogues.ids))
+        raise UserError(f"dialogue {shown(stray)} is in `{name}` but not among the ids")
 
 
 def _check_turns(dialogues, dialogue, corpus):
@@ -128,13 +151,28 @@ def _check_turns(dialogues, dialogue, corpus):
             found = len(getattr(dialogues, name)[dialogue])
             raise UserError(f"dialogue {dialogue} has {len(labels)} labels but {found} {name}")
     for turn, label in enumerate(labels):
-        if isinstance(label, bool | float) or not 0 <= label < len(corpus.emotions):
-            expected = f"expected 0 to {len(corpus.emotions) - 1}"
-            raise UserError(f"dialogue {dialogue}, turn {turn}: label {label!r}, {expected}")
+        if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < len(corpus.emotions):
+            expected = f"expected a whole number, 0 to {len(corpus.emotions) - 1} for {corpus.name}"
+            raise UserError(f"dialogue {dialogue}, turn {turn}: label {shown(label)}, {expected}")
     for turn, speaker in enumerate(dialogues.speakers[dialogue]):
-        if speaker not in corpus.speakers:
+        if not isinstance(speaker, str) or speaker not in corpus.speakers:
             expected = f"{corpus.name} has {', '.join(corpus.speakers)}"
-            raise UserError(f"dialogue {dialogue}, turn {turn}: speaker {speaker!r}; {expected}")
+            raise UserError(f"dialogue {dialogue}, turn {turn}: speaker {shown(speaker)}; {expected}")
+    for turn, sentence in enumerate(dialogues.sentences[dialogue]):
+        if not isinstance(sentence, str):
+            raise UserError(f"dialogue {dialogue}, turn {turn}: sentence {shown(sentence)}, expected text")
+
+
+def _check_names(dialogues):
+    seen = set()
+    for dialogue in dialogues.ids:
+        for turn, name in enumerate(dialogues.segment_ids[dialogue]):
+            where = f"dialogue {dialogue}, turn {turn}: segment id"
+            if not is_id(name):
+                raise UserError(f"{where} {shown(name)}, expected text, on one line")
+            if name in seen:
+                raise UserError(f"{where} {name} is that of a turn before it, too")
+            seen.add(name)
 
 
 def _check_embeddings(dialogues, name):
@@ -150,8 +188,9 @@ def _check_embeddings(dialogues, name):
         for turn, row in enumerate(table[dialogue]):
             where = f"dialogue {dialogue}, turn {turn}: {name} embedding"
             try:
-                row = np.asarray(row, dtype=np.float32)
-            except (TypeError, ValueError):
+                with np.errstate(over="ignore"):  # a number too large for float32 is found below
+                    row = np.asarray(row, dtype=np.float32)
+            except (TypeError, ValueError, OverflowError):
                 raise UserError(f"{where} is not a vector of numbers") from None
             if row.ndim != 1 or not row.size:
                 raise UserError(f"{where} has shape {row.shape}, expected one vector")
@@ -162,3 +201,13 @@ def _check_embeddings(dialogues, name):
                 raise UserError(f"{where} has a value that is not finite")
             rows.append(row)
         table[dialogue] = rows
+
+
+def is_id(value):
+    """Whether a value can name a dialogue or a turn in tables and messages."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable()
+
+
+def shown(value):
+    """A value from a file as an error may show it: short, on one line."""
+    return " ".join(reprlib.repr(value).split())[:80]

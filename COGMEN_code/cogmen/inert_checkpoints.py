@@ -1,13 +1,15 @@
-"""What `torch.save` wrote, read as inert records: nothing that the file names is imported, made or called.
+"""What `torch.save` wrote, read without `torch.load`: nothing that the file names is imported, made or called.
 
-The pickle in the zip is interpreted here, with only those operations that `torch.save` uses. Plain values become plain
-values, tensors become tensors once their sizes are checked, and an object of any class becomes a `Record`. Names
-outside the packages that a published checkpoint mentions, and calls outside a short list, are refused all the same:
-such a file is not what it claims to be.
+The pickle in the zip is interpreted (see `cogmen.pickle_machine`). Plain values become plain values, and tensors become
+tensors once their sizes are held against the bytes that are there (`torch.load(weights_only=True)` runs no code, but
+takes what memory it is told to). `read_plain`, for this project's own checkpoints, refuses everything else. For
+`read_inert` an object of any class becomes a `Record`; names outside the packages that a published checkpoint mentions,
+and calls outside a short list, are refused all the same: such a file is not what it claims to be.
 """
 
+import io
 import math
-import pickletools
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -15,9 +17,13 @@ from pathlib import Path
 import torch
 
 from cogmen.options import UserError
+from cogmen.pickle_machine import Name, PickleMachine, Refused, check_tree, shown
+from cogmen.split_zip import DAMAGE
 
-_MAX_PICKLE = 2**21  # bytes; a published checkpoint's has about 50,000
+_MAX_PICKLE = 4 << 20  # bytes; a published checkpoint's has about 50,000
 _MAX_MEMBERS = 10_000
+_MAX_READ = 4 << 20  # bytes read at once, of the zip's directory above all
+_MEMORY = 256 << 20  # bytes that may be taken beside those of the tensors
 _MAX_INTEGER = 2**48  # of a tensor's offset, sizes and strides
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MEMBER = re.compile(
@@ -49,25 +55,14 @@ _STORAGES = {
     "torch.ShortStorage": torch.int16,
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
 }
 
-_VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-class _Refused(Exception):
-    """Why a file is not read."""
-
-
-class Name:
-    """The dotted name of a class or function that the file mentions."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path):
-        self.path = path
+# What plain values and tensors need.
+_PLAIN_CALLS = {
+    *("collections.OrderedDict", "torch.Size"),
+    *("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"),
+}
 
 
 class Record:
@@ -94,25 +89,48 @@ def read_inert(path):
     Raises:
         UserError: the file is missing, damaged, of another kind, or asks for anything else.
     """
+    return _read(path, _RecordMachine)
+
+
+def read_plain(path):
+    """The plain values and tensors in a file of `torch.save`, which may come from anyone.
+
+    Raises:
+        UserError: the file is missing, damaged, of another kind, or holds anything else.
+    """
+    return _read(path, _PlainMachine)
+
+
+def _read(path, machine):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    size = path.stat().st_size
     try:
-        with path.open("rb") as file:
+        with _Bounded(path) as file:
             if file.read(len(_LEGACY)) == _LEGACY:
-                raise _Refused("it has the format of torch before 1.6; where it was made, save it with a newer one")
+                raise Refused("it has the format of torch before 1.6; where it was made, save it with a newer one")
             if not zipfile.is_zipfile(file):
-                raise _Refused("it is not a zip, as torch.save writes")
+                raise Refused("it is cut short, or not a zip, as torch.save writes")
             with zipfile.ZipFile(file) as archive:
-                return _Machine(archive, _check_members(archive, path.stat().st_size)).run()
-    except _Refused as error:
+                return machine(archive, _check_members(archive, size), size).run()
+    except Refused as error:
         raise UserError(f"{path}: refused: {error}") from None
     except MemoryError:
         raise UserError(f"{path}: refused: it asks for more memory than there is") from None
-    except Exception as error:  # a damaged file raises nearly anything
-        raise UserError(
-            f"{path}: refused: it is damaged ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
-        ) from error
+    except (*DAMAGE, OSError, OverflowError) as error:
+        raise UserError(f"{path}: refused: it is damaged ({' '.join(str(error).split())[:100]})") from error
+
+
+class _Bounded(io.FileIO):
+    """A file of which no large piece is read at once: `zipfile` would read a directory of any size."""
+
+    def read(self, size=-1):
+        left = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
+        size = left if size is None or size < 0 else min(size, left)
+        if size > _MAX_READ:
+            raise Refused(f"its directory of members has more than {_MAX_READ:,} bytes")
+        return super().read(size)
 
 
 def _check_members(archive, size):
@@ -120,149 +138,125 @@ def _check_members(archive, size):
     members = archive.infolist()
     folders = [m.filename.removesuffix("data.pkl") for m in members if re.fullmatch(r"[^/]+/data\.pkl", m.filename)]
     if len(folders) != 1 or len(members) > _MAX_MEMBERS:
-        raise _Refused(f"a zip of {len(members)} members with {len(folders)} data.pkl, torch.save writes one")
+        raise Refused(f"a zip of {len(members)} members with {len(folders)} data.pkl, torch.save writes one")
     seen = set()
     for member in members:
         name = member.filename.removeprefix(folders[0])
         if name == member.filename or not _MEMBER.fullmatch(name) or name in seen:
-            raise _Refused(f"the zip holds {member.filename[:80]!r}, which torch.save does not write, or twice")
+            raise Refused(f"the zip holds {shown(member.filename)}, which torch.save does not write, or twice")
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise _Refused(f"{member.filename[:80]!r} is compressed, torch.save does not compress")
+            raise Refused(f"{shown(member.filename)} is compressed, torch.save does not compress")
         seen.add(name)
     if sum(member.file_size for member in members) > size:
-        raise _Refused("the members of the zip overlap")
+        raise Refused("the members of the zip overlap")
     return folders[0]
 
 
-class _Machine:
-    """Interprets the pickle of one file; a mark opens a new stack above the present one."""
+class _Machine(PickleMachine):
+    """Interprets the pickle of one file, whose tensors lie beside it in the zip."""
 
-    def __init__(self, archive, folder):
-        self.archive, self.folder = archive, folder
-        self.bytes = {}
-        self.stack, self.below, self.memo = [], [], {}
-
-    def run(self):
-        if self.archive.getinfo(self.folder + "data.pkl").file_size > _MAX_PICKLE:
-            raise _Refused(f"its data.pkl has more than {_MAX_PICKLE:,} bytes")
-        if self.folder + "byteorder" in self.archive.namelist() and self._member("byteorder") != b"little":
-            raise _Refused("its numbers are not little-endian")
-        for opcode, argument, _ in pickletools.genops(self._member("data.pkl")):
-            self._step(opcode.name, argument)
-        return self.stack.pop()
+    def __init__(self, archive, folder, size):
+        self.archive, self.folder, self.size = archive, folder, size
+        self.members = {}
+        if archive.getinfo(folder + "data.pkl").file_size > _MAX_PICKLE:
+            raise Refused(f"its data.pkl has more than {_MAX_PICKLE:,} bytes")
+        if folder + "byteorder" in archive.namelist() and self._member("byteorder") != b"little":
+            raise Refused("its numbers are not little-endian")
+        super().__init__(bytes(self._member("data.pkl")), _MEMORY)
 
     def _member(self, name):
-        return self.archive.read(self.folder + name)
+        """The bytes of a member, whose checksum is verified."""
+        size = self.archive.getinfo(self.folder + name).file_size
+        content, at = bytearray(size), 0
+        with self.archive.open(self.folder + name) as member:
+            while piece := member.read(_MAX_READ):
+                content[at : at + len(piece)] = piece
+                at += len(piece)
+        if at != size:
+            raise Refused(f"{name} has {at:,} bytes, {size:,} are announced")
+        return content
 
-    def _step(self, opcode, argument):
-        stack = self.stack
-        if opcode in _VALUES:
-            stack.append(argument)
-        elif opcode in _CONSTANTS:
-            stack.append(_CONSTANTS[opcode])
-        elif opcode in _EMPTY:
-            stack.append(_EMPTY[opcode]())
-        elif opcode in _TUPLES:
-            items = [stack.pop() for _ in range(_TUPLES[opcode])]
-            stack.append(tuple(reversed(items)))
-        elif opcode in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
-        elif opcode in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[argument])
-        elif opcode == "MARK":
-            self.below.append(stack)
-            self.stack = []
-        elif opcode in ("TUPLE", "APPENDS", "SETITEMS"):
-            self.stack = self.below.pop()
-            self._collect(opcode, stack)
-        elif opcode == "APPEND":
-            self._collect("APPENDS", [stack.pop()])
-        elif opcode == "SETITEM":
-            value, key = stack.pop(), stack.pop()
-            self._collect("SETITEMS", [key, value])
-        elif opcode == "GLOBAL":
-            stack.append(_name(argument))
-        elif opcode in ("NEWOBJ", "REDUCE"):
-            args, name = stack.pop(), stack.pop()
-            stack.append(_object(opcode, name, args))
-        elif opcode == "BUILD":
-            _build(stack[-2], stack.pop())
-        elif opcode == "BINPERSID":
-            stack.append(self._storage(stack.pop()))
-        elif opcode not in ("PROTO", "STOP"):
-            raise _Refused(f"its pickle uses {opcode}, which torch.save does not")
+    def call(self, name, args):
+        if name.path == "collections.OrderedDict" and args == ():
+            return {}
+        if name.path == "torch._utils._rebuild_tensor_v2":
+            return _tensor(*args[:4])
+        if name.path == "torch._utils._rebuild_parameter" and args and isinstance(args[0], torch.Tensor):
+            return args[0]
+        raise Refused(f"it asks to call {shown(name.path)}, which has no place in a checkpoint")
 
-    def _collect(self, opcode, items):
-        if opcode == "TUPLE":
-            self.stack.append(tuple(items))
-        elif opcode == "APPENDS":
-            if type(self.stack[-1]) is not list:
-                raise _Refused("it appends to what is not a list")
-            self.stack[-1].extend(items)
-        else:
-            keys = items[::2]
-            if type(self.stack[-1]) is not dict or not all(isinstance(key, str | int | float) for key in keys):
-                raise _Refused("it sets items of what is not a dict of plain keys")
-            self.stack[-1].update(zip(keys, items[1::2], strict=True))
+    def build(self, target, state):
+        """Attributes of an object; those of an ordered dict are of no interest. Nothing is copied: no file can grow."""
+        if type(state) is tuple and len(state) == 2:  # attributes, slots
+            state = state[0] or state[1]
+        record = isinstance(target, Record) and target.state is None
+        if type(state) is not dict or not (type(target) is dict or record):
+            raise Refused("it sets attributes of what is not an object")
+        if record:
+            target.state = state
 
-    def _storage(self, reference):
-        kind, storage, key, _, size = reference
-        dtype = _STORAGES.get(storage.path) if isinstance(storage, Name) else None
+    def persistent(self, reference):
+        """A member of the zip as a flat tensor."""
+        kind, storage, key, _, size = reference if type(reference) is tuple and len(reference) == 5 else [None] * 5
+        dtype = _STORAGES.get(storage.path) if type(storage) is Name else None
         if kind != "storage" or dtype is None or type(key) is not str or type(size) is not int:
-            raise _Refused("it refers to what is not a storage of plain numbers")
-        member = self.archive.getinfo(f"{self.folder}data/{key}")
-        if size < 0 or size * dtype.itemsize != member.file_size:
-            wanted = size * dtype.itemsize
-            raise _Refused(f"storage {key} is to have {wanted:,} bytes, there are {member.file_size:,}")
-        if key not in self.bytes:
-            self.bytes[key] = bytearray(self._member(f"data/{key}"))
-        return _Storage(torch.frombuffer(self.bytes[key], dtype=dtype) if size else torch.empty(0, dtype=dtype))
+            raise Refused("it refers to what is not a storage of plain numbers")
+        name = f"{self.folder}data/{key}"
+        there = self.archive.getinfo(name).file_size if name in self.archive.NameToInfo else -1
+        if size < 0 or size * dtype.itemsize != there:
+            found = f"there are {there:,}" if there >= 0 else "there is none"
+            raise Refused(f"storage {shown(key)} is to have {size * dtype.itemsize:,} bytes, {found}")
+        if key not in self.members:
+            self.members[key] = self._member(f"data/{key}")
+        return _Storage(torch.frombuffer(self.members[key], dtype=dtype) if size else torch.empty(0, dtype=dtype))
 
 
-def _name(argument):
-    module, _, name = argument.partition(" ")
-    path = f"{module}.{name}"
-    known = path in _NAMES or module.split(".")[0] in _PACKAGES
-    if not known or not name.isidentifier():  # a name with a dot would lead out of its module
-        raise _Refused(f"it asks for {path[:80]}, which has no place in a checkpoint")
-    return Name(path)
+class _RecordMachine(_Machine):
+    """Objects of any class of the packages that a published checkpoint mentions become `Record`s."""
 
+    def name(self, module, name):
+        path = f"{module}.{name}"
+        known = path in _NAMES or module.split(".")[0] in _PACKAGES
+        if not known or not name.isidentifier():  # a name with a dot would lead out of its module
+            raise Refused(f"it asks for {shown(path)}, which has no place in a checkpoint")
+        return Name(path)
 
-def _object(opcode, name, args):
-    if not isinstance(name, Name) or type(args) is not tuple:
-        raise _Refused("it makes an object of what is not a class")
-    if opcode == "NEWOBJ":
-        if name.path == "argparse.Namespace" or name.path not in _NAMES:
-            return Record(name.path, args)
-    elif name.path in _INERT_CALLS:
+    def call(self, name, args):
+        return Record(name.path, args) if name.path in _INERT_CALLS else super().call(name, args)
+
+    def new(self, name, args):
+        if name.path in _NAMES and name.path != "argparse.Namespace":
+            raise Refused(f"it asks to call {name.path}, which has no place in a checkpoint")
         return Record(name.path, args)
-    elif name.path == "collections.OrderedDict" and args == ():
-        return {}
-    elif name.path == "torch._utils._rebuild_tensor_v2":
-        return _tensor(*args[:4])
-    elif name.path == "torch._utils._rebuild_parameter" and isinstance(args[0], torch.Tensor):
-        return args[0]
-    raise _Refused(f"it asks to call {name.path[:80]}, which has no place in a checkpoint")
 
 
-def _build(target, state):
-    """Attributes of an object; those of an ordered dict are of no interest. Nothing is copied: no file can grow."""
-    if type(state) is tuple and len(state) == 2:  # attributes, slots
-        state = state[0] or state[1]
-    if type(state) is not dict or not (type(target) is dict or (isinstance(target, Record) and target.state is None)):
-        raise _Refused("it sets attributes of what is not an object")
-    if isinstance(target, Record):
-        target.state = state
+class _PlainMachine(_Machine):
+    """Nothing but plain values and tensors, which together are hardly larger than the file."""
+
+    def run(self):
+        value = super().run()
+        check_tree(value, _MEMORY + 2 * self.size, leaves=(torch.Tensor,))
+        return value
+
+    def name(self, module, name):
+        if (path := f"{module}.{name}") not in _PLAIN_CALLS | _STORAGES.keys():
+            raise Refused(f"it asks for {shown(path)}, which is neither a plain value nor a tensor")
+        return Name(path)
+
+    def call(self, name, args):
+        if name.path == "torch.Size" and len(args) == 1 and type(args[0]) is tuple:
+            return args[0]
+        return super().call(name, args)
 
 
 def _tensor(storage, offset, size, stride):
     """A view of a storage; its memory has been taken already."""
     if not (isinstance(storage, _Storage) and type(size) is type(stride) is tuple and len(size) == len(stride) <= 8):
-        raise _Refused("malformed tensor")
+        raise Refused("malformed tensor")
     if not all(type(n) is int and 0 <= n < _MAX_INTEGER for n in (offset, *size, *stride)):
-        raise _Refused("malformed tensor size")
+        raise Refused("malformed tensor size")
     there = storage.values.numel()
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if math.prod(size) > there or (math.prod(size) and last >= there):
-        raise _Refused(f"a tensor of shape {size} does not fit its storage of {there:,} numbers")
+        raise Refused(f"a tensor of shape {size} does not fit its storage of {there:,} numbers")
     return torch.as_strided(storage.values, size, stride, offset)

@@ -9,6 +9,7 @@ import random
 import numpy as np
 
 from cogmen.corpora import MODALITIES, MODALITY_NAMES, session_of
+from cogmen.dialogues import is_id
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
 
@@ -111,37 +112,75 @@ def read_preprocessed(path, corpus):
         UserError: names the file, the dialogue and what is wrong.
     """
     splits = read_pickle(path)
-    if not isinstance(splits, dict) or sorted(splits) != sorted(SPLITS):
+    if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
         raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
-    widths = {}
+    try:
+        return _check_splits(splits, corpus)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
+
+
+def _check_splits(splits, corpus):
+    widths, split_of, turns = None, {}, set()
     for split in SPLITS:
         if not isinstance(splits[split], list):
-            raise UserError(f"{path}: {split} is not a list of dialogues")
+            raise UserError(f"{split} is a {type(splits[split]).__name__}, expected a list of dialogues")
         for k, record in enumerate(splits[split]):
-            try:
-                splits[split][k] = _check_record(record, corpus, widths)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise UserError(f"{path}: {split} dialogue {k} is malformed: {error}") from None
+            record = splits[split][k] = _check_record(f"{split} dialogue {k}", record, corpus)
+            dialogue = record["id"]
+            found = {modality: record[modality].shape[1] for modality in MODALITIES if modality in record}
+            widths = widths or found
+            if found != widths:
+                raise UserError(f"dialogue {dialogue} has features of sizes {_sizes(found)}, others {_sizes(widths)}")
+            if split_of.setdefault(dialogue, split) != split:  # a split may hold several chunks of one
+                raise UserError(f"dialogue {dialogue} is in both {split_of[dialogue]} and {split}")
+            if again := turns.intersection(record["segment_ids"]):
+                raise UserError(f"dialogue {dialogue}: turn {min(again)} is there twice")
+            turns.update(record["segment_ids"])
     return splits
 
 
-def _check_record(record, corpus, widths):
-    turns = len(record["labels"])
-    checked = {"id": str(record["id"])}
-    for key, names in (("speakers", corpus.speakers), ("labels", corpus.emotions)):
-        values = np.asarray(record[key], dtype=np.int64)
-        if values.shape != (turns,) or turns == 0 or values.min() < 0 or values.max() >= len(names):
-            raise ValueError(f"{key} of {record['id']} do not fit the corpus {corpus.name}")
-        checked[key] = values
-    for key in ("segment_ids", "sentences"):
-        if len(record[key]) != turns:
-            raise ValueError(f"{record['id']} has {turns} turns but {len(record[key])} {key}")
-        checked[key] = record[key]
+def _sizes(widths):
+    return ", ".join(f"{modality} {width}" for modality, width in widths.items()) or "none"
+
+
+def _check_record(place, record, corpus):
+    """A dialogue with its values as arrays of the types that `preprocess` gives them."""
+    if not isinstance(record, dict) or not is_id(record.get("id")):
+        raise UserError(f"{place} is not a dict with an id")
+    dialogue = record["id"]
+    checked = {"id": dialogue}
+    for key, names in (("labels", corpus.emotions), ("speakers", corpus.speakers)):
+        values = record.get(key)
+        if not _is_array(values, 1) or values.dtype.kind == "f" or not len(values):
+            raise UserError(f"dialogue {dialogue}: {key} are not an array of whole numbers, one for each turn")
+        for turn in np.flatnonzero((values < 0) | (values >= len(names)))[:1]:
+            expected = f"{corpus.name} has 0 to {len(names) - 1}"
+            raise UserError(f"dialogue {dialogue}, turn {turn}: {key[:-1]} {values[turn]}; {expected}")
+        checked[key] = values.astype(np.int64, copy=False)
+    turns = len(checked["labels"])
+    for key, is_one in (("segment_ids", is_id), ("sentences", lambda value: isinstance(value, str))):
+        values = record.get(key)
+        if not isinstance(values, list | tuple) or not all(map(is_one, values)):
+            raise UserError(f"dialogue {dialogue}: {key} are not a list of text")
+        checked[key] = list(values)
+    if len(set(checked["segment_ids"])) != len(checked["segment_ids"]):
+        raise UserError(f"dialogue {dialogue}: a segment id is there twice")
+    for key in ("speakers", "segment_ids", "sentences"):
+        if len(checked[key]) != turns:
+            raise UserError(f"dialogue {dialogue} has {turns} labels but {len(checked[key])} {key}")
     for modality in (modality for modality in MODALITIES if modality in record):
-        values = np.asarray(record[modality], dtype=np.float32)
-        width = widths.setdefault(modality, values.shape[-1])
-        if values.shape != (turns, width) or not np.isfinite(values).all():
-            name = MODALITY_NAMES[modality]
-            raise ValueError(f"{name} features of {record['id']} are not {turns} finite vectors of {width} values")
-        checked[modality] = values
+        values, name = record[modality], MODALITY_NAMES[modality]
+        if not _is_array(values, 2) or len(values) != turns or not values.shape[1]:
+            found = f"of shape {values.shape}" if isinstance(values, np.ndarray) else "that are no array"
+            raise UserError(f"dialogue {dialogue}: {name} features {found}, expected {turns} vectors of numbers")
+        with np.errstate(over="ignore"):  # a number too large for float32 is found next
+            checked[modality] = values.astype(np.float32, copy=False)
+        for turn in np.flatnonzero(~np.isfinite(checked[modality]).all(axis=1))[:1]:
+            raise UserError(f"dialogue {dialogue}, turn {turn}: {name} features have a value that is not finite")
     return checked
+
+
+def _is_array(values, dimensions):
+    """Whether it is an array of plain numbers; a list could take any amount of memory to become one."""
+    return isinstance(values, np.ndarray) and values.ndim == dimensions and values.dtype.kind in "iuf"
