@@ -1,14 +1,22 @@
 """Checkpoints of the graph network: a dict of plain values and tensors, read without running anything in it."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import torch
+
+from cogmen.corpora import CORPORA, MODALITIES
 from cogmen.model import CGNN, Architecture
 from cogmen.options import UserError
 from cogmen.safe_files import read_torch, write_torch
+from cogmen.untrusted import shown, shown_name
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
+
+_RNNS = ("transformer", "lstm", "gru")
+_MAX_LAYERS = 1000
+_MAX_SIZE = 1 << 20
 
 
 @dataclass
@@ -45,34 +53,125 @@ def save_checkpoint(path, checkpoint, half=False):
         "version": VERSION,
         "architecture": dataclasses.asdict(checkpoint.network.architecture),
         "state_dict": {name: value.cpu() for name, value in state.items()},
-        **{
-            field.name: getattr(checkpoint, field.name)
-            for field in dataclasses.fields(Checkpoint)
-            if field.name != "network"
-        },
+        **{field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint) if field.name != "network"},
     }
     write_torch(path, content)
 
 
 def load_checkpoint(path):
-    """Read a checkpoint of this project's `train.py`.
+    """Read a checkpoint of this project's `train.py`. Memory is taken only once all of its parts fit together.
 
     Raises:
-        UserError: the file is missing, damaged, holds more than plain values, or is something else.
+        UserError: the file is missing, damaged, holds more than plain values, or is something else; or names the part
+            that does not fit.
     """
     content = read_torch(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
-    if content.get("version") != VERSION:
-        raise UserError(f"{path}: checkpoint version {content.get('version')!r}, this code reads {VERSION}")
-    try:
-        network = CGNN(Architecture(**content["architecture"]))
-        state = {name: v.float() if v.is_floating_point() else v for name, v in content["state_dict"].items()}
-        network.load_state_dict(state)
-        kept = {f.name: content[f.name] for f in dataclasses.fields(Checkpoint) if f.name != "network"}
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
-        raise UserError(f"{path}: the checkpoint's parts do not fit together: {error}") from None
+    version = content.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
+        what = "update this program" if newer else "convert it with the program that wrote it"
+        raise UserError(f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; {what}")
+    kept = {field.name: _part(path, content, field.name) for field in fields(Checkpoint) if field.name != "network"}
+    architecture = _architecture(path, _part(path, content, "architecture"))
+    _check_kept(path, kept, architecture)
+    weights = _part(path, content, "state_dict")
+    if not isinstance(weights, dict):
+        raise UserError(f"{path}: its state_dict is {shown(weights)}, expected weights by name")
+    check_weights(path, weights, architecture)
+    network = CGNN(architecture)
+    network.load_state_dict(weights)  # 16-bit floats become 32-bit ones
     return Checkpoint(network=network.eval(), **kept)
+
+
+def _part(path, content, name):
+    if name not in content:
+        raise UserError(f"{path}: damaged: it has no {name}")
+    return content[name]
+
+
+def _architecture(path, values):
+    """An `Architecture` whose numbers are of a size that a network can have."""
+    known = {field.name: field for field in fields(Architecture)}
+    if not isinstance(values, dict) or values.keys() != known.keys():
+        found = ", ".join(map(str, values)) if isinstance(values, dict) else shown(values)
+        raise UserError(f"{path}: its architecture has {found[:200]}; expected {', '.join(known)}")
+    for name, value in values.items():
+        if name == "drop_rate":
+            fits, expected = type(value) in (int, float) and 0 <= value < 1, "0 <= rate < 1"
+        elif name == "rnn":
+            fits, expected = value in _RNNS, " or ".join(_RNNS)
+        elif known[name].type is bool:
+            fits, expected = type(value) is bool, "True or False"
+        else:
+            limit = _MAX_LAYERS if name == "seqcontext_nlayer" else _MAX_SIZE
+            fits, expected = type(value) is int and 0 < value <= limit, f"1 to {limit}"
+        if not fits:
+            raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {expected}")
+    return Architecture(**values)
+
+
+def _check_kept(path, kept, architecture):
+    """What is stored beside the network describes it."""
+    corpus = CORPORA.get(kept["dataset"]) if isinstance(kept["dataset"], str) else None
+    if corpus is None:
+        raise UserError(f"{path}: its dataset is {shown(kept['dataset'])}, expected one of {', '.join(CORPORA)}")
+    sizes, windows = kept["feature_sizes"], kept["windows"]
+    modalities = "".join(m for m in MODALITIES if m in sizes) if isinstance(sizes, dict) else ""
+    if not modalities or len(modalities) != len(sizes) or not all(type(size) is int for size in sizes.values()):
+        raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
+    for name, found, expected in (
+        ("modalities", kept["modalities"], modalities),
+        ("emotions", kept["emotions"], list(corpus.emotions)),
+        ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
+        ("number of speakers", architecture.num_speakers, len(corpus.speakers)),
+        ("feature size", architecture.feature_size, sum(sizes.values())),
+    ):
+        if type(found) is not type(expected) or found != expected:
+            raise UserError(f"{path}: damaged: its {name} is {shown(found)}, its other parts say {shown(expected)}")
+    if (
+        not isinstance(windows, dict)
+        or windows.keys() != {"wp", "wf"}
+        or not all(type(turns) is int and turns >= -1 for turns in windows.values())
+    ):
+        raise UserError(f"{path}: its windows are {shown(windows)}, expected wp and wf, each of -1 or more turns")
+    for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
+        if not isinstance(kept[name], kinds):
+            raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
+
+
+def check_weights(path, weights, architecture):
+    """Every weight of the network is there, in its shape, finite, and no other.
+
+    Args:
+        weights: dict of tensors by name, as a file has them.
+    Raises:
+        UserError: names the file and the weight.
+    """
+    with torch.device("meta"):  # shapes only, no memory
+        expected = CGNN(architecture).state_dict()
+    for problem, names in (
+        ("it has no layer", expected.keys() - weights.keys()),
+        ("unknown layer", weights.keys() - expected.keys()),
+    ):
+        if names:
+            raise UserError(f"{path}: its weights do not fit its network: {problem} {_listed(names)}")
+    for name, weight in weights.items():
+        if not isinstance(weight, torch.Tensor):
+            raise UserError(f"{path}: {name} is {shown(weight)}, expected a tensor")
+        if weight.shape != expected[name].shape or weight.is_floating_point() != expected[name].is_floating_point():
+            raise UserError(
+                f"{path}: {name} has the wrong shape {tuple(weight.shape)} or type {weight.dtype}, "
+                f"expected {tuple(expected[name].shape)} {expected[name].dtype}"
+            )
+        if not torch.isfinite(weight).all():
+            raise UserError(f"{path}: {name} has weights that are not finite; the training that made it went wrong")
+
+
+def _listed(names):
+    names = sorted(map(shown_name, map(str, names)))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def check_fits(path, checkpoint, dataset, modalities, feature_sizes):

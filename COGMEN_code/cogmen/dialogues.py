@@ -6,7 +6,6 @@ Items 2-7 and 10 are dicts by dialogue id of lists by turn, in time order. A mod
 empty list for every dialogue. COGMEN's own corpora lack the tenth item: their turns are named `<dialogue>_<number>`.
 """
 
-import reprlib
 from collections import Counter
 from dataclasses import dataclass, fields
 from numbers import Integral
@@ -16,6 +15,7 @@ import numpy as np
 from cogmen.corpora import MODALITY_NAMES
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
+from cogmen.untrusted import shown
 
 _MAX_ID = 200  # characters
 
@@ -206,8 +206,3 @@ def _check_embeddings(dialogues, name):
 def is_id(value):
     """Whether a value can name a dialogue or a turn in tables and messages."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable()
-
-
-def shown(value):
-    """A value from a file as an error may show it: short, on one line."""
-    return " ".join(reprlib.repr(value).split())[:80]

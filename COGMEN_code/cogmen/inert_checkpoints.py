@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from cogmen.options import UserError
-from cogmen.pickle_machine import Name, PickleMachine, Refused, check_tree, shown
+from cogmen.pickle_machine import Name, PickleMachine
 from cogmen.split_zip import DAMAGE
+from cogmen.untrusted import Refused, check_tree, shown_name
 
 _MAX_PICKLE = 4 << 20  # bytes; a published checkpoint's has about 50,000
 _MAX_MEMBERS = 10_000
@@ -143,9 +144,9 @@ def _check_members(archive, size):
     for member in members:
         name = member.filename.removeprefix(folders[0])
         if name == member.filename or not _MEMBER.fullmatch(name) or name in seen:
-            raise Refused(f"the zip holds {shown(member.filename)}, which torch.save does not write, or twice")
+            raise Refused(f"the zip holds {shown_name(member.filename)}, which torch.save does not write, or twice")
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise Refused(f"{shown(member.filename)} is compressed, torch.save does not compress")
+            raise Refused(f"{shown_name(member.filename)} is compressed, torch.save does not compress")
         seen.add(name)
     if sum(member.file_size for member in members) > size:
         raise Refused("the members of the zip overlap")
@@ -183,7 +184,7 @@ class _Machine(PickleMachine):
             return _tensor(*args[:4])
         if name.path == "torch._utils._rebuild_parameter" and args and isinstance(args[0], torch.Tensor):
             return args[0]
-        raise Refused(f"it asks to call {shown(name.path)}, which has no place in a checkpoint")
+        raise Refused(f"it asks to call {shown_name(name.path)}, which has no place in a checkpoint")
 
     def build(self, target, state):
         """Attributes of an object; those of an ordered dict are of no interest. Nothing is copied: no file can grow."""
@@ -205,7 +206,7 @@ class _Machine(PickleMachine):
         there = self.archive.getinfo(name).file_size if name in self.archive.NameToInfo else -1
         if size < 0 or size * dtype.itemsize != there:
             found = f"there are {there:,}" if there >= 0 else "there is none"
-            raise Refused(f"storage {shown(key)} is to have {size * dtype.itemsize:,} bytes, {found}")
+            raise Refused(f"storage {shown_name(key)} is to have {size * dtype.itemsize:,} bytes, {found}")
         if key not in self.members:
             self.members[key] = self._member(f"data/{key}")
         return _Storage(torch.frombuffer(self.members[key], dtype=dtype) if size else torch.empty(0, dtype=dtype))
@@ -218,7 +219,7 @@ class _RecordMachine(_Machine):
         path = f"{module}.{name}"
         known = path in _NAMES or module.split(".")[0] in _PACKAGES
         if not known or not name.isidentifier():  # a name with a dot would lead out of its module
-            raise Refused(f"it asks for {shown(path)}, which has no place in a checkpoint")
+            raise Refused(f"it asks for {shown_name(path)}, which has no place in a checkpoint")
         return Name(path)
 
     def call(self, name, args):
@@ -240,7 +241,7 @@ class _PlainMachine(_Machine):
 
     def name(self, module, name):
         if (path := f"{module}.{name}") not in _PLAIN_CALLS | _STORAGES.keys():
-            raise Refused(f"it asks for {shown(path)}, which is neither a plain value nor a tensor")
+            raise Refused(f"it asks for {shown_name(path)}, which is neither a plain value nor a tensor")
         return Name(path)
 
     def call(self, name, args):

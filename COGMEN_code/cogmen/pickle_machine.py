@@ -10,14 +10,11 @@ import pickletools
 import struct
 import sys
 
+from cogmen.untrusted import Refused, shown_name
+
 _MAX_INTEGER = 16  # bytes; longer ones take long to print
 _MAX_KEY = 1 << 31  # of a whole number as the key of a dict: larger ones can be chosen to have the same hash
-_MAX_DEPTH = 32
 _STOP = pickle.STOP[0]
-
-
-class Refused(Exception):
-    """Why a file is not read."""
 
 
 class Name:
@@ -74,15 +71,15 @@ class PickleMachine:
 
     def name(self, module, name):
         """What a name in a module stands for: a `Name`."""
-        raise Refused(f"it asks for {shown(f'{module}.{name}')}")
+        raise Refused(f"it asks for {shown_name(f'{module}.{name}')}")
 
     def call(self, name, args):
         """What the call of a `Name` with a tuple of arguments stands for."""
-        raise Refused(f"it asks to call {shown(name.path)}")
+        raise Refused(f"it asks to call {shown_name(name.path)}")
 
     def new(self, name, args):
         """What a new object of the class `Name` stands for."""
-        raise Refused(f"it asks for an object of {shown(name.path)}")
+        raise Refused(f"it asks for an object of {shown_name(name.path)}")
 
     def build(self, target, state):
         """Give an object its state, in place."""
@@ -111,50 +108,6 @@ class PickleMachine:
     def since_mark(self):
         items, self.stack = self.stack, self.below.pop()
         return items
-
-
-def check_tree(value, limit, leaves):
-    """Refuse a value that is nested too deep, holds itself, or has more than `limit` bytes once what it holds several
-    times is counted as often: nothing that walks over the value can then be made to take long, or much memory.
-
-    Args:
-        leaves: the types that it may hold beside lists, tuples, dicts, text, bytes, numbers and None.
-    Raises:
-        Refused: it is so, or it holds something else.
-    """
-    leaves = (int, float, type(None), *leaves)
-    known = {}  # id of a container: bytes, height
-
-    def measure(node, depth):
-        if depth > _MAX_DEPTH:
-            raise Refused(f"it is nested more than {_MAX_DEPTH} deep, or holds itself")
-        size = height = 0
-        for item in [*node.keys(), *node.values()] if type(node) is dict else node:
-            kind = type(item)
-            if kind is dict or kind is list or kind is tuple:
-                if id(item) not in known:
-                    known[id(item)] = measure(item, depth + 1)
-                inner, above = known[id(item)]
-                size += inner
-                height = max(height, above + 1)
-            elif kind is str or kind is bytes:
-                size += 64 + len(item)
-            elif isinstance(item, leaves):
-                size += 32 + getattr(item, "nbytes", 0)
-            else:
-                raise Refused("it holds more than plain data")
-        if depth + height > _MAX_DEPTH:
-            raise Refused(f"it is nested more than {_MAX_DEPTH} deep")
-        if size > limit:
-            raise Refused(f"it holds the same things so often that they make more than {limit:,} bytes")
-        return size + 64, height
-
-    measure([value], 0)
-
-
-def shown(text):
-    """A piece of the file as an error may show it: short, on one line."""
-    return (text if text.isprintable() else ascii(text))[:80]
 
 
 def _unknown(code):

@@ -5,7 +5,8 @@ import re
 
 import numpy as np
 
-from cogmen.pickle_machine import Name, PickleMachine, Refused, check_tree, shown
+from cogmen.pickle_machine import Name, PickleMachine
+from cogmen.untrusted import Refused, check_tree, shown, shown_name
 
 _FREE = 512 << 20  # bytes of memory that even a small file may ask for; what one of 20,000 arrays takes is 50 MiB
 _NUMERIC = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
@@ -31,14 +32,14 @@ class _DType:
 
     def __init__(self, name, *_):
         if type(name) is not str or not _NUMERIC.fullmatch(name):
-            raise Refused(f"array type {shown(str(name))} is not a plain number type")
+            raise Refused(f"array type {shown(name)} is not a plain number type")
         self.dtype = np.dtype(name)
 
 
 class _PlainMachine(PickleMachine):
     def name(self, module, name):
         if (path := f"{module}.{name}") not in _NAMES:
-            raise Refused(f"it asks for {shown(path)}, which is neither plain data nor an array")
+            raise Refused(f"it asks for {shown_name(path)}, which is neither plain data nor an array")
         return Name(path)
 
     def call(self, name, args):

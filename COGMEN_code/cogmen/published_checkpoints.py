@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import torch
 
-from cogmen.checkpoints import Checkpoint
+from cogmen.checkpoints import Checkpoint, check_weights
 from cogmen.corpora import CORPORA
 from cogmen.graph import num_relations
 from cogmen.inert_checkpoints import Record, read_inert
@@ -47,7 +47,7 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     unused = [name for name in weights if name.startswith(tuple(layer + "." for layer in UNUSED))]
     weights = {name: weight for name, weight in weights.items() if name not in unused}
     architecture = _architecture(path, args, weights, CORPORA[dataset])
-    _check_weights(path, weights, architecture)
+    check_weights(path, weights, architecture)
     _check_behaviour(path, modules, architecture)
     network = CGNN(architecture)
     network.load_state_dict(weights)
@@ -156,24 +156,6 @@ def _architecture(path, args, weights, corpus):
     return Architecture(feature_size, emotions, len(corpus.speakers), **found, drop_rate=float(drop_rate))
 
 
-def _check_weights(path, weights, architecture):
-    """Every weight of our network is there, in its shape, and no other."""
-    with torch.device("meta"):  # shapes only, no memory
-        expected = CGNN(architecture).state_dict()
-    for problem, names in (
-        ("it has no layer", expected.keys() - weights.keys()),
-        ("unknown layer", weights.keys() - expected.keys()),
-    ):
-        if names:
-            raise UserError(f"{path}: not the published network: {problem} {_listed(names)}")
-    for name, weight in weights.items():
-        if weight.shape != expected[name].shape or weight.is_floating_point() != expected[name].is_floating_point():
-            raise UserError(
-                f"{path}: {name} has the wrong shape {tuple(weight.shape)} or type {weight.dtype}, "
-                f"expected {tuple(expected[name].shape)} {expected[name].dtype}"
-            )
-
-
 def _check_behaviour(path, modules, architecture):
     """Attributes that no weight shows, where the file has them: heads, kinds of layers, the order of relations."""
     speakers = range(architecture.num_speakers)
@@ -237,11 +219,6 @@ def _equal(found, value):
     if type(value) is dict:
         return found.keys() == value.keys() and all(_equal(found[key], value[key]) for key in value)
     return found == value
-
-
-def _listed(names):
-    names = sorted(names)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _shown(value):

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from cogmen.options import UserError
-from cogmen.pickle_machine import Refused
 from cogmen.plain_pickles import unpickle
+from cogmen.untrusted import Refused
 
 MAX_PICKLE = 4 << 30  # bytes of a file; KEMDy19's features take 60 MB
 
