@@ -18,13 +18,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cogmen.claims import claim
 from cogmen.options import UserError
+from cogmen.safe_files import errors_name, sync_directory
 from cogmen.split_zip import DAMAGE, MIN_PART_SIZE, advice, archive_path, neighbours, open_split, split
+from cogmen.untrusted import shown
 
+MAX_MEMBERS = 10_000
 MAX_TOTAL_SIZE = 16 << 30  # bytes, of all members of an archive to be unpacked
 MAX_RATIO = 100  # unpacked bytes per byte of the archive, where an archive unpacks to more than the next line
 RATIO_FREE_SIZE = 64 << 20  # bytes
 _CHUNK = 1 << 20
+_MAX_NAME, _MAX_DEPTH = 500, 32
 
 
 # ---- packing ----
@@ -50,7 +55,7 @@ def pack(target_zip, files, part_size, base=None):
         raise UserError(f"{target}: the part size is {part_size} bytes; expected {MIN_PART_SIZE} to {(1 << 32) - 1}")
     members = _members(files, base, target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    with errors_name(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         whole = Path(folder) / target.name
         _write_ordinary(whole, members)
         parts = [whole] if whole.stat().st_size <= part_size else split(whole, Path(folder) / "parts", part_size)
@@ -120,9 +125,12 @@ def _write_ordinary(whole, members):
 def unpack(zip_path, folder):
     """Unpack a split or an ordinary zip, which may come from anyone, into a folder.
 
-    Everything is decompressed and verified in a temporary folder on the same file system before the first file is
-    put in place, so that a refused or damaged archive leaves nothing behind. Files that are there already are
-    replaced. Times and permissions are not restored.
+    Everything is decompressed and verified in a folder `.unpack.<name of the folder>` on the same file system before
+    the first file is put in place, so that a refused or damaged archive, or a full disk, leaves nothing behind. A
+    folder that is not there yet then appears in one step, with all of its files. In one that is there every file is
+    replaced in one step, but a run that is killed meanwhile may have put only some of them in place. Then
+    `.unpack.<name>` is still there, in the folder or beside it; unpacking again removes it and puts all in place.
+    Times and permissions are not restored.
 
     Args:
         zip_path: the last part, `NAME.zip`; the others lie beside it.
@@ -133,40 +141,60 @@ def unpack(zip_path, folder):
 
     Raises:
         UserError: a part is missing, damaged or swapped; or a member is refused: a name that leads elsewhere, a link
-            or special file, a name twice, an encrypted member, more than `MAX_TOTAL_SIZE` or `MAX_RATIO`.
+            or special file, a name twice, an encrypted member, more than `MAX_MEMBERS`, `MAX_TOTAL_SIZE` or
+            `MAX_RATIO`; or another run is unpacking into the folder.
     """
     zip_path, folder = archive_path(zip_path), Path(folder).resolve()
     with open_split(zip_path) as (joined, archive):
         infos = archive.infolist()
         _check_members(zip_path, infos, joined.starts[-1])
         _check_target(folder, infos)
-        around = next(path for path in (folder, *folder.parents) if path.exists())
         total = sum(info.file_size for info in infos)
+        around = next(path for path in (folder, *folder.parents) if path.exists())
         if total > (free := shutil.disk_usage(around).free):
             raise UserError(f"{folder}: {zip_path} needs {total} bytes, but the disk has {free} free")
-        with tempfile.TemporaryDirectory(dir=around, prefix=".unpack.") as temporary:
-            with tqdm(total=total, desc="unpacking", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        staging = around / f".unpack.{folder.name}"
+        with (
+            claim(staging),
+            tqdm(total=total, desc="unpacking", unit="B", unit_scale=True, disable=None, leave=False) as bar,
+        ):
+            shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
+            try:
                 for info in infos:
-                    _extract(zip_path, joined, archive, info, Path(temporary, info.filename), bar)
-            _check_target(folder, infos)
-            folder.mkdir(parents=True, exist_ok=True)
-            for info in infos:
-                target = folder / info.filename
-                if info.is_dir():
-                    target.mkdir(parents=True, exist_ok=True)
-                else:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(Path(temporary, info.filename), target)
+                    _extract(zip_path, joined, archive, info, staging / info.filename, bar)
+                _check_target(folder, infos)
+                _install(staging, folder, infos)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
     return [folder / info.filename for info in infos if not info.is_dir()]
 
 
+def _install(staging, folder, infos):
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(staging, folder)
+        sync_directory(folder.parent)
+        return
+    changed = {folder}
+    for info in infos:
+        target = folder / info.filename
+        if info.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staging / info.filename, target)
+            changed.add(target.parent)
+    for place in changed:
+        sync_directory(place)
+
+
 def _extract(zip_path, joined, archive, info, target, bar):
+    (target if info.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
     if info.is_dir():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     try:
-        with archive.open(info) as source, target.open("xb") as file:
+        with errors_name(target), archive.open(info) as source, target.open("xb") as file:
             while chunk := source.read(_CHUNK):  # zipfile stops at the declared size, which was checked
                 size += file.write(chunk)
                 bar.update(len(chunk))
@@ -187,11 +215,13 @@ def _check_members(zip_path, infos, archive_size):
     def refuse(what):
         raise UserError(f"{zip_path}: refused: {what}. Nothing was unpacked")
 
+    if len(infos) > MAX_MEMBERS:
+        refuse(f"it holds {len(infos):,} members, more than {MAX_MEMBERS:,}")
     names = set()
     for info in infos:
         name = info.filename
         if reason := _bad_name(info.orig_filename) or _bad_name(name):
-            refuse(f"member name {info.orig_filename!r} {reason}")
+            refuse(f"member name {shown(info.orig_filename)} {reason}")
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):
             refuse(f"member {name!r} is {'a symbolic link' if stat.S_ISLNK(kind) else 'not a plain file'}")
@@ -233,6 +263,8 @@ def _bad_name(name):
         return "holds control characters or is not text"
     if "\\" in name or re.match("[A-Za-z]:", name):
         return "is a Windows path (backslash or drive letter)"
+    if len(name) > _MAX_NAME or name.count("/") > _MAX_DEPTH:
+        return f"is longer than {_MAX_NAME} characters or more than {_MAX_DEPTH} folders deep"
     if name.startswith("/"):
         return "is an absolute path"
     if set(name.removesuffix("/").split("/")) & {"", ".", ".."}:

@@ -80,22 +80,40 @@ def write_json(path, value):
 
 @contextlib.contextmanager
 def atomic_writer(path):
-    """A binary file to write; on success it takes the place of `path` in one step, on failure nothing changes."""
+    """A binary file to write; on success it takes the place of `path` in one step, on failure nothing changes.
+
+    Raises:
+        OSError: the folder is missing or cannot be written to, or the disk is full; it names `path`.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with errors_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def errors_name(path):
+    """Makes the system's errors of writing name `path`: that of a full disk names no file, others a temporary one."""
+    path = Path(path)
+    temporary = str(path.with_name(f".{path.name}."))
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or str(error.filename).startswith(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
-    _sync_directory(path.parent)
 
 
 def _umask():
@@ -104,7 +122,8 @@ def _umask():
     return mask
 
 
-def _sync_directory(folder):
+def sync_directory(folder):
+    """Have the system put the names in a folder on the disk, so that a rename survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

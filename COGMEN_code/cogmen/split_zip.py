@@ -27,6 +27,7 @@ MIN_PART_SIZE = 64 << 10  # bytes, Info-ZIP's own minimum
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 _CHUNK = 1 << 20
+_MAX_DIRECTORY = 64 << 20  # bytes
 _SPANNING = b"PK\7\x08"
 _END = struct.Struct("<4s4H2LH")  # signature, disk, directory's disk, records here, records, size, offset, comment size
 _LOCAL = struct.Struct("<4s22x2H")  # signature, sizes of name and extra field
@@ -231,10 +232,12 @@ def _read_directory(parts):
     with Joined(parts) as raw, io.BufferedReader(raw) as joined:
         if first > last or raw.starts[first] + offset + size != raw.starts[last] + end_at:
             raise damaged("it is not where the end record says")
+        if size > _MAX_DIRECTORY:
+            raise UserError(f"{parts[-1]}: refused: its directory has {size:,} bytes, more than {_MAX_DIRECTORY:,}")
         start = joined.seek(raw.starts[first] + offset)
         directory = joined.read(size)
     records, at = [], 0
-    while directory.startswith(b"PK\1\2", at) and at + _RECORD.size <= size:
+    while directory.startswith(b"PK\1\2", at) and at + _RECORD.size <= size and len(records) < count:
         _, packed_size, full_size, *lengths, disk, offset = _RECORD.unpack_from(directory, at)
         record = bytearray(directory[at : at + _RECORD.size + sum(lengths)])
         if _ZIP64_MARK in (packed_size, full_size, offset):
@@ -247,7 +250,7 @@ def _read_directory(parts):
         records.append(record)
         at += _RECORD.size + sum(lengths)
     if at != size or len(records) != count:
-        raise damaged(f"{len(records)} records found, {count} announced")
+        raise damaged(f"it does not hold the {count} records that are announced")
     return records, start
 
 

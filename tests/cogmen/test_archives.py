@@ -3,7 +3,10 @@
 import importlib.util
 import os
 import random
+import re
+import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cogmen import archives
+from cogmen import archives, split_zip
 from cogmen.archives import pack, unpack
 from cogmen.manifests import check_manifest, write_manifest
 from cogmen.options import UserError
@@ -266,6 +269,8 @@ def patch(path, old, new, count=None):
         ("..\\evil", "backslash"),
         ("a\nb", "control characters"),
         ("../evil/", "leads elsewhere"),
+        ("a/" * 33 + "b", "more than 32 folders deep"),
+        ("a" * 501, "longer than 500 characters"),
     ],
 )
 def test_names_that_lead_elsewhere(tmp_path, name, match):
@@ -347,6 +352,14 @@ def test_fewer_bytes_than_announced(tmp_path):
     refused(path, tmp_path / "out", "1000 bytes found, 1001 announced")
 
 
+def test_too_many_members(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
+    path = hostile(tmp_path, *((name, b"") for name in "abc"))
+    refused(path, tmp_path / "out", "it holds 3 members, more than 2")
+    monkeypatch.setattr(split_zip, "_MAX_DIRECTORY", 100)
+    refused(path, tmp_path / "out", "its directory has 141 bytes, more than 100")
+
+
 def test_more_than_the_disk_holds(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
@@ -400,6 +413,91 @@ def test_things_in_the_way(tmp_path):
     refused(parts[-1], tmp_path / "2", "2/d: is in the way")
     make(tmp_path, {"3": b"file"})
     refused(parts[-1], tmp_path / "3", "3: is in the way")
+
+
+# ---- faults while unpacking ----
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed_at(monkeypatch, call, nth=1):
+    """Unpacking ends at the nth call of a function of `os`, and nothing is cleaned up, as after `kill -9`."""
+    real, calls = getattr(os, call), iter(range(1, 1000))
+
+    def fail(*arguments, **named):
+        if next(calls) == nth:
+            raise Killed
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(os, call, fail)
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None if sys.exc_info()[0] else rmtree(path, **_))
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_killed_run_is_completed_by_the_next(tmp_path, monkeypatch, nth):
+    new = {name: b"new" for name in ("a", "b", "d/c")}
+    parts = pack_all(tmp_path, new, 64 * KIB)
+    make(tmp_path / "out", dict.fromkeys(new, b"old"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(patch, "replace", nth)
+        unpack(parts[-1], tmp_path / "out")
+    files = {name: (tmp_path / "out" / name).read_bytes() for name in new}
+    assert sorted(files.values()) == sorted([b"new"] * (nth - 1) + [b"old"] * (4 - nth))
+    assert (tmp_path / "out" / ".unpack.out").is_dir()  # tells that it was not finished
+    unpack(parts[-1], tmp_path / "out")
+    assert read(tmp_path / "out") == new
+
+
+def test_a_folder_that_is_not_there_appears_in_one_step(tmp_path, monkeypatch):
+    parts = pack_all(tmp_path, {"a": b"1", "d/b": b"2", "d/empty": b""}, 64 * KIB)
+    for call, nth in (("fsync", 2), ("rename", 1)):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_at(patch, call, nth)
+            unpack(parts[-1], tmp_path / "new" / "out")
+        assert not (tmp_path / "new" / "out").exists()
+    unpack(parts[-1], tmp_path / "new" / "out")
+    assert read(tmp_path / "new") == {"out/a": b"1", "out/d/b": b"2", "out/d/empty": b""}
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path, monkeypatch):
+    parts = pack_all(tmp_path, {"a": b"1"}, 64 * KIB)
+    make(tmp_path / "out", {"old": b"kept"})
+    replace = os.replace
+
+    def meanwhile(*arguments):
+        with pytest.raises(UserError, match="another run is writing it"):
+            unpack(parts[-1], tmp_path / "out")
+        return replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    unpack(parts[-1], tmp_path / "out")
+    assert read(tmp_path / "out") == {"a": b"1", "old": b"kept"}
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path):
+    """RLIMIT_FSIZE stands for the disk; it holds for a whole process, so that the scripts run in their own."""
+    parts = pack_all(tmp_path, {"a": noise(5000), "big": noise(50_000)}, 64 * KIB)
+    make(tmp_path / "out", {"big": b"old"})
+    make(tmp_path / "packed", {"zip.zip": b"old"})
+    for arguments, named in (
+        (["unpack", "--archive", parts[-1], "--out_dir", tmp_path / "out"], r"out/\.unpack\.out/big: File too large"),
+        (["pack", "--out", tmp_path / "packed/zip.zip", "--files", tmp_path / "source"], r"zip\.zip: File too large"),
+    ):
+        before = snapshot(tmp_path)
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: (
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+            ),
+        )
+        assert done.returncode == 1 and re.search(f"^error: .*{named}\n$", done.stderr), done.stderr
+        assert snapshot(tmp_path) == before
 
 
 # ---- missing, damaged, swapped parts ----

@@ -184,7 +184,7 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
         run_script(*command(other, tmp_path, "--resume"))
     state = tmp_path / f"{NAME}.resume"
     state.write_bytes(state.read_bytes()[:3000])
-    with pytest.raises(UserError, match="refused, it is damaged"):
+    with pytest.raises(UserError, match="refused: it is cut short"):
         run_script(*command(preprocessed, tmp_path, "--resume"))
 
 
