@@ -58,6 +58,8 @@ def main(argv=None):
     for split in SPLITS:
         turns = sum(len(record["labels"]) for record in splits[split])
         print(f"{split:5}  {len(splits[split]):4} dialogues  {turns:6} turns")
+    if unused := len(dialogues.ids) - len(dialogues.train_ids) - len(dialogues.test_ids):
+        print(f"left out: {unused} dialogues that are neither among the training nor among the test ids")
     sizes = {modality: splits["train"][0][modality].shape[1] for modality in "atv" if modality in splits["train"][0]}
     print("feature sizes:", ", ".join(f"{modality} {size}" for modality, size in sizes.items()))
     print(f"wrote {options.res_dir}")

@@ -15,7 +15,7 @@ FORMAT = "cogmen-cgnn"
 VERSION = 1
 
 _RNNS = ("transformer", "lstm", "gru")
-_MAX_LAYERS = 1000
+_MAX_LAYERS = 100
 _MAX_SIZE = 1 << 20
 
 
@@ -119,7 +119,11 @@ def _check_kept(path, kept, architecture):
         raise UserError(f"{path}: its dataset is {shown(kept['dataset'])}, expected one of {', '.join(CORPORA)}")
     sizes, windows = kept["feature_sizes"], kept["windows"]
     modalities = "".join(m for m in MODALITIES if m in sizes) if isinstance(sizes, dict) else ""
-    if not modalities or len(modalities) != len(sizes) or not all(type(size) is int for size in sizes.values()):
+    if (
+        not modalities
+        or len(modalities) != len(sizes)
+        or not all(type(size) is int and size > 0 for size in sizes.values())
+    ):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,33 @@ def set_row(dialogues, row):
         (lambda d: d.train_ids.append("Sess77_impro01"), "Sess77_impro01 is in the training or test set but not among"),
         (lambda d: d.ids.append("Sess01_impro01"), "`ids` names the dialogue Sess01_impro01 twice"),
         (lambda d: d.labels["Sess02_script01"].clear(), "dialogue Sess02_script01 has no turns"),
+        (
+            lambda d: d.labels["Sess02_script01"].__setitem__(1, "2"),
+            "Sess02_script01, turn 1: label '2', exp",
+        ),
+        (lambda d: d.labels["Sess02_script01"].__setitem__(1, np.float32(2)), "Sess02_script01, turn 1: label "),
+        (lambda d: d.labels["Sess02_script01"].__setitem__(1, True), "Sess02_script01, turn 1: label True"),
+        (lambda d: d.labels["Sess02_script01"].__setitem__(1, [[2] * 99] * 99), r"turn 1: label \[\[2, .{,120}$"),
+        (lambda d: d.labels.update(Sess02_script01=np.array(3)), "dialogue Sess02_script01 has no list in `labels`"),
+        (lambda d: d.speakers["Sess02_script01"].__setitem__(1, np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
+        (lambda d: d.sentences["Sess02_script01"].__setitem__(1, None), "Sess02_script01, turn 1: sentence None"),
+        (lambda d: d.segment_ids["Sess02_script01"].__setitem__(1, ""), "Sess02_script01, turn 1: segment id ''"),
+        (
+            lambda d: d.segment_ids["Sess02_script01"].__setitem__(1, d.segment_ids["Sess02_script01"][0]),
+            "Sess02_script01, turn 1: segment id Sess02_script01_.001 is that of a turn before it",
+        ),
+        (lambda d: d.labels.update(other=[1]), "dialogue 'other' is in `labels` but not among the ids"),
+        (lambda d: d.ids.append("new"), "dialogue new has no list in `speakers`"),
+        (lambda d: d.ids.append("\x1b[31m"), r"`ids` holds '\\x1b\[31m', expected dialogue ids"),
+        (lambda d: setattr(d, "ids", []), "`ids` is empty"),
+        (lambda d: setattr(d, "train_ids", "Sess01_impro01"), "`train_ids` is a str, expected a list"),
+        (lambda d: setattr(d, "audio", []), "`audio` is a list, expected a dict"),
+        (lambda d: set_row(d, np.full(16, 1e300)), "Sess02_script01, turn 1: text embedding .* not finite"),
+        (lambda d: set_row(d, []), r"turn 1: text embedding has shape \(0,\)"),
+        (lambda d: set_row(d, None), r"turn 1: text embedding has shape \(\)"),
+        (lambda d: set_row(d, [[1], [1, 2]]), "turn 1: text embedding is not a vector"),
+        (lambda d: set_row(d, {}), "turn 1: text embedding is not a vector"),
+        (lambda d: d.visual.update(Sess02_script01=[np.ones(3)]), "Sess01_impro01 has . labels but 0 visual embed"),
     ],
 )
 def test_what_is_wrong_is_named(dialogues, damage, message):
@@ -97,3 +126,10 @@ def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):
         read_dialogues(tmp_path / "nine.pkl", KEMDY19)
     with pytest.raises(UserError, match="label [45], expected a whole number, 0 to 3 for iemocap_4"):
         read_dialogues(tmp_path / "nine.pkl", CORPORA["iemocap_4"])
+
+
+def test_a_third_speaker_works_where_the_corpus_has_one(dialogues):
+    dialogues.speakers["Sess02_script01"][1] = "C"
+    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker 'C'; KEMDy19 has M, F"):
+        check_dialogues(dialogues, KEMDY19)
+    check_dialogues(dialogues, replace(KEMDY19, speakers=("M", "F", "C")))

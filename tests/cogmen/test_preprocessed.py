@@ -66,16 +66,65 @@ def test_modalities_are_joined_in_the_order_a_t(dialogues):
     assert torch.equal(as_tensors([{**record}], "t")[0].features, torch.from_numpy(text))
 
 
-def test_malformed_files_are_refused(dialogues, tmp_path):
-    path = tmp_path / "p.pkl"
-    write_pickle(path, [1])
-    with pytest.raises(UserError, match="expected a preprocessed file with train, dev and test"):
-        read_preprocessed(path, KEMDY19)
+def test_other_files_are_refused(tmp_path):
+    for value in ([1], {"train": [], "test": []}, {"train": [], "dev": [], "test": [], "more": []}):
+        write_pickle(tmp_path / "p.pkl", value)
+        with pytest.raises(UserError, match="expected a preprocessed file with train, dev and test"):
+            read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda s: s.update(dev={}), "dev is a dict, expected a list of dialogues"),
+        (lambda s: s["test"].append(3), "test dialogue 2 is not a dict with an id"),
+        (lambda s: s["test"][1].pop("id"), "test dialogue 1 is not a dict with an id"),
+        (lambda s: s["test"].append(s["test"][0]), "Sess06_impro01: turn Sess06_impro01_.001 is there twice"),
+        (lambda s: s["test"].append(s["train"][0]), "dialogue Sess01_script01 is in both train and test"),
+        (lambda s: s["test"][1].update(a=s["test"][1]["a"][:, :5]), "Sess06_script01 has features of sizes a 5, t 16"),
+        (lambda s: s["test"][1].pop("a"), "Sess06_script01 has features of sizes t 16, others a 8, t 16"),
+        (
+            lambda s: s["test"][1].update(a=s["test"][1]["a"][1:]),
+            r"Sess06_script01: audio features of shape \(\d+, 8\)",
+        ),
+        (lambda s: s["test"][1].update(a=s["test"][1]["a"][0]), r"Sess06_script01: audio features of shape \(8,\)"),
+        (lambda s: s["test"][1].update(a=list(s["test"][1]["a"])), "audio features that are no array"),
+        (lambda s: s["test"][1]["a"].__setitem__((2, 1), np.inf), "Sess06_script01, turn 2: audio .* not finite"),
+        (lambda s: s["test"][1]["labels"].__setitem__(2, 7), "Sess06_script01, turn 2: label 7; KEMDy19 has 0 to 6"),
+        (lambda s: s["test"][1]["labels"].__setitem__(2, -1), "Sess06_script01, turn 2: label -1"),
+        (
+            lambda s: s["test"][1]["speakers"].__setitem__(2, 2),
+            "Sess06_script01, turn 2: speaker 2; KEMDy19 has",
+        ),
+        (
+            lambda s: s["test"][1].update(labels=s["test"][1]["labels"] * 1.0),
+            "labels are not an array of whole numbers",
+        ),
+        (lambda s: s["test"][1].update(labels=s["test"][1]["labels"][:0]), "labels are not an array of whole numbers"),
+        (lambda s: s["test"][1].update(labels=["x"]), "labels are not an array of whole numbers"),
+        (lambda s: s["test"][1].update(speakers=s["test"][1]["speakers"][1:]), r"has \d labels but \d speakers"),
+        (lambda s: s["test"][1]["sentences"].pop(), r"Sess06_script01 has \d labels but \d sentences"),
+        (lambda s: s["test"][1]["sentences"].__setitem__(0, None), "sentences are not a list of text"),
+        (lambda s: s["test"][1]["segment_ids"].__setitem__(0, "a\nb"), "segment_ids are not a list of text"),
+        (lambda s: s["test"][1].update(segment_ids="ab"), "segment_ids are not a list of text"),
+        (
+            lambda s: s["test"][1]["segment_ids"].__setitem__(0, s["test"][1]["segment_ids"][1]),
+            "Sess06_script01: a segment id is there twice",
+        ),
+    ],
+)
+def test_malformed_files_are_refused(dialogues, tmp_path, damage, message):
     splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
-    splits["test"][1]["a"] = splits["test"][1]["a"][:, :5]
-    write_pickle(path, splits)
-    with pytest.raises(UserError, match="test dialogue 1 is malformed: audio features of Sess06_script01"):
-        read_preprocessed(path, KEMDY19)
+    damage(splits)
+    write_pickle(tmp_path / "p.pkl", splits)
+    with pytest.raises(UserError, match=rf"p\.pkl: .*{message}.*; make the file again with preprocess\.py"):
+        read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+
+
+def test_chunks_of_a_dialogue_share_its_id(dialogues, tmp_path):
+    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues), split_utterances=2)
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    assert len(read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"]) == len(splits["test"]) > 2
 
 
 def test_no_features_is_told_with_the_next_command(dialogues):

@@ -1,11 +1,14 @@
+import errno
 import os
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 from numpy._core.multiarray import _reconstruct
 
+from cogmen import plain_pickles
 from cogmen.options import UserError
 from cogmen.safe_files import atomic_writer, read_pickle, write_pickle
 
@@ -13,8 +16,8 @@ from cogmen.safe_files import atomic_writer, read_pickle, write_pickle
 class Call:
     """Pickles as a call of anything."""
 
-    def __init__(self, function, *arguments):
-        self.parts = function, arguments
+    def __init__(self, function, *arguments, state=None):
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
 
     def __reduce__(self):
         return self.parts
@@ -69,7 +72,33 @@ HOSTILE = {
     "empty": b"",
     "not a pickle": b"segment_id,emotion\n",
     "persistent id": b"Pother\n.",
-    "string longer than the file": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 33) + b"x.",
+    "text longer than the file": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 33) + b"x.",
+    "bytes longer than the file": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x.",
+    "a bytearray longer than the file": b"\x80\x05\x96" + struct.pack("<Q", 1 << 33) + b"x.",
+    "a frame longer than the file": b"\x80\x04\x95" + struct.pack("<Q", 1 << 33) + b"N.",
+    "text that is not": b"\x80\x04\x8c\x03\xed\xb0\x80.",
+    "a number of a million digits": pickle.dumps(1 << (1 << 22)),
+    "a protocol to come": b"\x80\x06N.",
+    "an operation to come": b"\x80\x04\xfe.",
+    "protocol 0": pickle.dumps([1.5], protocol=0),
+    "text of Python 2": b"\x80\x02U\x01x.",
+    "a set": pickle.dumps({1}),
+    "an array type alone": pickle.dumps([np.dtype("f4")]),
+    "a name alone": b"cnumpy\nndarray\n.",
+    "a reference to nothing": b"\x80\x04h\x07.",
+    "an end in the middle": b"\x80\x04]]].",
+    "more ends than beginnings": b"\x80\x04te.",
+    "a tuple of nothing": b"\x80\x04\x85.",
+    "an odd number of items": b"\x80\x04}(K\x01u.",
+    "a key that is a list": b"\x80\x04}]K\x01s.",
+    "keys of one hash": pickle.dumps({k * (2**61 - 1): None for k in range(1, 9)}),
+    "a list that holds itself": b"\x80\x04]\x94h\x00a.",
+    "a dict that holds itself": b"\x80\x04}\x94X\x01\0\0\0ah\x00s.",
+    "10,000 nested lists": b"\x80\x04" + b"]" * 10_000 + b"a" * 9_999 + b".",
+    "nested by references": b"\x80\x04]" + b"".join(b"\x94]h%ca" % k for k in range(40)) + b".",
+    "2^100 items": b"\x80\x04(]\x94" + b"".join(b"](h%ch%ce\x94" % (k, k) for k in range(100)) + b"t.",
+    "one array, a million times": pickle.dumps([np.zeros(1 << 16)] * 10_000),
+    "one text, many times": pickle.dumps(["x" * (1 << 20)] * 1000),
 }
 
 
@@ -77,9 +106,66 @@ HOSTILE = {
 def test_hostile_pickles_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.pkl").write_bytes(HOSTILE[name])
-    with pytest.raises(UserError, match=r"x\.pkl: refused"):
-        read_pickle(tmp_path / "x.pkl")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"x\.pkl: refused") as caught:
+            read_pickle(tmp_path / "x.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(HOSTILE[name]) + (1 << 20)
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_few_bytes_for_gigabytes(tmp_path):
+    """What the C unpickler takes 8 GiB for, a large index of its memo, is harmless."""
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x04Nr" + struct.pack("<I", 1 << 29) + b".")
+    tracemalloc.start()
+    assert read_pickle(tmp_path / "x.pkl") is None
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_what_is_shared_is_read(tmp_path):
+    """A vector, an empty list or a text may stand in many places."""
+    zeros, empty = np.zeros(768, np.float32), []
+    value = {"rows": [zeros] * 10_000, "none": [empty, empty], "text": ["x"] * 3, "ids": {1: "a", -5: "b"}}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+    again = read_pickle(tmp_path / "x.pkl")
+    np.testing.assert_equal(again, value)
+    assert again["rows"][0] is again["rows"][-1]
+    again["rows"][0][0] = 1  # a plain array, which can be written to
+    assert type(again["rows"][0]) is np.ndarray
+
+
+def test_every_copy_is_counted(tmp_path):
+    """Bytes made again and again from one text of the file, arrays from the same bytes."""
+    text = b"X" + struct.pack("<I", 8 << 20) + b"x" * (8 << 20) + b"q\x00"
+    call = b"c_codecs\nencode\nh\x00h\x01\x86R"
+    state = (1, (1 << 20,), np.dtype("f8"), False, bytes(8 << 20))
+    for content in (
+        b"\x80\x02(" + text + b"X\x06\0\0\0latin1q\x01" + call * 1000 + b"t.",
+        pickle.dumps([Call(_reconstruct, np.ndarray, (0,), b"b", state=state) for _ in range(1000)]),
+    ):
+        (tmp_path / "x.pkl").write_bytes(content)
+        with pytest.raises(UserError, match=r"x\.pkl: refused: .*pickle bomb"):
+            read_pickle(tmp_path / "x.pkl")
+
+
+def test_the_number_of_objects_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain_pickles, "_FREE", 10 << 20)
+    for content in (b"]" * 200_000, b"(" * 200_000, b"N\x94" * 200_000, b"}" * 100_000, b"N" * 2_000_000):
+        (tmp_path / "x.pkl").write_bytes(b"\x80\x04(" + content + b"t.")
+        with pytest.raises(UserError, match=r"x\.pkl: refused: .*pickle bomb"):
+            read_pickle(tmp_path / "x.pkl")
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UserError, match="fifo: is not a plain file"):
+        read_pickle(tmp_path / "fifo")
+    with pytest.raises(UserError, match="is a directory"):
+        read_pickle(tmp_path)
 
 
 def test_missing_file(tmp_path):
@@ -94,6 +180,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert read_pickle(tmp_path / "x.pkl") == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["x.pkl"]
+
+
+def test_errors_of_writing_name_the_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError) as caught:
+        write_pickle(tmp_path / "file" / "x.pkl", 1)
+    assert str(tmp_path / "file") in caught.value.filename
+    with pytest.raises(OSError) as caught, atomic_writer(tmp_path / "x.pkl"):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as `write` says it: without a name
+    assert caught.value.filename == str(tmp_path / "x.pkl")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_written_file_has_the_usual_permissions(tmp_path):
