@@ -29,7 +29,7 @@ MAX_TOTAL_SIZE = 16 << 30  # bytes, of all members of an archive to be unpacked
 MAX_RATIO = 100  # unpacked bytes per byte of the archive, where an archive unpacks to more than the next line
 RATIO_FREE_SIZE = 64 << 20  # bytes
 _CHUNK = 1 << 20
-_MAX_NAME, _MAX_DEPTH = 500, 32
+_MAX_NAME, _MAX_PART, _MAX_DEPTH = 500, 255, 32  # characters; bytes that file systems allow between slashes; slashes
 
 
 # ---- packing ----
@@ -263,8 +263,12 @@ def _bad_name(name):
         return "holds control characters or is not text"
     if "\\" in name or re.match("[A-Za-z]:", name):
         return "is a Windows path (backslash or drive letter)"
-    if len(name) > _MAX_NAME or name.count("/") > _MAX_DEPTH:
-        return f"is longer than {_MAX_NAME} characters or more than {_MAX_DEPTH} folders deep"
+    if (
+        len(name) > _MAX_NAME
+        or name.count("/") > _MAX_DEPTH
+        or len(max(name.encode().split(b"/"), key=len)) > _MAX_PART
+    ):
+        return f"is too long or more than {_MAX_DEPTH} folders deep"
     if name.startswith("/"):
         return "is an absolute path"
     if set(name.removesuffix("/").split("/")) & {"", ".", ".."}:

@@ -10,6 +10,7 @@ from cogmen.options import UserError
 
 SAMPLE_RATE = 16_000  # Hz
 
+_LOWEST_RATE, _HIGHEST_RATE = 4_000, 384_000  # Hz; resampling from far below would take any amount of memory
 _TO_THE_END = 0xFFFFFFFF  # what streaming writers put for a length that they do not know
 
 
@@ -133,8 +134,10 @@ def _header(kind, declared, found, offset):
     if kind is None:
         raise _BadWav("not a wav file: no format before the sound")
     code, channels, rate, _, block, bits = kind
-    if not (channels and rate and block):
-        raise _BadWav("a header that makes no sense")
+    if not (channels and block and _LOWEST_RATE <= rate <= _HIGHEST_RATE):
+        raise _BadWav(
+            f"a header that makes no sense: {channels} channels, {rate} Hz, {block} bytes for a sample of all"
+        )
     if found < declared:
         raise _BadWav(f"truncated: {declared // block} samples declared, {found // block} found")
     if declared < block:

@@ -270,7 +270,8 @@ def patch(path, old, new, count=None):
         ("a\nb", "control characters"),
         ("../evil/", "leads elsewhere"),
         ("a/" * 33 + "b", "more than 32 folders deep"),
-        ("a" * 501, "longer than 500 characters"),
+        ("a" * 256, "too long"),
+        ("aa/" * 31 + "a" * 250 + "/" + "b" * 250, "too long"),
     ],
 )
 def test_names_that_lead_elsewhere(tmp_path, name, match):
