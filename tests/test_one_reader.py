@@ -18,7 +18,7 @@ CORE = "COGMEN_code/cogmen/"
 UNPICKLE = {
     **dict.fromkeys(("pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.*", "shelve.*", "dill.*"), ()),
     **dict.fromkeys(("joblib.*", "cloudpickle.*", "torch.load", "torch.jit.load", "pandas.read_pickle"), ()),
-    **dict.fromkeys(("numpy.load", "numpy.loadtxt", "numpy.memmap", "numpy.fromfile", "yaml.*"), ()),
+    **dict.fromkeys(("numpy.load", "numpy.loadtxt", "numpy.genfromtxt", "yaml.*"), ()),
     **dict.fromkeys(("builtins.eval", "builtins.exec", "builtins.compile"), ()),
     ".load_from_checkpoint": (),
 }
