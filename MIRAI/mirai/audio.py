@@ -11,6 +11,7 @@ from cogmen.options import UserError
 SAMPLE_RATE = 16_000  # Hz
 
 _LOWEST_RATE, _HIGHEST_RATE = 4_000, 384_000  # Hz; resampling from far below would take any amount of memory
+_LOUDEST = 1e4  # full scale is 1, which floats may exceed
 _TO_THE_END = 0xFFFFFFFF  # what streaming writers put for a length that they do not know
 
 
@@ -89,6 +90,8 @@ def read_samples(path):
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     sound = _whole(path, header, sound)
+    if not (np.abs(sound) < _LOUDEST).all():  # nor is it a number
+        raise UserError(f"{path}: holds samples that are not numbers, or far beyond full scale; export it again")
     sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
     if rate != SAMPLE_RATE:
         import soxr

@@ -195,7 +195,7 @@ class WavReader:
 
     def read(self, path):
         sound = read_wav(path)
-        assert sound.ndim == 1 and sound.dtype == np.float32 and len(sound)
+        assert sound.ndim == 1 and sound.dtype == np.float32 and len(sound) and np.isfinite(sound).all()
 
 
 READERS = {"pickle": PickleReader, "checkpoint": CheckpointReader, "zip": ZipReader, "wav": WavReader}

@@ -49,6 +49,12 @@ def test_extensible_header_of_float_samples(tmp_path):
         (lambda data: data[:30], "truncated in its header"),
         (lambda data: data[:5000], r"truncated: 8000 samples declared, 2478 found"),
         (lambda data: b"ID3" + data, "not a wav file"),
+        (lambda data: data[:24] + bytes(4) + data[28:], "a header that makes no sense: 1 channels, 0 Hz"),
+        (lambda data: data[:24] + b"\1\0\0\0" + data[28:], "a header that makes no sense: 1 channels, 1 Hz"),
+        (
+            lambda data: data[:24] + b"\xff\xff\xff\0" + data[28:],
+            "a header that makes no sense: 1 channels, 16777215 Hz",
+        ),
     ],
 )
 def test_damaged_wav_is_named(tmp_path, damage, reason):
@@ -58,6 +64,13 @@ def test_damaged_wav_is_named(tmp_path, damage, reason):
     for read in (probe, read_wav):
         with pytest.raises(UserError, match=rf"broken\.wav: {reason}"):
             read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+def test_samples_that_are_no_sound(tmp_path, value):
+    soundfile.write(tmp_path / "a.wav", [0.5, value, 0.5], 16_000, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"a\.wav: holds samples that are not numbers, or far beyond full scale"):
+        read_wav(tmp_path / "a.wav")
 
 
 def test_missing_wav_is_named(tmp_path):

@@ -1,0 +1,186 @@
+"""Broken and unusual files as preprocess.py, train.py and eval.py meet them."""
+
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cogmen import corpora
+from cogmen.checkpoints import load_checkpoint
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import write_dialogues
+from cogmen.options import REPOSITORY, UserError
+from cogmen.safe_files import read_pickle, write_pickle
+from tests.cogmen.conftest import make_dialogues
+
+QUICK = ("--from_begin", "--epochs", 1, "--batch_size", 4, "--hidden_size", 4, "--rnn", "gru", "--seqcontext_nlayer", 1)
+CHECKPOINT = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
+
+
+@pytest.fixture
+def scripts(run_script, tmp_path):
+    """The three scripts on the files of one folder; `scripts("train")` runs the second."""
+    flags = {
+        "preprocess": ("--feat_dir", tmp_path / "d.pkl", "--res_dir", tmp_path / "p.pkl"),
+        "train": ("--preprocessed_feature", tmp_path / "p.pkl", "--out_dir", tmp_path, *QUICK),
+        "eval": ("--pt_dir", tmp_path / CHECKPOINT, "--data_dir", tmp_path / "p.pkl", "--out_dir", tmp_path / "r"),
+    }
+
+    def call(name, *more):
+        run_script(f"COGMEN_code/{name}.py", *flags[name], *more)
+
+    return call
+
+
+def one_speaker(dialogues):
+    for speakers in dialogues.speakers.values():
+        speakers[:] = ["F"] * len(speakers)
+
+
+def one_turn(dialogues):
+    for dialogue in dialogues.ids:
+        for name in ("speakers", "labels", "text", "audio", "sentences", "segment_ids"):
+            del getattr(dialogues, name)[dialogue][1:]
+
+
+def third_speaker(dialogues):
+    for speakers in dialogues.speakers.values():
+        speakers[-1] = "C"
+
+
+@pytest.mark.parametrize("change", [one_speaker, one_turn, third_speaker], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("windows", [(5, 5), (0, 0), (0, 1)], ids=str)
+def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch, change, windows):
+    """With no past or no future, or one speaker, some relations have no edge at all."""
+    if change is third_speaker:
+        monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=("M", "F", "C")))
+    dialogues = make_dialogues(sessions=4, turns=(2, 4))
+    change(dialogues)
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    scripts("preprocess")
+    scripts("train", "--wp", windows[0], "--wf", windows[1])
+    scripts("eval")
+    rows = (tmp_path / "r/predictions.csv").read_text().splitlines()[1:]
+    assert len(rows) == sum(len(dialogues.labels[dialogue]) for dialogue in dialogues.test_ids)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (third_speaker, "dialogue Sess01_impro01, turn 2: speaker 'C'; KEMDy19 has M, F"),
+        (lambda d: d.speakers["Sess02_impro01"].pop(), "dialogue Sess02_impro01 has 3 labels but 2 speakers"),
+        (lambda d: d.audio["Sess02_impro01"].pop(), "dialogue Sess02_impro01 has 3 labels but 2 audio embeddings"),
+        (lambda d: d.segment_ids.pop("Sess02_impro01"), "dialogue Sess02_impro01 has no list in `segment_ids`"),
+        (lambda d: d.test_ids.append("Sess02_impro01"), "Sess02_impro01 is in both the training and the test set"),
+        (lambda d: d.test_ids.append("Sess99_impro01"), "Sess99_impro01 is in the training or test set but not among"),
+        (lambda d: d.audio["Sess02_impro01"][2].fill(np.inf), "Sess02_impro01, turn 2: audio embedding .* not finite"),
+        (
+            lambda d: d.text["Sess02_impro01"].__setitem__(2, np.ones(3)),
+            "turn 2: text embedding has 3 values, the turns",
+        ),
+        (lambda d: d.train_ids.clear(), "no dialogue is left for training"),
+    ],
+)
+def test_a_dialogue_file_that_is_wrong(scripts, tmp_path, damage, message):
+    dialogues = make_dialogues(sessions=4, turns=(3, 4))
+    damage(dialogues)
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    (tmp_path / "p.pkl").write_text("made before")
+    with pytest.raises(UserError, match=message):
+        scripts("preprocess")
+    assert (tmp_path / "p.pkl").read_text() == "made before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pkl", "p.pkl"]
+
+
+def test_a_full_disk(tmp_path):
+    """RLIMIT_FSIZE stands for it; the limit holds for a whole process, so that the script runs in its own."""
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=9, turns=(20, 30)))
+    (tmp_path / "p.pkl").write_text("made before")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "COGMEN_code/preprocess.py",
+            "--feat_dir",
+            tmp_path / "d.pkl",
+            "--res_dir",
+            tmp_path / "p.pkl",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: (
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        ),
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/p.pkl: File too large\n")
+    assert (tmp_path / "p.pkl").read_text() == "made before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pkl", "p.pkl"]
+
+
+def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
+    dialogues = make_dialogues(sessions=4, turns=(3, 4))
+    dialogues.train_ids.remove("Sess02_impro01")
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    scripts("preprocess")
+    assert "left out: 1 dialogues that are neither among the training nor among the test ids" in capsys.readouterr().out
+
+
+def test_a_preprocessed_file_that_is_wrong(scripts, tmp_path):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    scripts("preprocess")
+    scripts("train")
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    good = read_pickle(tmp_path / "p.pkl")
+    test = good["test"][0]
+    objects = {**test, "a": np.array([[None] * 8] * 3, dtype=object)}
+    for splits, message in (
+        ({**good, "test": [*good["test"], test]}, "turn .* is there twice"),
+        ({**good, "test": [*good["test"], good["train"][0]]}, "is in both train and test"),
+        ({**good, "test": [{**test, "a": test["a"][:2]}]}, r"audio features of shape \(2, 8\), expected 3 vectors"),
+        ({**good, "test": []}, "no test dialogues"),
+        ({**good, "test": [objects]}, "refused: array type 'O8' is not a plain number type"),
+    ):
+        write_pickle(tmp_path / "p.pkl", splits)
+        for script in ("train", "eval"):
+            with pytest.raises(UserError, match=rf"p\.pkl: .*{message}"):
+                scripts(script)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_that_is_wrong(scripts, tmp_path):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    scripts("preprocess")
+    scripts("train")
+    path = tmp_path / CHECKPOINT
+    good = torch.load(path, weights_only=True)
+    for change, message in (
+        ({"version": 2}, "of checkpoint version 2, this program reads 1; update this program"),
+        ({"architecture": {**good["architecture"], "hidden_size": 10**9}}, "hidden_size 1000000000, expected 1 to"),
+        ({"state_dict": {**good["state_dict"], "clf.lin2.bias": torch.full((7,), torch.nan)}}, "clf.lin2.bias has wei"),
+        ({"architecture": Runs()}, "it asks for posix.system, which is neither a plain value nor a tensor"),
+    ):
+        torch.save({**good, **change}, path)
+        with pytest.raises(UserError, match=rf"tmp\.pt: .*{message}"):
+            scripts("eval")
+        with pytest.raises(UserError, match=rf"tmp\.pt: .*{message}"):
+            scripts("train", "--from_begin", "False", "--model_ckpt", path, "--out_dir", tmp_path / "new")
+    assert not list((tmp_path / "new").rglob("*.pt")) and not (tmp_path / "r").exists()
+    torch.save(good, path)
+    load_checkpoint(path)
+    with pytest.raises(UserError, match="trained with --modalities at, here --modalities t"):
+        scripts("eval", "--modalities", "t")
+
+
+class Runs:
+    """Pickles as a command."""
+
+    def __reduce__(self):
+        import os
+
+        return os.system, ("touch pwned",)
