@@ -6,11 +6,11 @@ each of several runs (seeds), whose mean and standard deviation are shown. The e
 """
 
 import csv
-import json
 import statistics
 from pathlib import Path
 
 from cogmen.options import UserError
+from cogmen.safe_files import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
 MODALITIES = ("a", "t", "at")
@@ -39,7 +39,7 @@ def read_results(folder):
     """By method and modalities, the list of `metrics.json` contents, one for each run.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or one of them is damaged.
     """
     results = {}
     for method in METHODS:
@@ -47,10 +47,17 @@ def read_results(folder):
             place = Path(folder) / method / modalities
             paths = sorted([*place.glob("metrics.json"), *place.glob("*/metrics.json")])
             if paths:
-                results.setdefault(method, {})[modalities] = [json.loads(path.read_text()) for path in paths]
+                results.setdefault(method, {})[modalities] = [_scores_in(path) for path in paths]
     if not results:
         raise UserError(f"{folder}: no <method>/<modalities>/metrics.json in it")
     return results
+
+
+def _scores_in(path):
+    values = read_json(path)
+    if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in SCORES):
+        raise UserError(f"{path}: expected {', '.join(SCORES)}, as eval.py and inference.py write them")
+    return values
 
 
 def table(results, published=False):

@@ -17,6 +17,7 @@ from cogmen.plain_pickles import unpickle
 from cogmen.untrusted import Refused
 
 MAX_PICKLE = 4 << 30  # bytes of a file; KEMDy19's features take 60 MB
+MAX_JSON = 64 << 20  # bytes
 
 
 def read_pickle(path):
@@ -54,6 +55,19 @@ def read_torch(path):
     from cogmen.inert_checkpoints import read_plain  # only here: it imports torch
 
     return read_plain(path)
+
+
+def read_json(path):
+    """The contents of a JSON file.
+
+    Raises:
+        UserError: the file is missing, too large, or not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(_content(path, MAX_JSON))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
 
 
 def write_torch(path, value):

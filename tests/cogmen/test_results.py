@@ -65,3 +65,11 @@ def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
 def test_no_results(tmp_path, run_script):
     with pytest.raises(UserError, match="no <method>/<modalities>/metrics"):
         run_script("COGMEN_code/results_table.py", "--results_dir", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"accuracy": 1', "[" * 100_000, "[]", '{"accuracy": "much"}', "\x80"])
+def test_damaged_results_are_named(tmp_path, run_script, content):
+    (tmp_path / "cgnn/at").mkdir(parents=True)
+    (tmp_path / "cgnn/at/metrics.json").write_text(content, encoding="latin1")
+    with pytest.raises(UserError, match=r"metrics\.json: (not JSON, or damaged|expected accuracy, weighted_f1)"):
+        run_script("COGMEN_code/results_table.py", "--results_dir", tmp_path)
