@@ -4,7 +4,9 @@
     python COGMEN_code/archive.py unpack --archive data/sample/zip.zip --out_dir data/sample --manifest
 
 The archives are those of Info-ZIP's `zip -s`, whose tools are not needed. `--help` after `pack` or `unpack` lists its
-options.
+options. An archive is verified whole before its first file is put in place. `unpack` makes a folder that is new in one
+step; in one that is there it replaces file after file, each in one step. If it was killed between two of them, a folder
+`.unpack.<name>` is left in it: run it again, which completes the work.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Plain containers, numbers, text and numeric numpy arrays in a pickle; numpy's own makers are replaced by checked
 ones, known by their exact names, so that a few bytes cannot ask for gigabytes."""
 
+import pickle
 import re
 
 import numpy as np
@@ -19,6 +20,8 @@ def unpickle(data):
     Raises:
         Refused: it is damaged, asks for anything else, is nested too deep, or asks for much more memory than it has.
     """
+    if not data.startswith(pickle.PROTO):
+        raise Refused("it does not begin as a pickle of protocol 2 or newer does" if data else "it is empty")
     limit = _FREE + 4 * len(data)
     value = _PlainMachine(data, limit).run()
     check_tree(value, limit, leaves=(np.ndarray, np.generic))

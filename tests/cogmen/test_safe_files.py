@@ -57,8 +57,8 @@ def array_of(shape, data=b"", dtype="f8"):
 HOSTILE = {
     "runs a command": pickle.dumps(Call(os.system, "touch pwned")),
     "evaluates": pickle.dumps(Call(eval, "open('pwned', 'w')")),
-    "numpy's builtins": b"cnumpy\n__builtins__\n.",
-    "numpy's namesake": b"cnumpy.core.multiarray\nfromfile\n.",
+    "numpy's builtins": b"\x80\x02cnumpy\n__builtins__\n.",
+    "numpy's namesake": b"\x80\x02cnumpy.core.multiarray\nfromfile\n.",
     "dotted name": b"\x80\x04\x8c\x05numpy\x8c\x08core.sys\x93.",
     "an array of 8 GiB": pickle.dumps(Call(np.ndarray, (1 << 30,), "d")),
     "the reconstructor asked for 8 GiB": pickle.dumps(
@@ -71,7 +71,7 @@ HOSTILE = {
     "truncated": pickle.dumps(list(range(1000)))[:-20],
     "empty": b"",
     "not a pickle": b"segment_id,emotion\n",
-    "persistent id": b"Pother\n.",
+    "persistent id": b"\x80\x02Pother\n.",
     "text longer than the file": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 33) + b"x.",
     "bytes longer than the file": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x.",
     "a bytearray longer than the file": b"\x80\x05\x96" + struct.pack("<Q", 1 << 33) + b"x.",
@@ -84,7 +84,7 @@ HOSTILE = {
     "text of Python 2": b"\x80\x02U\x01x.",
     "a set": pickle.dumps({1}),
     "an array type alone": pickle.dumps([np.dtype("f4")]),
-    "a name alone": b"cnumpy\nndarray\n.",
+    "a name alone": b"\x80\x02cnumpy\nndarray\n.",
     "a reference to nothing": b"\x80\x04h\x07.",
     "an end in the middle": b"\x80\x04]]].",
     "more ends than beginnings": b"\x80\x04te.",
@@ -158,6 +158,18 @@ def test_the_number_of_objects_is_limited(tmp_path, monkeypatch):
         (tmp_path / "x.pkl").write_bytes(b"\x80\x04(" + content + b"t.")
         with pytest.raises(UserError, match=r"x\.pkl: refused: .*pickle bomb"):
             read_pickle(tmp_path / "x.pkl")
+
+
+def test_other_kinds_of_files_are_told(tmp_path):
+    for content in (b"segment_id,emotion\n", b"PK\3\4", pickle.dumps([1], protocol=0)):
+        (tmp_path / "x.pkl").write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"x\.pkl: refused: it does not begin as a pickle of protocol 2 or newer does"
+        ):
+            read_pickle(tmp_path / "x.pkl")
+    (tmp_path / "x.pkl").write_bytes(b"")
+    with pytest.raises(UserError, match=r"x\.pkl: refused: it is empty"):
+        read_pickle(tmp_path / "x.pkl")
 
 
 def test_what_is_no_file(tmp_path):
