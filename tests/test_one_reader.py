@@ -40,7 +40,6 @@ WRITE = {
     "shutil.copy2": (),
     "shutil.copytree": (),
     "shutil.move": (),
-    ".save_pretrained": ("MIRAI/mirai/sample/encoders.py",),  # transformers' own folders, of the sample's tiny encoders
     # a whole corpus is made in a folder of its own, which is then renamed
     ".write_text": ("MIRAI/mirai/sample/corpus.py",),
     "open to write": (

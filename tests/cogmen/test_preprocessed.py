@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def test_dev_drawn_with_a_seed(dialogues):
 
 
 def test_contents(dialogues):
-    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
+    splits = preprocess(deepcopy(dialogues), KEMDY19, split_ids(dialogues))
     record = splits["test"][0]
     name = record["id"]
     np.testing.assert_array_equal(record["a"], np.stack(dialogues.audio[name]))
@@ -42,7 +44,7 @@ def test_contents(dialogues):
 
 
 def test_chunks_of_consecutive_turns(dialogues):
-    whole = preprocess(dialogues, KEMDY19, split_ids(dialogues))["train"]
+    whole = preprocess(deepcopy(dialogues), KEMDY19, split_ids(dialogues))["train"]
     chunks = preprocess(dialogues, KEMDY19, split_ids(dialogues), split_utterances=3)["train"]
     assert max(len(chunk["labels"]) for chunk in chunks) == 3
     for field in ("segment_ids", "a"):

@@ -76,7 +76,7 @@ def damaged(draw, good):
 
 DIALOGUES = make_dialogues(sessions=3, turns=(1, 4))
 ITEMS = [getattr(DIALOGUES, name) for name in Dialogues.__dataclass_fields__]
-PREPROCESSED = preprocess(DIALOGUES, KEMDY19, split_ids(DIALOGUES))
+PREPROCESSED = preprocess(copy.deepcopy(DIALOGUES), KEMDY19, split_ids(DIALOGUES))
 
 
 @quick
@@ -87,13 +87,12 @@ def test_a_dialogue_file_is_refused_or_can_be_used(items):
         write_pickle(path, items)
         try:
             dialogues = read_dialogues(path, KEMDY19)
-            splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
+            write_dialogues(path, dialogues)
+            assert read_dialogues(path, KEMDY19).labels == dialogues.labels
+            write_preprocessed(path, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
         except UserError as error:
             assert "\n" not in str(error) and len(str(error)) < 1000
             return
-        write_dialogues(path, dialogues)
-        assert read_dialogues(path, KEMDY19).labels == dialogues.labels
-        write_preprocessed(path, splits)
         use(path)
 
 
