@@ -145,4 +145,6 @@ def _header(kind, declared, found, offset):
         raise _BadWav(f"truncated: {declared // block} samples declared, {found // block} found")
     if declared < block:
         raise _BadWav("no sound in it, only a header")
+    if declared // block * SAMPLE_RATE < rate:
+        raise _BadWav(f"no sound in it: {declared // block} samples at {rate} Hz are less than one at {SAMPLE_RATE} Hz")
     return WavHeader(rate, channels, bits, code, declared // block, offset)

@@ -73,6 +73,12 @@ def test_samples_that_are_no_sound(tmp_path, value):
         read_wav(tmp_path / "a.wav")
 
 
+def test_less_than_one_sample(tmp_path):
+    soundfile.write(tmp_path / "a.wav", [0.5, 0.5], 48_000)
+    with pytest.raises(UserError, match=r"a\.wav: no sound in it: 2 samples at 48000 Hz are less than one at 16000 Hz"):
+        read_wav(tmp_path / "a.wav")
+
+
 def test_missing_wav_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.wav: no such file"):
         read_wav(tmp_path / "none.wav")
