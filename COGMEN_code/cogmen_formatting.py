@@ -8,6 +8,7 @@ Writes the dialogue file, without embeddings; MIRAI/feature_extractor_cogmen_for
 from dataclasses import dataclass
 from pathlib import Path
 
+from cogmen.claims import claim
 from cogmen.corpora import KEMDY19
 from cogmen.dialogues import check_dialogues, write_dialogues
 from cogmen.options import option, parse, run
@@ -29,10 +30,11 @@ class FormattingOptions:
 
 def main(argv=None):
     options = parse(FormattingOptions, argv, __doc__)
-    utterances = read_annotations(options.csv_path)
-    sentences = read_sentences(utterances, options.txt_wav)
-    dialogues = format_dialogues(utterances, sentences, options.test_sessions)
-    write_dialogues(options.out, check_dialogues(dialogues, KEMDY19))
+    with claim(options.out):
+        utterances = read_annotations(options.csv_path)
+        sentences = read_sentences(utterances, options.txt_wav)
+        dialogues = format_dialogues(utterances, sentences, options.test_sessions)
+        write_dialogues(options.out, check_dialogues(dialogues, KEMDY19))
     lengths = [len(dialogues.labels[dialogue]) for dialogue in dialogues.ids]
     print(
         f"{len(dialogues.train_ids)} training and {len(dialogues.test_ids)} test dialogues, {dialogues.turns()} turns "

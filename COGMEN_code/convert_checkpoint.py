@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import save_checkpoint
+from cogmen.claims import claim
 from cogmen.corpora import CORPORA, MODALITIES
 from cogmen.options import option, parse, run
 from cogmen.published_checkpoints import convert
@@ -38,8 +39,9 @@ class Options:
 def main(argv=None):
     options = parse(Options, argv, __doc__)
     sizes = options.feature_sizes and {text[0]: int(text[2:]) for text in options.feature_sizes}
-    checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes)
-    save_checkpoint(options.new, checkpoint)
+    with claim(options.new):
+        checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes)
+        save_checkpoint(options.new, checkpoint)
     sizes = ", ".join(f"{modality} {size}" for modality, size in checkpoint.feature_sizes.items())
     windows = checkpoint.windows
     print(f"{checkpoint.network}, {checkpoint.dataset}, feature sizes {sizes}")

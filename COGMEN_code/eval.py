@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cogmen.batching import as_tensors
 from cogmen.checkpoints import check_fits, load_checkpoint
+from cogmen.claims import claim
 from cogmen.corpora import CORPORA
 from cogmen.devices import find_device
 from cogmen.metrics import report, scores, write_evaluation
@@ -40,6 +41,11 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    with claim(options.out_dir):
+        evaluate(options)
+
+
+def evaluate(options):
     corpus, device = CORPORA[options.dataset], find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
     splits = read_preprocessed(options.data_dir, corpus)

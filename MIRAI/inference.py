@@ -13,6 +13,7 @@ OUT_DIR/result.csv with a row for each: model, loss, accuracy, weighted_f1, macr
 from dataclasses import dataclass
 from pathlib import Path
 
+from cogmen.claims import claim
 from cogmen.metrics import summary
 from cogmen.options import UserError, option, parse, run
 from mirai.annotations import read_annotations
@@ -40,6 +41,11 @@ class InferenceOptions(PredictionOptions):
 
 def main(argv=None):
     options = parse(InferenceOptions, argv, __doc__)
+    with claim(options.out_dir):
+        infer(options)
+
+
+def infer(options):
     from cogmen.devices import find_device
     from mirai.scoring import score, score_all
 

@@ -19,10 +19,14 @@ def claim(path, needs=0):
     however the process ends.
 
     Args:
+        path: None: nothing is claimed.
         needs: bytes that will be written, at least.
     Raises:
         UserError: another run holds it, or it cannot be written.
     """
+    if path is None:
+        yield
+        return
     path = Path(os.path.abspath(path))
     lock = path.with_name(f".{path.name}.lock")
     try:
