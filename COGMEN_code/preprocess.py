@@ -8,6 +8,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cogmen.claims import claim
 from cogmen.corpora import CORPORA
 from cogmen.dialogues import read_dialogues
 from cogmen.options import option, parse, run
@@ -46,6 +47,11 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    with claim(options.res_dir):
+        make(options)
+
+
+def make(options):
     corpus = CORPORA[options.dataset]
     dialogues = read_dialogues(options.feat_dir, corpus)
     if (options.text_feature or corpus.text_feature) == "sbert":
