@@ -79,7 +79,7 @@ def load_checkpoint(path):
     weights = _part(path, content, "state_dict")
     if not isinstance(weights, dict):
         raise UserError(f"{path}: its state_dict is {shown(weights)}, expected weights by name")
-    check_weights(path, weights, architecture)
+    check_weights(path, weights, lambda: CGNN(architecture))
     network = CGNN(architecture)
     network.load_state_dict(weights)  # 16-bit floats become 32-bit ones
     return Checkpoint(network=network.eval(), **kept)
@@ -145,16 +145,17 @@ def _check_kept(path, kept, architecture):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
 
 
-def check_weights(path, weights, architecture):
+def check_weights(path, weights, make_network):
     """Every weight of the network is there, in its shape, finite, and no other.
 
     Args:
         weights: dict of tensors by name, as a file has them.
+        make_network: makes the network; here it takes no memory.
     Raises:
         UserError: names the file and the weight.
     """
-    with torch.device("meta"):  # shapes only, no memory
-        expected = CGNN(architecture).state_dict()
+    with torch.device("meta"):  # shapes only
+        expected = make_network().state_dict()
     for problem, names in (
         ("it has no layer", expected.keys() - weights.keys()),
         ("unknown layer", weights.keys() - expected.keys()),

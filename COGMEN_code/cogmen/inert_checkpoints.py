@@ -163,7 +163,8 @@ class _Machine(PickleMachine):
             raise Refused(f"its data.pkl has more than {_MAX_PICKLE:,} bytes")
         if folder + "byteorder" in archive.namelist() and self._member("byteorder") != b"little":
             raise Refused("its numbers are not little-endian")
-        super().__init__(bytes(self._member("data.pkl")), _MEMORY)
+        content = self._member("data.pkl")
+        super().__init__(io.BytesIO(content), len(content), _MEMORY)
 
     def _member(self, name):
         """The bytes of a member, whose checksum is verified."""

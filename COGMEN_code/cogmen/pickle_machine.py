@@ -13,8 +13,14 @@ import sys
 from cogmen.untrusted import Refused, shown_name
 
 _MAX_INTEGER = 16  # bytes; longer ones take long to print
+_LARGE = 256  # bytes; as the content of an array they are used once, and are not kept to be referred to again
+_CHUNK = 4 << 20  # bytes of the file held at a time
 _MAX_KEY = 1 << 31  # of a whole number as the key of a dict: larger ones can be chosen to have the same hash
 _STOP = pickle.STOP[0]
+
+
+class _Gone:
+    """In the memo, in the place of large bytes that are not kept."""
 
 
 class Name:
@@ -30,12 +36,14 @@ class PickleMachine:
     """Interprets one pickle; a mark opens a new stack above the present one.
 
     Args:
-        data: the pickle's bytes.
+        file: the pickle, open for reading.
+        size: its bytes.
         budget: bytes of memory that its objects may take.
     """
 
-    def __init__(self, data, budget):
-        self.data, self.at, self.budget = data, 0, budget
+    def __init__(self, file, size, budget):
+        self.file, self.unread, self.budget = file, size, budget
+        self.data, self.at = b"", 0  # the bytes at hand, and where in them
         self.stack, self.below, self.memo = [], [], {}
 
     def run(self):
@@ -44,10 +52,11 @@ class PickleMachine:
         Raises:
             Refused: the pickle is damaged, asks for anything that is not known, or takes more memory than `budget`.
         """
-        data, size = self.data, len(self.data)
         try:
-            while self.at < size:
-                code = data[self.at]
+            while self.at < len(self.data) or self.unread:
+                if self.at == len(self.data):
+                    self.read_on(0)
+                code = self.data[self.at]
                 self.at += 1
                 if code in _STEPS:
                     step, cost = _STEPS[code]
@@ -92,16 +101,28 @@ class PickleMachine:
     # What the operations read.
 
     def take(self, size):
+        if self.at + size > len(self.data):
+            self.read_on(size)
         start = self.at
         self.at = start + size
-        if self.at > len(self.data):
-            raise Refused("it is cut short, or announces more than there is")
         return self.data[start : self.at]
+
+    def read_on(self, size):
+        """Have at least `size` bytes at hand, and some more; those before `at` are let go."""
+        rest = self.data[self.at :]
+        if size > len(rest) + self.unread:
+            raise Refused("it is cut short, or announces more than there is")
+        more = self.file.read(min(self.unread, max(size - len(rest), _CHUNK)))
+        self.data, self.at, self.unread = rest + more, 0, self.unread - len(more)
+        if len(self.data) < max(size, 1):
+            raise Refused("it became shorter while it was read")
 
     def number(self, size):
         return int.from_bytes(self.take(size), "little")
 
     def line(self):
+        if len(self.data) < self.at + 200 and self.unread:
+            self.read_on(0)
         end = self.data.index(b"\n", self.at, self.at + 200)
         return str(self.take(end + 1 - self.at)[:-1], "ascii")
 
@@ -128,7 +149,7 @@ def _protocol(machine):
 
 
 def _frame(machine):
-    if machine.number(8) > len(machine.data) - machine.at:
+    if machine.number(8) > len(machine.data) - machine.at + machine.unread:
         raise Refused("it is cut short, or announces more than there is")
 
 
@@ -228,13 +249,21 @@ def _is_key(key):
 
 def _put(size):
     def step(machine):
-        machine.memo[machine.number(size)] = machine.stack[-1]
+        machine.memo[machine.number(size)] = _kept(machine.stack[-1])
 
     return step
 
 
 def _memoize(machine):
-    machine.memo[len(machine.memo)] = machine.stack[-1]
+    machine.memo[len(machine.memo)] = _kept(machine.stack[-1])
+
+
+def _kept(value):
+    """What the memo keeps of a value: not the bytes of an array, nor the tuple with which it is made of them."""
+    for part in value if type(value) is tuple else (value,):
+        if type(part) is bytes and len(part) > _LARGE:
+            return _Gone
+    return value
 
 
 def _get(size):
@@ -242,6 +271,8 @@ def _get(size):
         key = machine.number(size)
         if key not in machine.memo:
             raise Refused("it is damaged: it refers to what it has not made")
+        if machine.memo[key] is _Gone:
+            raise Refused(f"it refers again to more than {_LARGE} bytes, which plain data and arrays do not")
         machine.stack.append(machine.memo[key])
 
     return step

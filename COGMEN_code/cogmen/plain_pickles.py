@@ -14,16 +14,17 @@ _NUMERIC = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 _MAX_AXIS = 1 << 31
 
 
-def unpickle(data):
-    """The plain value in a pickle, given as bytes.
+def unpickle(file, size):
+    """The plain value in a pickle: an open file of `size` bytes.
 
     Raises:
         Refused: it is damaged, asks for anything else, is nested too deep, or asks for much more memory than it has.
     """
-    if not data.startswith(pickle.PROTO):
-        raise Refused("it does not begin as a pickle of protocol 2 or newer does" if data else "it is empty")
-    limit = _FREE + 4 * len(data)
-    value = _PlainMachine(data, limit).run()
+    if file.read(1) != pickle.PROTO:
+        raise Refused("it does not begin as a pickle of protocol 2 or newer does" if size else "it is empty")
+    file.seek(0)
+    limit = _FREE + 4 * size
+    value = _PlainMachine(file, size, limit).run()
     check_tree(value, limit, leaves=(np.ndarray, np.generic))
     return value
 

@@ -47,7 +47,7 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     unused = [name for name in weights if name.startswith(tuple(layer + "." for layer in UNUSED))]
     weights = {name: weight for name, weight in weights.items() if name not in unused}
     architecture = _architecture(path, args, weights, CORPORA[dataset])
-    check_weights(path, weights, architecture)
+    check_weights(path, weights, lambda: CGNN(architecture))
     _check_behaviour(path, modules, architecture)
     network = CGNN(architecture)
     network.load_state_dict(weights)

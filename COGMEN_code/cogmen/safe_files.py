@@ -28,14 +28,17 @@ def read_pickle(path):
     """
     path = Path(path)
     try:
-        return unpickle(_content(path, MAX_PICKLE))
+        with _opened(path, MAX_PICKLE) as (file, size):
+            return unpickle(file, size)
     except Refused as error:
         raise UserError(f"{path}: refused: {error}. Expected a pickle of plain data") from error
     except MemoryError:
         raise UserError(f"{path}: refused: it asks for more memory than there is") from None
 
 
-def _content(path, limit):
+@contextlib.contextmanager
+def _opened(path, limit):
+    """(file, its bytes) of a plain file that is not too large."""
     if path.is_dir():
         raise UserError(f"{path}: is a directory, expected a file")
     if not path.is_file():
@@ -43,7 +46,7 @@ def _content(path, limit):
     if (size := path.stat().st_size) > limit:
         raise UserError(f"{path}: refused: it has {size:,} bytes, more than {limit:,}")
     with path.open("rb") as file:
-        return file.read(size)
+        yield file, size
 
 
 def read_torch(path):
@@ -65,7 +68,8 @@ def read_json(path):
     """
     path = Path(path)
     try:
-        return json.loads(_content(path, MAX_JSON))
+        with _opened(path, MAX_JSON) as (file, size):
+            return json.loads(file.read(size))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
 
@@ -78,9 +82,9 @@ def write_torch(path, value):
 
 
 def write_pickle(path, value):
-    """Pickle plain data; the same value gives the same bytes."""
+    """Pickle plain data; the same value gives the same bytes. Arrays are not copied, which protocol 4 would do."""
     with atomic_writer(path) as file:
-        pickle.dump(value, file, protocol=4)
+        pickle.dump(value, file, protocol=5)
 
 
 def write_text(path, text):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from cogmen.checkpoints import check_weights
 from cogmen.corpora import KEMDY19
 from cogmen.options import UserError
 from cogmen.safe_files import read_torch, write_torch
@@ -32,6 +33,7 @@ from mirai.names import FUSIONS, MODALITIES
 
 FORMAT = "mirai-extractor"
 VERSION = 1
+_MAX_SIZE, _MAX_LAYERS = 1 << 22, 500  # of an encoder
 # All that a checkpoint may hold: Lightning's parts (MixedPrecision: the scale of 16-bit gradients), and its
 # hyper-parameters. Lightning itself would import and call what some other keys name, such as `_instantiator`.
 _PARTS = {
@@ -258,16 +260,27 @@ def load_extractor(path):
         raise UserError(f"{path}: its emotions are {', '.join(description['emotions'])}; {KEMDY19.name} has others")
     if fusion_of(description) not in FUSIONS:
         raise UserError(f"{path}: of fusion {fusion_of(description)!r}, expected {' or '.join(FUSIONS)}")
-    extractor = Extractor(description)
-    state = {
-        name.removeprefix("extractor."): value.float() if value.is_floating_point() else value
-        for name, value in content["state_dict"].items()
-    }
+    weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
     try:
-        extractor.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"{path}: its weights do not fit its own description: {str(error).splitlines()[1]}") from None
+        _check_sizes(
+            [description["width"], *(description[part]["config"] for part in MODALITIES[description["using_model"]])]
+        )
+        check_weights(path, weights, lambda: Extractor(description))
+        extractor = Extractor(description)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged: its description makes no network ({reason})") from None
+    extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
     return extractor.eval(), hyper_parameters
+
+
+def _check_sizes(part):
+    """Before a network is made, even one without memory: no number of a configuration is larger than an encoder's."""
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list | tuple):
+            _check_sizes(value)
+        elif isinstance(value, int) and value > (_MAX_LAYERS if "layers" in str(name) else _MAX_SIZE):
+            raise ValueError(f"{name} {value} is larger than that of any encoder")
 
 
 def slim_checkpoint(source, target, half):

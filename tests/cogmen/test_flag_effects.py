@@ -115,7 +115,7 @@ def test_the_corpus_must_fit(train, folder, run_script, tmp_path):
     """KEMDy19 is the default; what it is told else is refused by each script, as the file is KEMDy19's."""
     _, kept = train("--dataset", "KEMDy19")
     assert kept.emotions == list(KEMDY19.emotions)
-    with pytest.raises(UserError, match="do not fit the corpus iemocap"):
+    with pytest.raises(UserError, match="label 6; iemocap has 0 to 5"):
         train("--dataset", "iemocap")
     paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
     with pytest.raises(UserError, match="expected a dialogue file of iemocap"):

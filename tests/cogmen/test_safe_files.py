@@ -148,7 +148,7 @@ def test_every_copy_is_counted(tmp_path):
         pickle.dumps([Call(_reconstruct, np.ndarray, (0,), b"b", state=state) for _ in range(1000)]),
     ):
         (tmp_path / "x.pkl").write_bytes(content)
-        with pytest.raises(UserError, match=r"x\.pkl: refused: .*pickle bomb"):
+        with pytest.raises(UserError, match=r"x\.pkl: refused: .*(pickle bomb|refers again to more than 256 bytes)"):
             read_pickle(tmp_path / "x.pkl")
 
 

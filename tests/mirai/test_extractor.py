@@ -165,7 +165,7 @@ class Hostile:
             {"hyper_parameters": {"format": "mirai-extractor", "version": 99}},
             "of version 99, this program reads version 1",
         ),
-        ({"hyper_parameters": {"_instantiator": Hostile()}}, "refused, it is damaged or holds more than plain values"),
+        ({"hyper_parameters": {"_instantiator": Hostile()}}, r"refused: it asks for __builtin__\.print"),
     ],
 )
 def test_what_is_not_such_a_checkpoint_is_refused(tmp_path, capsys, content, message):
@@ -187,5 +187,22 @@ def test_weights_of_another_network_are_refused(tmp_path, trained):
     content = torch.load(trained / "best.ckpt", weights_only=True)
     content["state_dict"]["extractor.classifier.bias"] = torch.zeros(6)
     torch.save(content, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match=r"do not fit its own description: .*classifier\.bias"):
+    with pytest.raises(UserError, match=r"classifier\.bias has the wrong shape \(6,\)"):
+        load_extractor(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("hidden_size", 3_000_000, "has the wrong shape"),  # gigabytes, were they taken
+        ("hidden_size", 10**9, "hidden_size 1000000000 is larger than that of any encoder"),
+        ("num_hidden_layers", 10**6, "num_hidden_layers 1000000 is larger"),
+        ("hidden_act", "nothing", "its description makes no network"),
+    ],
+)
+def test_a_description_that_asks_for_too_much_is_refused(tmp_path, trained, key, value, message):
+    content = torch.load(trained / "best.ckpt", weights_only=True)
+    content["hyper_parameters"]["description"]["text"]["config"][key] = value
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match=message):
         load_extractor(tmp_path / "x.ckpt")

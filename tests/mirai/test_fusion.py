@@ -305,7 +305,7 @@ def test_checkpoints_from_before_there_was_a_fusion(experiments, score, tmp_path
     ("change", "message"),
     [
         ({"description": {"fusion": "sum"}}, "of fusion 'sum', expected concat or mmer"),
-        ({"description": {"fusion": "concat"}}, "its weights do not fit its own description"),
+        ({"description": {"fusion": "concat"}}, "its weights do not fit its network: it has no layer text"),
         ({"options": None}, "damaged, its hyper-parameters lack options"),
     ],
 )
