@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from measuring import hardware, make_dialogues, run_measured
+from measuring import hardware, imported, make_dialogues, run_measured
 
 from cogmen.dialogues import write_dialogues
 from cogmen.options import REPOSITORY, option, parse, run
@@ -31,7 +31,7 @@ class Options:
 def main(argv=None):
     options = parse(Options, argv, __doc__)
     print(hardware())
-    baseline = {script: run_measured("-c", f"import runpy; runpy.run_path({_path(script)!r})") for script in SCRIPTS}
+    baseline = {script: imported(_path(script)) for script in SCRIPTS}
     columns = (f" {script}: ms per turn | MB above imports | over features |" for script in SCRIPTS)
     print("| scale | turns | features |" + "".join(columns))
     print("| ---: " * (3 + 3 * len(SCRIPTS)) + "|")

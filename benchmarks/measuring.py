@@ -116,6 +116,13 @@ def run_measured(*command):
     return time.perf_counter() - start, usage.ru_maxrss * 1024
 
 
+def imported(script):
+    """(seconds, bytes of memory) of a script once it has imported all that it does at its top."""
+    code = f"import runpy; runpy.run_path({str(script)!r}); print(open('/proc/self/statm').read().split()[1])"
+    seconds, process = timed(lambda: subprocess.run([sys.executable, "-c", code], capture_output=True, check=True))
+    return seconds, int(process.stdout) * os.sysconf("SC_PAGE_SIZE")
+
+
 def hardware(device="cpu"):
     """A line on what the benchmark runs on."""
     if torch.device(device).type == "cuda":
