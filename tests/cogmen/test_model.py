@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cogmen.batching import Dialogue, DialogueSet, Layout
-from cogmen.model import CGNN, Architecture, PackedEncoderLayer, num_heads
+from cogmen.model import CGNN, Architecture, PackedEncoderLayer, drop, num_heads
 
 GOLDEN = np.load(Path(__file__).with_name("golden.npz"), allow_pickle=False)
 CASES = {case["name"]: case for case in json.loads(str(GOLDEN["cases.json"]))}
@@ -123,6 +123,28 @@ def test_dropout_is_where_the_drop_rate_says():
         context = noisy.rnn(batch.features, batch.layout)
         assert not torch.equal(context, noisy.rnn(batch.features, batch.layout))
         assert not torch.equal(noisy.clf(noisy.gcn(context, batch.edge_index, batch.edge_type)), noisy(batch))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropped_values_are_as_many_as_asked_and_the_others_make_up_for_them(rate):
+    torch.manual_seed(0)
+    values = torch.full((301, 333), 2.0, requires_grad=True)
+    dropped = drop(values, rate)
+    assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
+    torch.testing.assert_close(dropped[dropped != 0].unique(), torch.tensor([2 / (1 - rate)]), atol=1e-4, rtol=0)
+    (gradient,) = torch.autograd.grad(dropped.sum(), values)
+    torch.testing.assert_close(gradient, dropped.detach() / 2)
+    assert not torch.equal(drop(values, rate), dropped)
+    torch.manual_seed(0)
+    assert torch.equal(drop(values, rate), dropped)
+
+
+def test_training_attention_equals_pytorchs(monkeypatch):
+    """With dropout the attention is written out; here nothing falls out of it."""
+    torch.manual_seed(0)
+    layer, layout, turns = PackedEncoderLayer(16, 8, 32, 0.5), Layout.of([3, 1, 5]), torch.randn(9, 16)
+    monkeypatch.setattr("cogmen.model.drop", lambda values, _: values)
+    torch.testing.assert_close(layer.train()(turns, layout), layer.eval()(turns, layout), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(1536, 8), (768, 8), (384, 8), (14, 7), (16, 8), (15, 1), (26, 13)])
