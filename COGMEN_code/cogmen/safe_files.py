@@ -78,7 +78,30 @@ def write_torch(path, value):
     import torch
 
     with atomic_writer(path) as file:
-        torch.save(value, file)
+        file = _Remembering(file)
+        try:
+            torch.save(value, file)
+        except RuntimeError:
+            if file.error:  # torch tells of it by the position that it did not reach
+                raise file.error from None
+            raise
+
+
+class _Remembering:
+    """A file to write that keeps the system's error."""
+
+    def __init__(self, file):
+        self.file, self.error = file, None
+
+    def write(self, content):
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self):
+        self.file.flush()
 
 
 def write_pickle(path, value):

@@ -72,21 +72,28 @@ def _be_child(work, tell, file_size):
         os._exit(code)
 
 
-def kill_often(work, number, check, name):
-    """Kill `work()` at `number` random moments of its course, and `check()` after each; then let it finish once more.
+def kill_often(work, number, check, name, reset=lambda: None):
+    """Kill `work()` `number` times, at random moments of its course; `check()` after each, and after its end.
 
     Args:
         name: of the test; with FAULTS_SEED it decides the moments.
-    Returns:
-        int: how many were killed before their end.
+        reset: called when the work has come to its end, so that it has something to do again.
     """
     chance = random.Random(f"{name} {SEED}")
     course = run_child(work)
     check()
+    reset()
     killed = 0
-    for _ in range(number):
-        killed += run_child(work, kill_after=chance.uniform(0, course)) is None
+    for _ in range(20 * number):
+        if killed == number:
+            break
+        seconds = run_child(work, kill_after=chance.uniform(0, course))
         check()
+        if seconds is None:
+            killed += 1
+        else:
+            course = min(course, seconds)
+            reset()
+    assert killed == number, f"{killed} of {number} kills came before the end"
     run_child(work)
     check()
-    return killed

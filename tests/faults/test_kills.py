@@ -3,6 +3,8 @@
 FAULTS=nightly kills more than 200 times, FAULTS_SEED=N at other moments.
 """
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,9 @@ from cogmen.dialogues import read_dialogues, write_dialogues
 from cogmen.options import UserError
 from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
 from cogmen.safe_files import read_pickle, read_torch, write_pickle, write_text, write_torch
+from cogmen.split_zip import MIN_PART_SIZE
 from tests.cogmen.conftest import make_dialogues
-from tests.faults.harness import kill_often, kills, run_child
+from tests.faults.harness import Failed, kill_often, kills, run_child
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
 
 SIZE = 200_000
@@ -39,7 +42,7 @@ def test_writing(kind, tmp_path):
         values = read(path)
         assert len(values) == SIZE and (values == values[0]).all()
 
-    assert kill_often(work, kills(4, 40), check, kind)
+    kill_often(work, kills(4, 40), check, kind)
 
 
 def test_training_the_graph_network(run_script, tmp_path):
@@ -62,7 +65,7 @@ def test_training_the_graph_network(run_script, tmp_path):
             found = load_checkpoint(path).network.state_dict()
             assert all(torch.equal(found[key], value) for key, value in expected.items())
 
-    assert kill_often(work, kills(4, 40), check, "graph network")
+    kill_often(work, kills(4, 40), check, "graph network", lambda: shutil.rmtree(folder))
     assert (folder / f"{name}.pt").exists()
 
 
@@ -80,7 +83,7 @@ def test_training_the_extractor(train, trained, data, tmp_path):  # noqa: F811
             if (folder / name).exists():
                 torch.load(folder / name, weights_only=True)
 
-    assert kill_often(work, kills(2, 30), check, "extractor")
+    kill_often(work, kills(2, 30), check, "extractor", lambda: shutil.rmtree(folder))
     found = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 
@@ -95,12 +98,10 @@ def test_extraction(run_script, trained, data, tmp_path):  # noqa: F811
     expected = path.read_bytes()
 
     def check():
-        assert path.read_bytes() == expected
+        assert not path.exists() or path.read_bytes() == expected
 
-    assert kill_often(lambda: run_script(*command), kills(3, 30), check, "extraction")
-    path.unlink()
-    run_child(lambda: run_script(*command))
-    check()
+    kill_often(lambda: run_script(*command), kills(3, 30), check, "extraction", path.unlink)
+    assert path.exists()
 
 
 def test_preprocessing_the_corpus(run_script, corpus_made, tmp_path):  # noqa: F811
@@ -112,19 +113,20 @@ def test_preprocessing_the_corpus(run_script, corpus_made, tmp_path):  # noqa: F
     def check():
         assert [path.read_bytes() for path in tables] == expected
 
-    assert kill_often(lambda: run_script(*command), kills(3, 20), check, "corpus")
+    kill_often(lambda: run_script(*command), kills(3, 20), check, "corpus")
 
 
 def test_packing_and_unpacking(tmp_path):
     source = tmp_path / "features.pkl"
-    write_dialogues(source, make_dialogues())
+    write_dialogues(source, make_dialogues(sessions=80, noise=1.0))
     expected = source.read_bytes()
     archive, target = tmp_path / "archive", tmp_path / "target"
     archive.mkdir()
 
     def work():
-        zipped = pack([source], archive / "features.zip", part_size=4_000)
-        unpack(zipped, target)
+        parts = pack(archive / "features.zip", [source], MIN_PART_SIZE)
+        assert len(parts) > 1
+        unpack(parts[-1], target)
 
     def check():
         """What was unpacked is whole; a half-made archive is refused or gives the same file."""
@@ -136,5 +138,18 @@ def test_packing_and_unpacking(tmp_path):
             return
         assert (tmp_path / "again/features.pkl").read_bytes() == expected
 
-    assert kill_often(work, kills(4, 30), check, "archive")
+    kill_often(work, kills(4, 30), check, "archive")
     assert read_dialogues(target / "features.pkl", KEMDY19).turns()
+
+
+@pytest.mark.parametrize("limit", [0, 1_000, 100_000])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_full_disk(kind, limit, tmp_path):
+    """A file that cannot grow: the error names it, and the previous one is as it was."""
+    write, read = WRITERS[kind]
+    path = tmp_path / "file"
+    write(path, 1)
+    with pytest.raises(Failed, match=str(path)):
+        run_child(lambda: write(path, 2), file_size=limit)
+    assert (read(path) == read(path)[0]).all() and str(read(path)[0].item() if kind != "text" else read(path)[0]) == "1"
+    assert list(tmp_path.iterdir()) == [path]
