@@ -44,7 +44,10 @@ def make_dialogues(dialogues, sizes, seed=0):
     """
     generator = np.random.default_rng(seed)
     lengths = dialogue_lengths(dialogues, seed)
-    ids = [f"Sess{k // 10 + 1:02}_script{k % 10 + 1:02}" for k in range(dialogues)]
+    held_out = max(2, dialogues // 10)
+    sessions = [k // 10 + 1 for k in range(dialogues - held_out)]
+    sessions += [sessions[-1] + 1 + k // 10 for k in range(held_out)]  # of their own
+    ids = [f"Sess{session:02}_script{k % 10 + 1:02}" for k, session in enumerate(sessions)]
     sentences = _sentences(int(lengths.sum()), generator)
 
     def column(make):
@@ -53,7 +56,6 @@ def make_dialogues(dialogues, sizes, seed=0):
     def vectors(size):
         return column(lambda n: list(generator.standard_normal((n, size), dtype=np.float32)) if size else [])
 
-    held_out = max(2, dialogues // 10)
     return Dialogues(
         ids=ids,
         speakers=column(lambda n: generator.choice(KEMDY19.speakers, n).tolist()),

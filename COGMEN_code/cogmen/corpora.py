@@ -58,7 +58,11 @@ KEMDY19 = CORPORA["KEMDy19"]
 MODALITIES = ("a", "t", "v")
 MODALITY_NAMES = {"a": "audio", "t": "text", "v": "visual"}
 
-_SEGMENT_ID = re.compile(r"(?P<dialogue>Sess(?P<session>\d{2})_[A-Za-z]+\d{2})_(?P<speaker>[FM])(?P<number>\d{3})")
+# [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
+_SEGMENT_ID = re.compile(
+    r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])(?P<number>[0-9]{3})"
+)
+_SESSION = re.compile(r"Sess([0-9]{2})_")
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,26 @@ class SegmentId:
 
 def session_of(dialogue):
     """The session number of a dialogue id such as `Sess19_impro02`."""
-    match = re.match(r"Sess(\d{2})_", dialogue)
+    match = _SESSION.match(dialogue)
     if match is None:
         raise UserError(f"malformed dialogue id {dialogue!r}, expected one like Sess19_impro02")
     return int(match[1])
+
+
+def check_held_out(corpus, train_ids, test_ids):
+    """Refuse a session that has dialogues on both sides, where the corpus holds out whole sessions. Ids that name no
+    session, as those of someone's own conversations may be, are not compared.
+
+    Raises:
+        UserError: names the session and a dialogue of each side.
+    """
+    if not corpus.test_sessions:
+        return
+    train, test = (
+        {match[1]: match.string for match in map(_SESSION.match, ids) if match} for ids in (train_ids, test_ids)
+    )
+    for session in sorted(train.keys() & test.keys()):
+        raise UserError(
+            f"session {int(session)} is in both the training set ({train[session]}) and the test set "
+            f"({test[session]}); {corpus.name} holds out whole sessions, as COGMEN_code/cogmen_formatting.py does"
+        )

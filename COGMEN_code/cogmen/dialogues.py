@@ -12,7 +12,7 @@ from numbers import Integral
 
 import numpy as np
 
-from cogmen.corpora import MODALITY_NAMES
+from cogmen.corpora import MODALITY_NAMES, check_held_out
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
 from cogmen.untrusted import shown
@@ -94,6 +94,7 @@ def check_dialogues(dialogues, corpus):
         UserError: names the dialogue and the turn of the first thing that is wrong.
     """
     _check_ids(dialogues)
+    check_held_out(corpus, dialogues.train_ids, dialogues.test_ids)
     for field in fields(Dialogues):
         if field.name not in ("ids", "train_ids", "test_ids"):
             _check_table(dialogues, field.name)

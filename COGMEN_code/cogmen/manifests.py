@@ -75,7 +75,7 @@ def _parts_in(folder):
 
 
 def _is_part(name):
-    return re.fullmatch(r".+\.(zip|z\d\d+)", name) is not None
+    return re.fullmatch(r".+\.(zip|z[0-9]{2,})", name) is not None
 
 
 def _sha256(path):

@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 
-from cogmen.corpora import MODALITIES, MODALITY_NAMES, session_of
+from cogmen.corpora import MODALITIES, MODALITY_NAMES, check_held_out, session_of
 from cogmen.dialogues import is_id
 from cogmen.options import UserError
 from cogmen.safe_files import read_pickle, write_pickle
@@ -137,6 +137,8 @@ def _check_splits(splits, corpus):
             if again := turns.intersection(record["segment_ids"]):
                 raise UserError(f"dialogue {dialogue}: turn {min(again)} is there twice")
             turns.update(record["segment_ids"])
+    train, test = ([d for d, split in split_of.items() if (split == "test") is held_out] for held_out in (False, True))
+    check_held_out(corpus, train, test)
     return splits
 
 

@@ -46,7 +46,7 @@ def archive_path(path):
 
 def neighbours(zip_path):
     """The files beside `zip_path`, itself included, that are named as parts of it, in order."""
-    pattern = re.compile(re.escape(zip_path.stem) + r"\.z(\d\d+)")
+    pattern = re.compile(re.escape(zip_path.stem) + r"\.z([0-9]{2,})")
     found = [path for path in zip_path.parent.glob("*") if pattern.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(pattern.fullmatch(path.name)[1])) + [zip_path] * zip_path.exists()
 

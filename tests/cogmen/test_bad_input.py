@@ -77,6 +77,10 @@ def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch
         (lambda d: d.audio["Sess02_impro01"].pop(), "dialogue Sess02_impro01 has 3 labels but 2 audio embeddings"),
         (lambda d: d.segment_ids.pop("Sess02_impro01"), "dialogue Sess02_impro01 has no list in `segment_ids`"),
         (lambda d: d.test_ids.append("Sess02_impro01"), "Sess02_impro01 is in both the training and the test set"),
+        (
+            lambda d: d.test_ids.append(d.train_ids.pop()),
+            "session 3 is in both the training set .Sess03_impro01. and th",
+        ),
         (lambda d: d.test_ids.append("Sess99_impro01"), "Sess99_impro01 is in the training or test set but not among"),
         (lambda d: d.audio["Sess02_impro01"][2].fill(np.inf), "Sess02_impro01, turn 2: audio embedding .* not finite"),
         (

@@ -59,6 +59,10 @@ def set_row(dialogues, row):
         ),
         (lambda d: d.speakers.pop("Sess02_script01"), "dialogue Sess02_script01 has no list in `speakers`"),
         (lambda d: d.test_ids.append("Sess01_impro01"), "Sess01_impro01 is in both the training and the test set"),
+        (
+            lambda d: d.test_ids.append(d.train_ids.pop(d.train_ids.index("Sess02_script01"))),
+            r"session 2 is in both the training set \(Sess02_impro01\) and the test set \(Sess02_script01\); KEMDy19 h",
+        ),
         (lambda d: d.train_ids.append("Sess77_impro01"), "Sess77_impro01 is in the training or test set but not among"),
         (lambda d: d.ids.append("Sess01_impro01"), "`ids` names the dialogue Sess01_impro01 twice"),
         (lambda d: d.labels["Sess02_script01"].clear(), "dialogue Sess02_script01 has no turns"),
@@ -106,9 +110,28 @@ def test_nine_items_are_not_a_dialogue_file(tmp_path):
 def test_segment_ids():
     assert SegmentId.parse("Sess19_impro02_M014") == SegmentId(19, "Sess19_impro02", "M", 14)
     assert session_of("Sess19_impro02") == 19
-    for wrong in ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 "):
+    other_digits = ("Sess١٩_impro02_M014", "Sess19_impro٠٢_M014", "Sess19_impro02_M０14")
+    malformed = ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 ")
+    for wrong in (*malformed, *other_digits):
         with pytest.raises(UserError, match="malformed segment id"):
             SegmentId.parse(wrong)
+    with pytest.raises(UserError, match="malformed dialogue id"):
+        session_of("Sess١٩_impro02")
+
+
+def test_sessions_matter_only_where_the_corpus_holds_them_out(dialogues):
+    """IEMOCAP's files as they are published do not; the ids of one's own conversations may name no session."""
+    moved = dialogues.train_ids.pop()
+    dialogues.test_ids.append(moved)
+    with pytest.raises(UserError, match="session 5 is in both"):
+        check_dialogues(dialogues, KEMDY19)
+    check_dialogues(dialogues, replace(KEMDY19, test_sessions=()))
+    for name in ("ids", "train_ids", "test_ids"):
+        setattr(dialogues, name, [dialogue.replace("Sess", "talk") for dialogue in getattr(dialogues, name)])
+    for name in ("speakers", "labels", "text", "audio", "visual", "sentences", "segment_ids"):
+        table = getattr(dialogues, name)
+        setattr(dialogues, name, {dialogue.replace("Sess", "talk"): rows for dialogue, rows in table.items()})
+    check_dialogues(dialogues, KEMDY19)
 
 
 def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):

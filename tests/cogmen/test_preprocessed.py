@@ -83,6 +83,10 @@ def test_other_files_are_refused(tmp_path):
         (lambda s: s["test"][1].pop("id"), "test dialogue 1 is not a dict with an id"),
         (lambda s: s["test"].append(s["test"][0]), "Sess06_impro01: turn Sess06_impro01_.001 is there twice"),
         (lambda s: s["test"].append(s["train"][0]), "dialogue Sess01_script01 is in both train and test"),
+        (
+            lambda s: s["dev"].append(s["test"].pop()),
+            r"session 6 is in both the training set \(Sess06_script01\) and the",
+        ),
         (lambda s: s["test"][1].update(a=s["test"][1]["a"][:, :5]), "Sess06_script01 has features of sizes a 5, t 16"),
         (lambda s: s["test"][1].pop("a"), "Sess06_script01 has features of sizes t 16, others a 8, t 16"),
         (
