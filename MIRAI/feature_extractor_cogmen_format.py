@@ -19,6 +19,7 @@ from cogmen.options import option, parse, run
 from mirai.annotations import read_annotations
 from mirai.dialogue_format import check_join, join_embeddings
 from mirai.prediction_options import PredictionOptions
+from mirai.splits import check_unseen
 
 
 @dataclass
@@ -34,7 +35,7 @@ class ExtractionOptions(PredictionOptions):
     def __post_init__(self):
         super().__post_init__()
         if self.shard is not None:
-            found = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+            found = re.fullmatch(r"([0-9]+)/([0-9]+)", self.shard)
             if not found or not 1 <= int(found[1]) <= int(found[2]):
                 raise ValueError(f"--shard {self.shard}: expected K/N, such as 1/4, with K from 1 to N")
             if self.merge:
@@ -53,7 +54,10 @@ def main(argv=None):
     segment_ids = [utterance.segment_id for utterance in utterances]
     dialogues = read_dialogues(options.features_format_path, KEMDY19)
     check_join(dialogues, segment_ids)  # before the long work
-    extractor, _ = load_extractor(options.model_save_path)
+    extractor, kept = load_extractor(options.model_save_path)
+    test = [utterance for utterance in utterances if utterance.dialogue in set(dialogues.test_ids)]
+    advice = "Take a checkpoint of a training with --test_1920 and the --test_sessions of cogmen_formatting.py"
+    check_unseen(test, kept["trained_on"], options.model_save_path, advice)
     output = options.features_format_path
     output = output.with_name(f"{output.stem}_feat.pkl")
     extraction = Extraction(extractor, options.model_save_path, utterances, options, output)

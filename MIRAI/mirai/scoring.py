@@ -32,7 +32,8 @@ def score(path, utterances, test_sessions, options, device, out_dir):
     if test_sessions == "own":
         test_sessions = trained_with["test_sessions"] if trained_with["test_1920"] else None
     test = split(utterances, False, []).test if test_sessions is None else held_out(utterances, test_sessions)
-    check_unseen(test, kept["trained_on"], path)
+    advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
+    check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
     names = ([getattr(row, name) for row in test] for name in ("segment_id", "dialogue", "speaker", "label"))
     result = write_evaluation(out_dir, *names, probabilities, KEMDY19.emotions)

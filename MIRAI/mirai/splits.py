@@ -51,15 +51,14 @@ def held_out(utterances, test_sessions):
     return [utterance for utterance in utterances if utterance.session in test_sessions]
 
 
-def check_unseen(utterances, trained_on, path):
-    """Refuse to score utterances that the checkpoint `path` was trained on."""
+def check_unseen(utterances, trained_on, path, advice):
+    """Refuse held-out utterances that the checkpoint `path` was trained on; `advice` says what to do instead."""
     seen = set(trained_on) & {utterance.segment_id for utterance in utterances}
     if seen:
         sessions = sessions_of(utterance for utterance in utterances if utterance.segment_id in seen)
         raise UserError(
-            f"{path}: was trained on {len(seen)} of the {len(utterances)} utterances to be scored "
-            f"({min(seen)}, ...; session {' '.join(map(str, sessions))}). Score the sessions that its training held "
-            "out, with the same table, --test_1920 and --test_sessions"
+            f"{path}: was trained on {len(seen)} of the {len(utterances)} utterances that are held out here "
+            f"({min(seen)}, ...; session {' '.join(map(str, sessions))}). {advice}"
         )
 
 

@@ -63,5 +63,5 @@ def test_clip_counts_the_longer_ones(utterances):
 def test_seen_utterances_are_not_scored(utterances):
     rows = held_out(utterances, [2, 19])
     with pytest.raises(UserError, match=r"best\.ckpt: was trained on 14 of the 28 .*session 2\)"):
-        check_unseen(rows, ids(held_out(utterances, [1, 2])), "best.ckpt")
-    check_unseen(rows, ids(held_out(utterances, [1])), "best.ckpt")
+        check_unseen(rows, ids(held_out(utterances, [1, 2])), "best.ckpt", "")
+    check_unseen(rows, ids(held_out(utterances, [1])), "best.ckpt", "")
