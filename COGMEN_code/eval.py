@@ -41,7 +41,7 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    with claim(options.out_dir):
+    with claim(options.out_dir, folder=True):
         evaluate(options)
 
 

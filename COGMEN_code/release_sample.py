@@ -18,6 +18,7 @@ import pandas as pd
 
 from cogmen.archives import pack
 from cogmen.checkpoints import load_checkpoint, save_checkpoint
+from cogmen.claims import claim
 from cogmen.manifests import write_manifest
 from cogmen.options import REPOSITORY, UserError, option, parse, run
 from cogmen.safe_files import write_text
@@ -25,6 +26,7 @@ from mirai.extractor import slim_checkpoint
 
 MB = 1 << 20
 MODELS_PART, FEATURES_PART = 3 * MB, MB // 2  # largest size of a part, in bytes
+TABLE = REPOSITORY / "docs/sample_results.md"
 NAMES = {"a": "audio", "t": "text", "at": "both"}
 
 
@@ -39,7 +41,7 @@ def main(argv=None):
     options = parse(Options, argv, __doc__)
     data, zoo = options.data, options.zoo
     features = data / "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
-    with tempfile.TemporaryDirectory() as temporary:
+    with claim(TABLE), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "models"
         for modalities, using in NAMES.items():
             source = zoo / f"checkpoint/{using}_test_1920_speakeronly/best.ckpt"
@@ -51,10 +53,10 @@ def main(argv=None):
             score = ("COGMEN_code/eval.py", "--data_dir", features.with_name(f"{features.stem}_preprocessed.pkl"))
             ship(slim_graph_network, source, target, [*score, "--pt_dir", target], truth)
         parts = pack(zoo / "zip.zip", sorted(folder.iterdir()), MODELS_PART)
-    parts += pack(data / "zip.zip", [features], FEATURES_PART)
-    for place in (data, zoo):
-        write_manifest(place)
-    write_text(REPOSITORY / "docs/sample_results.md", (zoo / "results/table.md").read_text())
+        parts += pack(data / "zip.zip", [features], FEATURES_PART)
+        for place in (data, zoo):
+            write_manifest(place)
+        write_text(TABLE, (zoo / "results/table.md").read_text())
     print(f"{sum(part.stat().st_size for part in parts) / MB:.1f} MiB in {len(parts)} parts")
 
 

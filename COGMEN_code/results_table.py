@@ -10,6 +10,7 @@ or the table of the extractor's variants and losses:
 from dataclasses import dataclass
 from pathlib import Path
 
+from cogmen.claims import claim
 from cogmen.options import REPOSITORY, option, parse, run
 from cogmen.results import extractor_table, read_results, table
 from cogmen.safe_files import write_text
@@ -32,13 +33,14 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    if options.extractor_table:
-        text = extractor_table(options.extractor_table, options.published)
-    else:
-        text = table(read_results(options.results_dir), options.published)
-    print(text)
-    if options.out:
-        write_text(options.out, text + "\n")
+    with claim(options.out):
+        if options.extractor_table:
+            text = extractor_table(options.extractor_table, options.published)
+        else:
+            text = table(read_results(options.results_dir), options.published)
+        print(text)
+        if options.out:
+            write_text(options.out, text + "\n")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class InferenceOptions(PredictionOptions):
 
 def main(argv=None):
     options = parse(InferenceOptions, argv, __doc__)
-    with claim(options.out_dir):
+    with claim(options.out_dir, folder=True):
         infer(options)
 
 

@@ -48,14 +48,18 @@ def pack(target_zip, files, part_size, base=None):
         The paths of the parts, `NAME.zip` last.
 
     Raises:
-        UserError: nothing to pack, a missing or special file, a name that `unpack` would refuse, a name twice.
+        UserError: nothing to pack, a missing or special file, a name that `unpack` would refuse, a name twice; or
+            another run is packing the same archive.
     """
     target = archive_path(target_zip)
     if not MIN_PART_SIZE <= part_size < 1 << 32:
         raise UserError(f"{target}: the part size is {part_size} bytes; expected {MIN_PART_SIZE} to {(1 << 32) - 1}")
     members = _members(files, base, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with errors_name(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    with (
+        claim(target),
+        errors_name(target),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder,
+    ):
         whole = Path(folder) / target.name
         _write_ordinary(whole, members)
         parts = [whole] if whole.stat().st_size <= part_size else split(whole, Path(folder) / "parts", part_size)
@@ -63,9 +67,9 @@ def pack(target_zip, files, part_size, base=None):
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, target.with_name(part.name))
-    parts = [target.with_name(part.name) for part in parts]
-    for stale in set(neighbours(target)) - set(parts):
-        stale.unlink()
+        parts = [target.with_name(part.name) for part in parts]
+        for stale in set(neighbours(target)) - set(parts):
+            stale.unlink()
     return parts
 
 
@@ -155,7 +159,7 @@ def unpack(zip_path, folder):
             raise UserError(f"{folder}: {zip_path} needs {total} bytes, but the disk has {free} free")
         staging = around / f".unpack.{folder.name}"
         with (
-            claim(staging),
+            claim(staging, folder=True),
             tqdm(total=total, desc="unpacking", unit="B", unit_scale=True, disable=None, leave=False) as bar,
         ):
             shutil.rmtree(staging, ignore_errors=True)  # what a killed run left

@@ -9,18 +9,21 @@ from pathlib import Path
 
 from cogmen.options import UserError
 
+LEAST = 1_000_000  # bytes: room that every run needs
+
 
 @contextlib.contextmanager
-def claim(path, needs=0):
+def claim(path, needs=0, folder=False):
     """Hold an output, a file or a folder, for as long as the block runs; a second run that wants it is refused.
 
-    Found here, before the work: a folder that is missing (it is made), cannot be written to or is a file, and a disk
-    without room. The claim is a lock on the hidden file `.<name>.lock` beside the output, which the system lets go of
-    however the process ends.
+    Found here, before the work: a folder around it that is missing (it is made), cannot be written to or is a file; a
+    file in a folder's place or the other way round; and a disk without room. The claim is a lock on the hidden file
+    `.<name>.lock` beside the output, which the system lets go of however the process ends.
 
     Args:
         path: None: nothing is claimed.
         needs: bytes that will be written, at least.
+        folder: the output is a folder; it is not made.
     Raises:
         UserError: another run holds it, or it cannot be written.
     """
@@ -39,7 +42,8 @@ def claim(path, needs=0):
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        free = shutil.disk_usage(path.parent).free
+        _check_kind(path, folder)
+        free, needs = shutil.disk_usage(path.parent).free, max(needs, LEAST)
         if free < needs:
             text = f"{needs / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free on the disk"
             raise UserError(f"{path}: {text}; make room, or give another output")
@@ -62,6 +66,16 @@ def is_claimed(path):
         return True
     except OSError:
         return None
+
+
+def _check_kind(path, folder):
+    if not folder and path.is_dir():
+        raise UserError(f"{path}: is a directory, expected a file or nothing; give another output")
+    if folder and os.path.lexists(path):
+        if not path.is_dir():
+            raise UserError(f"{path}: is a file, expected a directory or nothing; give another output")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise UserError(f"{path}: cannot be written: {os.strerror(errno.EACCES)}")
 
 
 def _lock(path):

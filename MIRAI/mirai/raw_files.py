@@ -72,7 +72,8 @@ def write_outputs(save_path, root, every, speaker_only, *, copy):
     """
     folder = save_path / "txt_wav"
     changed = _changed_files(folder, Path(root).resolve(), every, copy)
-    with claim(folder, sum(target.stat().st_size for target in changed.values()) if copy else 0):
+    needs = sum(target.stat().st_size for target in changed.values()) if copy else 0
+    with claim(folder, needs, folder=True):
         try:
             folder.mkdir(exist_ok=True)
             _replace(save_path, folder, changed, zip(TABLES, (every, speaker_only), strict=True), copy)

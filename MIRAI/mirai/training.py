@@ -75,7 +75,7 @@ def fit(options):
 
 def _claim(folder, needs):
     """The first process holds the folder for all."""
-    return claim(folder, needs) if rank_zero_only.rank == 0 else contextlib.nullcontext()
+    return claim(folder, needs, folder=True) if rank_zero_only.rank == 0 else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def test_too_little_space_for_copies_is_told_first(preprocess, corpus, tmp_path,
 def test_a_second_run_is_refused(preprocess, corpus):
     data = preprocess(corpus)
     before = tree(data)
-    with claim(data / "txt_wav"), pytest.raises(UserError, match="txt_wav: another run is writing it"):
+    with claim(data / "txt_wav", folder=True), pytest.raises(UserError, match="txt_wav: another run is writing it"):
         preprocess(corpus, "--files", "copy")
     assert tree(data) == before
 
@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_what_was_there(preprocess, corpus, corpus_made, monk
     for subject in "FM":
         (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
     monkeypatch.setattr(module, name, fails_at(count, getattr(module, name)))
-    with pytest.raises(UserError, match=r"--save_path .*data: No space left on device; what was there before is"):
+    with pytest.raises(UserError, match=r"--save_path .*data: No space left on device.*; what was there before is"):
         preprocess(corpus, "--files", files)
     monkeypatch.undo()
     assert tree(data) == before
@@ -150,7 +150,11 @@ def test_a_limit_of_the_system_is_told_in_one_line(preprocess, corpus):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     assert result.returncode == 1
-    assert result.stderr == f"error: --save_path {data}: File too large; what was there before is unchanged\n"
+    place = rf"{re.escape(str(data))}/\S+/Sess\w+\.wav"
+    told = (
+        rf"error: --save_path {re.escape(str(data))}: File too large \({place}\); what was there before is unchanged\n"
+    )
+    assert re.fullmatch(told, result.stderr)
     assert tree(data) == before
 
 

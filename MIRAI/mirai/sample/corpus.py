@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cogmen.claims import claim
 from cogmen.options import UserError
 from cogmen.safe_files import write_text
 from mirai.sample.actors import cast
@@ -73,7 +74,8 @@ def new_directory(out, overwrite=False):
     """A temporary directory beside `out` that takes its place in the end; on failure nothing is left of it.
 
     Raises:
-        UserError: `out` holds something; with `overwrite`, something other than a sample corpus.
+        UserError: `out` holds something; with `overwrite`, something other than a sample corpus. Or it cannot be
+            written, or another run makes it.
     """
     out = Path(os.path.abspath(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -81,16 +83,16 @@ def new_directory(out, overwrite=False):
             raise UserError(f"--out {out}: exists and is not empty; choose another directory or add --overwrite")
         if not _is_sample(out):
             raise UserError(f"--out {out}: is not a sample corpus, so --overwrite does not replace it; choose another")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-    try:
-        (temporary / "new").mkdir()
-        yield temporary / "new"
-        if out.exists():
-            os.rename(out, temporary / "old")
-        os.rename(temporary / "new", out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with claim(out, folder=True):
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+        try:
+            (temporary / "new").mkdir()
+            yield temporary / "new"
+            if out.exists():
+                os.rename(out, temporary / "old")
+            os.rename(temporary / "new", out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_sample(path):

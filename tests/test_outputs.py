@@ -1,0 +1,158 @@
+"""Every script that writes, and an output that it cannot have: told before the work, and nothing is changed."""
+
+import errno
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from cogmen.archives import pack
+from cogmen.claims import claim
+from cogmen.corpora import KEMDY19
+from cogmen.dialogues import write_dialogues
+from cogmen.options import REPOSITORY, UserError
+from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from tests.cogmen.conftest import make_dialogues
+from tests.conftest import load_script
+from tests.mirai.conftest import corpus_made, data, encoders, train, trained, tree  # noqa: F401 (fixtures)
+
+FOLDERS = {"MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"}
+FOLDERS |= {"MIRAI/make_sample_corpus.py", "COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
+# The name of the first thing that each does for long, in its own module where there is no other.
+WORK = {
+    "MIRAI/preprocess.py": "mirai.raw_files._replace",
+    "MIRAI/trainer_hf.py": "pytorch_lightning.Trainer.fit",
+    "MIRAI/trainer_hf_MMER.py": "pytorch_lightning.Trainer.fit",
+    "MIRAI/inference.py": "mirai.scoring.score",
+    "MIRAI/feature_extractor_cogmen_format.py": "mirai.extraction.Extraction.run",
+    "MIRAI/make_sample_corpus.py": "write_corpus",
+    "COGMEN_code/cogmen_formatting.py": "read_annotations",
+    "COGMEN_code/preprocess.py": "read_dialogues",
+    "COGMEN_code/train.py": "train",
+    "COGMEN_code/eval.py": "load_checkpoint",
+    "COGMEN_code/convert_checkpoint.py": "convert",
+    "COGMEN_code/archive.py pack": "cogmen.archives._write_ordinary",
+    "COGMEN_code/archive.py unpack": "cogmen.archives._extract",
+    "COGMEN_code/results_table.py": "table",
+    "COGMEN_code/release_sample.py": "ship",
+}
+SHARED = {"COGMEN_code/tune.py"}  # processes that are to work on one study
+
+
+def test_every_script_is_here():
+    scripts = {
+        f"{folder}/{path.name}" for folder in ("MIRAI", "COGMEN_code") for path in (REPOSITORY / folder).glob("*.py")
+    }
+    assert {name.split()[0] for name in WORK} | SHARED == scripts
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, data, trained, run_script):  # noqa: F811
+    """What the scripts look at before they claim their output."""
+    folder = tmp_path_factory.mktemp("inputs")
+    table, dialogues = data / "annotation_speaker_only.csv", make_dialogues(sessions=4)
+    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", folder / "dialogues.pkl")
+    write_dialogues(folder / "features.pkl", dialogues)
+    write_preprocessed(folder / "preprocessed.pkl", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    pack(folder / "a.zip", [folder / "features.pkl"], 1 << 20)
+    names = ("dialogues", "features", "preprocessed")
+    paths = {name: folder / f"{name}.pkl" for name in names}
+    return SimpleNamespace(**paths, archive=folder / "a.zip", table=table, checkpoint=trained / "best.ckpt")
+
+
+@pytest.fixture(params=WORK)
+def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeypatch):  # noqa: F811
+    """A script with arguments, and its output; its work is never reached."""
+    name, place = request.param, tmp_path / "made"
+    place.mkdir()
+    path, *command = name.split()
+    shutil.copy(inputs.dialogues, place / "d.pkl")
+    training = ("--exp_name", "run", "--csv_path", inputs.table, "--out_dir", place, "--test_1920=True")
+    training += ("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--device", "cpu")
+    arguments, output = {
+        "MIRAI/preprocess.py": (("--root_path", corpus_made, "--save_path", place), "txt_wav"),
+        "MIRAI/trainer_hf.py": (training, "checkpoint/run"),
+        "MIRAI/trainer_hf_MMER.py": (training, "checkpoint/run"),
+        "MIRAI/inference.py": (("--ckpt_path", inputs.checkpoint, "--out_dir", place / "out"), "out"),
+        "MIRAI/feature_extractor_cogmen_format.py": (
+            (
+                "--model_save_path",
+                inputs.checkpoint,
+                "--csv_path",
+                inputs.table,
+                "--features_format_path",
+                place / "d.pkl",
+            ),
+            "d_feat.pkl",
+        ),
+        "MIRAI/make_sample_corpus.py": (("--out", place / "out", "--sessions", 2), "out"),
+        "COGMEN_code/cogmen_formatting.py": (("--csv_path", inputs.table, "--out", place / "out"), "out"),
+        "COGMEN_code/preprocess.py": (("--feat_dir", inputs.features, "--res_dir", place / "out"), "out"),
+        "COGMEN_code/train.py": (
+            ("--preprocessed_feature", inputs.preprocessed, "--out_dir", place, "--from_begin"),
+            "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt",
+        ),
+        "COGMEN_code/eval.py": (("--pt_dir", place / "none.pt", "--out_dir", place / "out"), "out"),
+        "COGMEN_code/convert_checkpoint.py": ((place / "none.pt", place / "out"), "out"),
+        "COGMEN_code/archive.py pack": (("--out", place / "out.zip", "--files", inputs.features), "out.zip"),
+        "COGMEN_code/archive.py unpack": (("--archive", inputs.archive, "--out_dir", place / "out"), "out"),
+        "COGMEN_code/results_table.py": (("--results_dir", place, "--out", place / "out"), "out"),
+        "COGMEN_code/release_sample.py": (("--data", place, "--zoo", place), "out"),
+    }[name]
+    module = load_script(path)
+    if name == "COGMEN_code/release_sample.py":
+        monkeypatch.setattr(module, "TABLE", place / "out")
+    work = WORK[name] if "." in WORK[name] else f"{module.__name__}.{WORK[name]}"
+    monkeypatch.setattr(work, lambda *_, **__: pytest.fail("it works, for nothing"))
+    return SimpleNamespace(
+        name=name,
+        folder=name in FOLDERS,
+        output=place / output,
+        place=place,
+        run=lambda: run_script(path, *command, *arguments),
+    )
+
+
+def refused(script, message):
+    before = tree(script.place)
+    with pytest.raises(UserError, match=message):
+        script.run()
+    after = tree(script.place)
+    assert {path: content for path, content in after.items() if content is not False} == {
+        path: content for path, content in before.items() if content is not False
+    }  # but for empty folders
+
+
+def test_a_second_writer_is_refused(script):
+    claimed = script.output
+    if script.name == "COGMEN_code/archive.py unpack":
+        claimed = script.place / ".unpack.out"  # where it is unpacked first
+    with claim(claimed, folder=script.folder):
+        refused(script, f"{claimed.name}: another run is writing it; wait for that one, or give another output")
+
+
+def test_something_else_in_the_outputs_place(script):
+    script.output.parent.mkdir(parents=True, exist_ok=True)
+    if script.folder:
+        script.output.write_text("mine")
+        refused(script, rf"{script.output.name}:? (is a file, exp|is not a dir|exists and is not em|is in the way)")
+    else:
+        script.output.mkdir()
+        refused(script, f"{script.output.name}: is a directory, expected a file or nothing; give another output")
+
+
+def test_a_file_system_that_is_read_only(script, monkeypatch):
+    def open_for_reading(path, flags, *more, **keywords):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *more, **keywords)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", open_for_reading)
+    refused(script, f"{script.place}.*: cannot be written: Read-only file system")
+
+
+def test_a_full_disk(script, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    refused(script, "are needed, 0 MB are free on the disk; make room|needs [0-9]+ bytes, but the disk has 0 free")
