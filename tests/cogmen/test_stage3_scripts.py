@@ -68,10 +68,14 @@ def test_the_scores_do_not_depend_on_the_batch(stage3, run_script):
 
 
 def test_the_same_seed_gives_the_same_weights(stage3, run_script, tmp_path):
+    """And so the same scores, of every epoch and of the test dialogues."""
     train = ("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script(*train, *QUICK)
     first, second = (load_checkpoint(checkpoint_of(folder)).network.state_dict() for folder in (stage3, tmp_path))
     assert all(torch.equal(first[name], second[name]) for name in first)
+    histories = [checkpoint_of(folder).with_suffix(".csv").read_text() for folder in (stage3, tmp_path)]
+    assert histories[0] == histories[1]
+    assert evaluate(run_script, stage3) == evaluate(run_script, stage3, pt_dir=checkpoint_of(tmp_path))
     run_script(*train, *QUICK, "--seed", 1)
     other = load_checkpoint(checkpoint_of(tmp_path)).network.state_dict()
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -173,7 +177,8 @@ def test_errors_are_one_line_through_the_shell(stage3):
 
 
 def test_wrong_devices(stage3, run_script):
-    with pytest.raises(UserError, match="--device gpu: expected auto, cpu, cuda or cuda:N"):
-        evaluate(run_script, stage3, "--device", "gpu")
+    for name in ("gpu", "cuda:٣"):
+        with pytest.raises(UserError, match=f"--device {name}: expected auto, cpu, cuda or cuda:N"):
+            evaluate(run_script, stage3, "--device", name)
     with pytest.raises(UserError, match="--device cuda:99: PyTorch sees .* GPUs here"):
         evaluate(run_script, stage3, "--device", "cuda:99")

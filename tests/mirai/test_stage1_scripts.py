@@ -140,9 +140,12 @@ def test_training_prints_what_it_used_and_what_came_of_it(train, data, tmp_path,
     assert len(trained_on) == 11 and {name[:6] for name in trained_on} == {"Sess01"}
 
 
-def test_same_seed_same_weights_whatever_the_order_of_the_table(train, data, trained, tmp_path):
+def test_same_seed_same_weights_whatever_the_order_of_the_table(train, data, trained, tmp_path, score):
+    """And so the same scores."""
     again = train(shuffled_copy(data, tmp_path / "shuffled"), tmp_path)
     assert same(weights(trained), weights(again)) and same(weights(trained, "last.ckpt"), weights(again, "last.ckpt"))
+    first, second = (score(folder / "best.ckpt", "--test_1920=True") for folder in (trained, again))
+    assert first == second
 
 
 def test_no_test_session_utterance_is_read_in_training(train, data, trained, tmp_path):
@@ -297,6 +300,17 @@ def test_every_turn_gets_its_own_embedding(extract, formatted, data, trained):
                 vector = getattr(dialogues, modality)[dialogue][turn]
                 assert vector.dtype == np.float32
                 np.testing.assert_allclose(vector, expected[modality][0], atol=1e-5)
+
+
+def test_an_extractor_that_was_trained_on_test_dialogues_is_refused(extract, run_script, data, tmp_path):
+    """Its embeddings would carry the labels of the test dialogues into the graph network's scores."""
+    table, dialogues = data / "annotation_speaker_only.csv", tmp_path / "f.pkl"
+    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", dialogues, "--test_sessions", 2, 19)
+    with pytest.raises(
+        UserError, match=r"best\.ckpt: was trained on \d+ of the 28 .*session 2\)\. Take a checkpoint of"
+    ):
+        extract(table, dialogues)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.pkl"]
 
 
 def test_one_modality_fills_its_own_place(extract, train, formatted, data, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -110,6 +111,15 @@ def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, e
     train(table, tmp_path, "--resume")
     for file in ("last.ckpt", "best.ckpt"):
         assert same(state(folder / file), state(trained / file))
+
+
+def test_no_checkpoint_goes_through_the_temporary_directory(train, table, trained, tmp_path, monkeypatch):
+    """It may be another file system, from which a file cannot be moved in one step, and a small one."""
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    folder = train(table, tmp_path)
+    assert same(state(folder / "best.ckpt"), state(trained / "best.ckpt"))
 
 
 def test_a_second_run_of_the_same_name_is_refused(train, table, tmp_path):
