@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from cogmen.locks import WITHOUT_LOCKS
 from cogmen.options import UserError
 
 LEAST = 1_000_000  # bytes: room that every run needs
@@ -18,7 +19,8 @@ def claim(path, needs=0, folder=False):
 
     Found here, before the work: a folder around it that is missing (it is made), cannot be written to or is a file; a
     file in a folder's place or the other way round; and a disk without room. The claim is a lock on the hidden file
-    `.<name>.lock` beside the output, which the system lets go of however the process ends.
+    `.<name>.lock` beside the output, which the system lets go of however the process ends. A file system without locks
+    gives none: there, nobody is refused, and of two writers the last one's whole file stays.
 
     Args:
         path: None: nothing is claimed.
@@ -89,6 +91,8 @@ def _lock(path):
         except FileNotFoundError:
             pass
         except OSError as error:
+            if error.errno in WITHOUT_LOCKS:
+                return handle
             os.close(handle)
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise BlockingIOError from None

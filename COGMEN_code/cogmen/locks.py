@@ -6,6 +6,8 @@ import errno
 import fcntl
 from pathlib import Path
 
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # what a file system that has none says
+
 
 @contextlib.contextmanager
 def locked(path, shared=False, wait=True):
@@ -30,6 +32,6 @@ def locked(path, shared=False, wait=True):
             yield False
             return
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            if error.errno not in WITHOUT_LOCKS:
                 raise
         yield True

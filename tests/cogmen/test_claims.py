@@ -1,11 +1,14 @@
 """An output has one writer, and what cannot be written is found before the work."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
 import pytest
 
-from cogmen.claims import claim
+from cogmen.claims import claim, is_claimed
 from cogmen.options import UserError
 
 
@@ -30,6 +33,27 @@ with claim({str(tmp_path / "a.pkl")!r}):
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
     with claim(tmp_path / "a.pkl"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, number):
+    def flock(handle, mode):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claim(tmp_path / "a.pkl"), claim(tmp_path / "a.pkl"):
+        assert is_claimed(tmp_path / "a.pkl") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root everything can be written to
+    with (
+        pytest.raises(UserError, match="out: cannot be written: Permission denied"),
+        claim(tmp_path / "out", folder=True),
+    ):
         pass
 
 
