@@ -8,7 +8,6 @@ read, transformers' own convolutional front end. Here: what MIRAI/feature_extrac
 turn, --repeats times, with as many threads as OMP_NUM_THREADS says; the median counts.
 """
 
-import platform
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from measuring import durations, hardware
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import RobertaConfig, Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncoder
@@ -37,9 +37,6 @@ from mirai.prediction_options import PRECISIONS
 
 GOAL = 2.0  # times the naive loop
 NAIVE_BATCH = 6
-# Durations of KEMDy19's utterances of at most 25 s: share of the utterances, seconds (mean 5.49).
-QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
-SECONDS = (0.4, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
 # Audio: width, layers, heads, convolution channels; text: width, layers, heads; utterances.
 SIZES = {
     "tiny": (32, 2, 2, 32, 32, 2, 2, 200),
@@ -133,9 +130,8 @@ def report(options, device, utterances, runs, cache_seconds):
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(runs["naive"], runs["here"], strict=True)]
     ratio = statistics.median(ratios)
     difference = float(np.abs(runs["naive"][0]["embeddings"] - runs["here"][0]["embeddings"]).max())
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
     print(f"{options.size} encoders, {len(utterances)} utterances, {speech:.0f} s of speech")
-    print(f"{where}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, median of {options.repeats}\n")
+    print(f"{hardware(device)}, median of {options.repeats}\n")
     print(f"{'':32}{'naive':>10}{'here':>10}{'goal':>10}")
     for label, key, scale, form in (
         ("seconds of speech per second", "speech_per_second", 1, ".2f"),
@@ -148,8 +144,12 @@ def report(options, device, utterances, runs, cache_seconds):
     print(f"{'times the naive loop':32}{1:>10.2f}{ratio:>10.2f}{f'>= {GOAL:g}':>10}   (pairs of runs: {shown})")
     print(f"\nlargest difference of an embedding {difference:.1e}; the cache took {cache_seconds:.2f} s to make")
     if options.out:
-        setting = {**to_dict(options), "utterances": len(utterances), "speech_seconds": speech, "machine": where}
-        setting.update(threads=torch.get_num_threads(), torch=torch.__version__)
+        setting = {
+            **to_dict(options),
+            "utterances": len(utterances),
+            "speech_seconds": speech,
+            "machine": hardware(device),
+        }
         result = {"ratio": ratio, "ratios": ratios, "goal": GOAL, "difference": difference, "cache_s": cache_seconds}
         write_json(options.out, {**setting, **result, **figures})
 
@@ -157,9 +157,8 @@ def report(options, device, utterances, runs, cache_seconds):
 def make_speech(folder, count, seed):
     """Noise of KEMDy19's durations, 16 kHz mono 16-bit, and transcripts of as many syllables as people say."""
     generator = np.random.default_rng(seed)
-    durations = np.exp(np.interp((generator.permutation(count) + 0.5) / count, QUANTILES, np.log(SECONDS)))
     utterances = []
-    for k, seconds in enumerate(durations):
+    for k, seconds in enumerate(durations(count, seed)):
         name = f"Sess01_script{k // 900 + 1:02}_F{k % 900 + 1:03}"
         samples = (3000 * generator.standard_normal(int(seconds * SAMPLE_RATE))).clip(-32768, 32767).astype("<i2")
         with wave.open(str(folder / f"{name}.wav"), "wb") as file:

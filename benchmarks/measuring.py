@@ -15,13 +15,14 @@ from cogmen.dialogues import Dialogues
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
 _SHARES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
-_SECONDS = (0.3, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
+_SECONDS = (0.4, 0.56, 1.07, 2.34, 4.18, 7.33, 14.5, 21.1, 25)
 WORDS_PER_SECOND = 2.0
 
 
 def durations(number, seed=0):
-    """(number,) utterance durations in seconds, distributed as KEMDy19's."""
-    return np.interp(np.random.default_rng(seed).random(number), _SHARES, _SECONDS)
+    """(number,) utterance durations in seconds, with KEMDy19's quantiles however few they are, in random order."""
+    shares = (np.random.default_rng(seed).permutation(number) + 0.5) / number
+    return np.exp(np.interp(shares, _SHARES, np.log(_SECONDS)))
 
 
 def dialogue_lengths(dialogues, seed=0):
