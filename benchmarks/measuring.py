@@ -45,7 +45,7 @@ def make_dialogues(dialogues, sizes, seed=0):
     """
     generator = np.random.default_rng(seed)
     lengths = dialogue_lengths(dialogues, seed)
-    held_out = max(2, dialogues // 10)
+    held_out = max(1, dialogues // 10)
     sessions = [k // 10 + 1 for k in range(dialogues - held_out)]
     sessions += [sessions[-1] + 1 + k // 10 for k in range(held_out)]  # of their own
     ids = [f"Sess{session:02}_script{k % 10 + 1:02}" for k, session in enumerate(sessions)]
