@@ -156,7 +156,7 @@ def test_extractor_table(tmp_path, monkeypatch):
     commands = log.read_text().splitlines()[4:]  # before: preprocess, audio twice and the one that failed
     assert len(commands) == 7 and "done already" in output
     for line in commands:
-        check(f"python {line}", monkeypatch)
+        check(f"python {line}", monkeypatch, tmp_path)
         assert f"--csv_path {work}/annotation.csv" in line and "--test_1920" not in line
     *trainings, scoring = commands
     variants = [(line.split()[0], *re.findall(r"--(?:using_model|loss) (\S+)", line)) for line in trainings]
