@@ -2,6 +2,9 @@
 
 import csv
 import importlib.util
+import subprocess
+import sys
+import time
 import wave
 from collections import Counter, defaultdict
 from itertools import chain, pairwise
@@ -161,6 +164,17 @@ def test_sound_is_16_khz_mono_16_bit_and_as_long_as_the_annotation_says(corpus):
 
 def test_same_seed_same_bytes_whatever_the_processes(corpus, tmp_path):
     assert tree(make(tmp_path / "again", "--workers", "2")) == tree(corpus)
+
+
+def test_breathy_voices_do_not_depend_on_the_time_of_day():
+    """eSpeak seeds their noise with the second in which it starts: started again until the second is another one."""
+    program = "import hashlib; from mirai.sample.voice import speak; "
+    program += "print(hashlib.md5(speak('정말 화가 나요', 'f2', 200, 50, 45).tobytes()).hexdigest())"
+    said, seconds = set(), set()
+    while len(seconds) < 2:
+        seconds.add(int(time.time()))
+        said.add(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    assert len(said) == 1
 
 
 def test_other_seed_other_corpus(corpus, tmp_path):

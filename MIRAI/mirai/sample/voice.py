@@ -1,7 +1,8 @@
 """Korean speech from eSpeak NG, through ctypes and the shared library in the pip package `espeakng-loader`.
 
 eSpeak keeps hidden state (noise and flutter) from one utterance to the next, and only one thread may use it. Where
-the same bytes are wanted again, use a fresh process and ask for the same utterances in the same order.
+the same bytes are wanted again, use a fresh process and ask for the same utterances in the same order; the noise begins
+with the same seed in every process.
 """
 
 import ctypes
@@ -74,6 +75,7 @@ def _espeak():
             chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # else the noise of breathy voices begins with the time of day
     callback = _CALLBACK(receive)
     library.espeak_SetSynthCallback(callback)
     return library, chunks, native_rate, callback
