@@ -55,11 +55,11 @@ def main(argv=None):
     dialogues = read_dialogues(options.features_format_path, KEMDY19)
     check_join(dialogues, segment_ids)  # before the long work
     extractor, kept = load_extractor(options.model_save_path)
-    test = [utterance for utterance in utterances if utterance.dialogue in set(dialogues.test_ids)]
+    held_out = set(dialogues.test_ids)
+    test = [utterance for utterance in utterances if utterance.dialogue in held_out]
     advice = "Take a checkpoint of a training with --test_1920 and the --test_sessions of cogmen_formatting.py"
     check_unseen(test, kept["trained_on"], options.model_save_path, advice)
-    output = options.features_format_path
-    output = output.with_name(f"{output.stem}_feat.pkl")
+    output = options.features_format_path.with_name(f"{options.features_format_path.stem}_feat.pkl")
     extraction = Extraction(extractor, options.model_save_path, utterances, options, output)
     with extraction.alone(options.shard):
         if not options.merge:

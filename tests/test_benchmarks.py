@@ -2,6 +2,10 @@
 
 import re
 
+from cogmen.corpora import KEMDY19
+from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from tests.cogmen.conftest import make_dialogues
+
 
 def table(printed):
     """By what it is, the figure of each row."""
@@ -22,3 +26,14 @@ def test_preprocessing(run_script, capsys):
     figures = table(capsys.readouterr().out)
     assert re.fullmatch(r"[\d.]+ s", next(figures[what] for what in figures if what.startswith("preprocess.py")))
     assert float(figures["largest difference of an embedding"]) < 1e-4
+
+
+def test_padding(run_script, tmp_path, capsys):
+    dialogues = make_dialogues()
+    write_preprocessed(tmp_path / "p.pkl", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    data = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
+    run_script("benchmarks/padding.py", *data, "--seeds", 0, "--epochs", 3)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| masked", "| unmasked"))]
+    masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
+    assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
+    assert masked != unmasked

@@ -108,8 +108,8 @@ class StateKeeper:
         content = read_torch(self.path)
         if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
-        self._check_same(content)
         try:
+            self._check_same(content)
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.scheduler:

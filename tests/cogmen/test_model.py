@@ -137,6 +137,7 @@ def test_dropped_values_are_as_many_as_asked_and_the_others_make_up_for_them(rat
     assert not torch.equal(drop(values, rate), dropped)
     torch.manual_seed(0)
     assert torch.equal(drop(values, rate), dropped)
+    assert drop(values, 1 - 1e-9).isfinite().all()
 
 
 def test_training_attention_equals_pytorchs(monkeypatch):

@@ -19,6 +19,7 @@ from cogmen.model import CGNN, Architecture, RelationalConv
 from cogmen.options import UserError
 from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
 from cogmen.training import OPTIMIZERS, train_step
+from cogmen.safe_files import read_torch, write_torch
 from tests.cogmen.conftest import make_dialogues
 
 # Operators whose result's shape depends on values, or that hand a value to the host: each would wait for a GPU.
@@ -183,6 +184,12 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
     with pytest.raises(UserError, match="begun with other training dialogues"):
         run_script(*command(other, tmp_path, "--resume"))
     state = tmp_path / f"{NAME}.resume"
+    content = read_torch(state)
+    for key in ("options", "optimizer"):
+        write_torch(state, {name: value for name, value in content.items() if name != key})
+        with pytest.raises(UserError, match=f"damaged training state: '{key}'"):
+            run_script(*command(preprocessed, tmp_path, "--resume"))
+    write_torch(state, content)
     state.write_bytes(state.read_bytes()[:3000])
     with pytest.raises(UserError, match="refused: it is cut short"):
         run_script(*command(preprocessed, tmp_path, "--resume"))
