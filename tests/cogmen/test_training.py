@@ -18,8 +18,8 @@ from cogmen.graph import dialogue_graph
 from cogmen.model import CGNN, Architecture, RelationalConv
 from cogmen.options import UserError
 from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
-from cogmen.training import OPTIMIZERS, train_step
 from cogmen.safe_files import read_torch, write_torch
+from cogmen.training import OPTIMIZERS, train_step
 from tests.cogmen.conftest import make_dialogues
 
 # Operators whose result's shape depends on values, or that hand a value to the host: each would wait for a GPU.
