@@ -117,6 +117,21 @@ def test_hostile_pickles_are_refused(tmp_path, monkeypatch, name):
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        array_of((3,), bytes(16)),
+        pickle.dumps(Call(np._core.numeric._frombuffer, bytes(16), np.dtype("f8"), (3,), "C")),
+        pickle.dumps(Call(np._core.multiarray.scalar, np.dtype("f8"), bytes(16))),
+    ],
+    ids=["array", "buffer", "scalar"],
+)
+def test_an_array_and_its_bytes_must_match(tmp_path, content):
+    (tmp_path / "x.pkl").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.pkl: refused: .*does not match the 16 bytes"):
+        read_pickle(tmp_path / "x.pkl")
+
+
 def test_a_few_bytes_for_gigabytes(tmp_path):
     """What the C unpickler takes 8 GiB for, a large index of its memo, is harmless."""
     (tmp_path / "x.pkl").write_bytes(b"\x80\x04Nr" + struct.pack("<I", 1 << 29) + b".")
