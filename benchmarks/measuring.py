@@ -1,6 +1,6 @@
 """Shared by the benchmarks: synthetic corpora of KEMDy19's size, the machine's limits, and runs of the real scripts."""
 
-import os
+import json
 import platform
 import subprocess
 import sys
@@ -107,23 +107,35 @@ def _wait_for(device):
         torch.cuda.synchronize(device)
 
 
-def run_measured(*command):
-    """(seconds, peak bytes of memory) of a Python command that must succeed."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+# Linux counts the memory of the process that starts another towards the other's `ru_maxrss`; VmHWM it does not.
+_MEASURED_RUN = """
+import json, runpy, sys, time
+
+def memory(field):
+    with open("/proc/self/status") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith(field))
+
+script, *arguments = sys.argv[1:]
+start = time.perf_counter()
+main = runpy.run_path(script)["main"]
+imported = {"seconds": time.perf_counter() - start, "bytes": memory("VmRSS")}
+main(arguments)
+whole = {"seconds": time.perf_counter() - start, "bytes": memory("VmHWM")}
+print(json.dumps([whole, imported]))
+"""
+
+
+def run_measured(script, *arguments):
+    """Run a script that must succeed, in a process of its own.
+
+    Returns:
+        two dicts of `seconds` and `bytes` of memory: of the whole run (its peak), and of its imports.
+    """
+    command = [sys.executable, "-c", _MEASURED_RUN, str(script), *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {errors}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
-
-
-def imported(script):
-    """(seconds, bytes of memory) of a script once it has imported all that it does at its top."""
-    code = f"import runpy; runpy.run_path({str(script)!r}); print(open('/proc/self/statm').read().split()[1])"
-    seconds, process = timed(lambda: subprocess.run([sys.executable, "-c", code], capture_output=True, check=True))
-    return seconds, int(process.stdout) * os.sysconf("SC_PAGE_SIZE")
+        raise RuntimeError(f"{script}: {process.stderr}")
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def hardware(device="cpu"):
