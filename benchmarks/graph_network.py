@@ -1,10 +1,13 @@
 """The graph network's speed: graphs, training epochs, scoring, beside what the arithmetic alone would take.
 
     python benchmarks/graph_network.py
+    python benchmarks/graph_network.py --compile
     python benchmarks/graph_network.py --device cuda --epochs 100 --tf32
 
 The corpus has the paper's size (162/18/20 dialogues, 9,627 turns, D = 1536). The limit is the arithmetic of the
 dialogue transformer, 189 MFLOP for each real turn of a training step, over the matrix-product rate of the same run.
+What a step starts is counted with PyTorch's profiler: a GPU's kernels; on a CPU operators, and the compiler's loops,
+that would be kernels there. What it costs to start them is the time of a step that has next to nothing to compute.
 """
 
 import runpy
@@ -15,9 +18,11 @@ from statistics import median
 
 import numpy as np
 import torch
+import torch._inductor.config
 from measuring import dialogue_lengths, hardware, make_dialogues, matmul_rate, show, timed
+from torch.profiler import ProfilerActivity, profile
 
-from cogmen.batching import as_tensors
+from cogmen.batching import DialogueSet, as_tensors
 from cogmen.corpora import KEMDY19
 from cogmen.devices import find_device
 from cogmen.graph import dialogue_graph
@@ -25,9 +30,13 @@ from cogmen.metrics import scores
 from cogmen.model import CGNN, FEED_FORWARD_WIDTH, Architecture
 from cogmen.options import REPOSITORY, option, parse, run
 from cogmen.preprocessed import preprocess, split_ids
-from cogmen.training import TrainOptions, predict, train
+from cogmen.training import OPTIMIZERS, TrainOptions, predict, train, train_step
 
 BATCH_SIZE = 64
+# Operators that move no data.
+VIEWS = {f"aten::{name}" for name in ("t", "view", "transpose", "permute", "expand", "select", "slice", "unsqueeze")}
+VIEWS |= {f"aten::{name}" for name in ("detach", "as_strided", "unflatten", "empty", "empty_strided", "_unsafe_view")}
+VIEWS |= {f"aten::{name}" for name in ("expand_as", "unbind", "squeeze", "narrow", "alias", "new_empty_strided")}
 
 
 @dataclass
@@ -37,6 +46,7 @@ class Options:
     width: int = option(1536, "features of a turn")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     tf32: bool = option(False, "on a GPU: matrix products in TF32, as train.py --tf32")
+    compile: bool = option(False, "as train.py --compile")
 
 
 def main(argv=None):
@@ -45,6 +55,7 @@ def main(argv=None):
     print(hardware(device))
     rows = graphs()
     rows += epochs(options, device)
+    rows += launches(options, device)
     show(rows)
 
 
@@ -66,7 +77,7 @@ def epochs(options, device):
     splits = preprocess(dialogues, KEMDY19, split_ids(dialogues))
     train_set, dev_set = (as_tensors(splits[split], "at") for split in ("train", "dev"))
     turns, dev_turns = (sum(len(dialogue.labels) for dialogue in part) for part in (train_set, dev_set))
-    chosen = TrainOptions(from_begin=True, epochs=options.epochs + 1, batch_size=BATCH_SIZE, tf32=options.tf32)
+    chosen = train_options(options, epochs=options.epochs + 1)
     torch.manual_seed(0)
     network = CGNN(Architecture.from_options(chosen, options.width, KEMDY19))
     rates, times, began = [], [], None
@@ -91,6 +102,43 @@ def epochs(options, device):
         ("the same with dev scoring", f"{epoch / limit:.2f}", "at most 1.5 (CPU)"),
         (f"{options.epochs} epochs with dev scoring", f"{sum(times):.1f} s", "100 in under 10 s (H200)"),
     ]
+
+
+def launches(options, device):
+    """What a training step starts on the device, and the milliseconds that starting it takes."""
+    dialogues = make_dialogues(10, {"text": 16})
+    splits = preprocess(dialogues, KEMDY19, split_ids(dialogues), split_utterances=2)
+    batch = DialogueSet(as_tensors(splits["train"][:3], "t"), 5, 5, 2, device).batch([0, 1, 2])
+    network = CGNN(Architecture.from_options(train_options(options), 16, KEMDY19)).to(device)
+    optimizer = OPTIMIZERS["adam"](network.parameters())
+    compiled = torch.compile(network, dynamic=True) if options.compile else network
+
+    def step():
+        return train_step(compiled, optimizer, batch, None, -1)
+
+    with torch._inductor.config.patch({"cpp.enable_kernel_profile": True}):
+        step()
+    activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as recorded:
+        step()
+    started = [event for event in recorded.events() if device.type == "cuda" or is_kernel(event)]
+    seconds = median(timed(step, device)[0] for _ in range(50))
+    return [
+        ("a training step starts", f"{len(started)} kernels", ""),
+        ("a step on 3 dialogues of 2 turns and 16 features", f"{1000 * seconds:.1f} ms", ""),
+    ]
+
+
+def is_kernel(event):
+    """Whether a CPU's event would be a GPU's kernel: an operator that is part of no other, or a compiled loop."""
+    parent = event.cpu_parent
+    whole = parent is None or not parent.name.startswith("aten::")
+    return "_fused_" in event.name or (whole and event.name.startswith("aten::") and event.name not in VIEWS)
+
+
+def train_options(options, epochs=1):
+    switches = {"tf32": options.tf32, "compile": options.compile}
+    return TrainOptions(from_begin=True, epochs=epochs, batch_size=BATCH_SIZE, **switches)
 
 
 def score(network, dev_set, chosen, device):

@@ -172,6 +172,7 @@ TESTS = {
         "--options": TUNING + "train_takes_the_best_options_and_reaches_the_same_score",
         "--device": F3 + "a_device_that_is_not_there",
         "--tf32": F3 + "how_exactly_a_gpu_multiplies",
+        "--compile": F3 + "compiled_training",
         "--resume": TRAINING + "an_interrupted_training_ends_as_an_uninterrupted_one",
         "--save_every": TRAINING + "the_state_is_saved_as_often_as_asked",
     },

@@ -1,4 +1,4 @@
-"""`--device auto|cpu|cuda[:n]`."""
+"""`--device auto|cpu|cuda[:n]`, and what is said when `--compile` cannot."""
 
 import re
 
@@ -23,3 +23,10 @@ def find_device(name):
             f"--device {name}: PyTorch sees {torch.cuda.device_count()} GPUs here; use --device cpu or auto"
         )
     return device
+
+
+def check_compiler(error, what):
+    """Raise what a user is to know if an error comes from `torch.compile` of `what`; else do nothing."""
+    if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"--compile: {what} cannot be compiled here ({reason}); leave it out") from error

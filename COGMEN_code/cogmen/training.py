@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from cogmen.batching import DialogueSet
 from cogmen.corpora import CORPORA
+from cogmen.devices import check_compiler
 from cogmen.interrupts import stop_signals
 from cogmen.metrics import scores
 from cogmen.options import UserError, option
@@ -75,6 +76,9 @@ class TrainOptions:
     seed: int = option(24, "seed of weights, dropout and the order of the dialogues")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     tf32: bool = option(False, "on a GPU: matrix products in TF32, faster and with a 10-bit mantissa")
+    compile: bool = option(
+        False, "torch.compile the network: fewer, larger operations after a minute of compiling (rounds otherwise)"
+    )
     resume: bool = option(False, "go on where an interrupted run of the same name stopped")
     save_every: float = option(60.0, "seconds between the saves of a running training's state, for --resume")
 
@@ -128,6 +132,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     """
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     network.to(device)
+    trained = torch.compile(network, dynamic=True) if options.compile else network  # of the same weights
     optimizer = OPTIMIZERS[options.optimizer](
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
@@ -141,10 +146,10 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
-    with bar, stop_signals() as stop, _advice_when_memory_is_short():
+    with bar, stop_signals() as stop, _advice(options.compile):
         while progress.epoch < options.epochs:
             for numbers in progress.rest_of_epoch(train_set, options.batch_size):
-                loss = train_step(network, optimizer, train_set.batch(numbers), weight, options.max_grad_value)
+                loss = train_step(trained, optimizer, train_set.batch(numbers), weight, options.max_grad_value)
                 turns = int(train_set.lengths[numbers].sum())
                 progress.loss_sum += loss * turns
                 progress.turns += turns
@@ -195,7 +200,7 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
 def predict(network, dialogues, batch_size, wp, wf, device):
     """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
     dialogues = _on_device(network, dialogues, wp, wf, device)
-    with _advice_when_memory_is_short():
+    with _advice():
         return _log_probabilities(network, dialogues, batch_size)
 
 
@@ -212,7 +217,7 @@ def _on_device(network, dialogues, wp, wf, device):
 
 
 @contextlib.contextmanager
-def _advice_when_memory_is_short():
+def _advice(compiled=False):
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -220,6 +225,10 @@ def _advice_when_memory_is_short():
             f"the GPU's memory does not suffice ({str(error).splitlines()[0]}); "
             "a smaller --batch_size needs less, --device cpu none"
         ) from None
+    except Exception as error:
+        if compiled:
+            check_compiler(error, "the network")
+        raise
 
 
 def write_history(path, history):

@@ -23,7 +23,7 @@ from cogmen.training import TrainOptions, train
 METRIC = "dev_weighted_f1"
 SHOWN = 5
 # Options of a place, a name or a record: they change no number, so best_options.json leaves them to whoever uses it.
-_NOT_KEPT = {"preprocessed_feature", "tag", "out_dir", "device", "tuning", "options", "resume", "save_every"}
+_NOT_KEPT = {"preprocessed_feature", "tag", "out_dir", "device", "tuning", "options", "resume", "save_every", "compile"}
 _NOT_KEPT |= {"log_in_comet", "comet_workspace"}
 
 
@@ -49,6 +49,7 @@ class TuneOptions(TrainOptions):
     tuning: bool = _no_option(True)
     resume: bool = _no_option(False)
     save_every: float = _no_option(60.0)
+    compile: bool = _no_option(False)  # each trial would, anew
 
     def __post_init__(self):
         super().__post_init__()

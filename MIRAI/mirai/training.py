@@ -19,7 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from cogmen.claims import claim
 from cogmen.corpora import KEMDY19
-from cogmen.devices import find_device
+from cogmen.devices import check_compiler, find_device
 from cogmen.interrupts import stop_signals
 from cogmen.options import UserError
 from mirai.annotations import read_annotations
@@ -99,9 +99,7 @@ def _faults(options, trainer):
                 "--max_batch_seconds, with a larger --accumulate_grad; or --gradient_checkpointing, which computes "
                 "layers twice instead of keeping them; or a shorter --clip_length"
             ) from error
-        if isinstance(error, torch._dynamo.exc.TorchDynamoException):
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"--compile: the encoders cannot be compiled here ({reason}); leave it out") from error
+        check_compiler(error, "the encoders")
         if isinstance(error.__context__, KeyboardInterrupt):  # Lightning made an exit without a word of it
             raise KeyboardInterrupt from None
         raise

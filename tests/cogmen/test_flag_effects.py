@@ -2,6 +2,7 @@
 
 import csv
 import zipfile
+from functools import partial
 
 import pytest
 import torch
@@ -97,6 +98,22 @@ def test_how_exactly_a_gpu_multiplies(train):
     assert torch.backends.cuda.matmul.allow_tf32
     train("--epochs", 1)
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_compiled_training(train, monkeypatch):
+    """Traced as ever, but then run operation by operation, which takes no compiler."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", partial(compile_, backend="eager"))
+    like = ("--rnn", "transformer", "--drop_rate", 0)
+    (rows, _), (expected, _) = train(*like, "--compile"), train(*like)
+    assert [float(row["train_loss"]) for row in rows] == pytest.approx([float(row["train_loss"]) for row in expected])
+    monkeypatch.setattr(torch, "compile", partial(compile_, backend=no_compiler))
+    with pytest.raises(UserError, match="--compile: the network cannot be compiled here .*; leave it out"):
+        train("--compile", "--rnn", "lstm")
+
+
+def no_compiler(graph, inputs):
+    raise FileNotFoundError("g++")
 
 
 def test_epochs(train):

@@ -1,5 +1,6 @@
 """The training loop: nothing waits for the device, and an interrupted training ends as an uninterrupted one."""
 
+import copy
 import os
 import signal
 from collections import Counter
@@ -66,6 +67,29 @@ def test_waiting_would_be_seen():
         turns[turns[:, 0] > 0].sum().item()
         RGCNConv(3, 2, 8)(turns, torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 5]))
     assert {"_local_scalar_dense", "boolean index"} <= set(waits(recorded.operators))
+
+
+def test_a_step_is_compiled_once_and_whole():
+    """Whatever the shapes of the batches, as one graph; here it is then run operation by operation."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    splits = preprocess(dialogues := make_dialogues(), KEMDY19, split_ids(dialogues))
+    train = as_tensors(splits["train"], "at")
+    torch.manual_seed(0)
+    network = CGNN(Architecture(train[0].features.shape[1], 7, use_highway=True, concat_gin_gout=True, drop_rate=0))
+    networks = network, copy.deepcopy(network)
+    forwards = network, torch.compile(networks[1], dynamic=True, fullgraph=True, backend=backend)
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in networks]
+    batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
+    for numbers in ([3, 2, 5], [0, 1], [4, 1, 0, 6]):
+        steps = zip(forwards, optimizers, strict=True)
+        losses = [train_step(forward, optimizer, batching.batch(numbers), None, -1) for forward, optimizer in steps]
+        assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-6)
+    assert len(graphs) == 1
 
 
 def test_relational_convolution_equals_pytorch_geometrics():
