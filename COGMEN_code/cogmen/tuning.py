@@ -3,10 +3,8 @@
 `search` is what both `tune.py` and `train.py --tuning` do. The test dialogues never reach it.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import time
 import warnings
 from dataclasses import dataclass
@@ -15,13 +13,11 @@ import torch
 
 from cogmen.experiment import build_network, prepare, run_name
 from cogmen.options import UserError, option, to_dict
-from cogmen.safe_files import write_json, write_text
-from cogmen.search_space import SPACE, comet_config
+from cogmen.safe_files import write_json
+from cogmen.search_space import METRIC, SPACE, comet_config
 from cogmen.tracking import Comet, comet_key
 from cogmen.training import TrainOptions, train
 
-METRIC = "dev_weighted_f1"
-SHOWN = 5
 # Options of a place, a name or a record: they change no number, so best_options.json leaves them to whoever uses it.
 _NOT_KEPT = {"preprocessed_feature", "tag", "out_dir", "device", "tuning", "options", "resume", "save_every", "compile"}
 _NOT_KEPT |= {"log_in_comet", "comet_workspace"}
@@ -93,6 +89,7 @@ def search(options, given):
     import optuna
 
     from cogmen.study import Workers, open_study
+    from cogmen.study_report import show
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = options.storage or options.folder / "journal.log"
@@ -121,12 +118,14 @@ def search(options, given):
                 raise UserError(f"trial {trial.number}: {error}; the same command goes on with the study") from error
             _write(options, study, names)
     _write(options, study, names)
-    _show(options, study, names)
+    show(options, study, names)
 
 
 def _run(trial, study, options, names, experiment, suggestions):
     """Train with the trial's options and tell the study what came of it."""
     import optuna
+
+    from cogmen.study_report import in_words, outcome
 
     experiment_of_comet = _choose_sampler(trial, study, options, names, suggestions)
     values = {name: SPACE[name].suggest(trial, name) for name in names}
@@ -160,7 +159,7 @@ def _run(trial, study, options, names, experiment, suggestions):
         if record:
             record.close()
     study.tell(trial, result, state, skip_if_finished=True)
-    print(f"trial {trial.number}: {_outcome(study.get_trials(deepcopy=False)[trial.number])}; {_words(values)}")
+    print(f"trial {trial.number}: {outcome(study.get_trials(deepcopy=False)[trial.number])}; {in_words(values)}")
 
 
 def _choose_sampler(trial, study, options, names, suggestions):
@@ -188,7 +187,7 @@ class _CometSuggestions:
         import comet_ml
 
         self._options, self._names = options, names
-        config = study.user_attrs.get("comet_optimizer") or comet_config(names, METRIC)
+        config = study.user_attrs.get("comet_optimizer") or comet_config(names)
         try:
             self._optimizer = comet_ml.Optimizer(config, api_key=comet_key(options), verbose=0)
         except Exception as error:  # a library that talks to a server raises nearly anything
@@ -235,70 +234,11 @@ def _settings(options, names, experiment):
     return {**fixed, "--pruner": options.pruner, "options searched": searched, "dialogues": data.hexdigest()[:16]}
 
 
-def _score(trial):
-    """The best dev weighted F1 of its epochs, or None."""
-    return max(trial.intermediate_values.values(), default=None)
-
-
-def _outcome(trial):
-    """What came of a trial, for a person."""
-    if _score(trial) is None:
-        return trial.user_attrs.get("reason", "nothing")
-    pruned = f", pruned at epoch {trial.last_step}" if trial.state.name == "PRUNED" else ""
-    return f"dev weighted F1 {100 * _score(trial):.2f}{pruned}"
-
-
-def _complete(study):
-    """The trials that were trained to the end, the best first."""
-    import optuna
-
-    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    return sorted(trials, key=lambda trial: (-trial.value, trial.number))
-
-
 def _write(options, study, names):
     """trials.csv, and best_options.json if a trial was trained to the end."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"])
-    for trial in study.get_trials(deepcopy=False):
-        worker = trial.user_attrs.get("worker", {})
-        seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-        writer.writerow(
-            [trial.number, trial.state.name.lower(), _score(trial), trial.last_step or 0, seconds]
-            + [trial.params.get(name, "") for name in names]
-            + [worker.get("host", ""), worker.get("pid", ""), trial.user_attrs.get("reason", "")]
-        )
-    write_text(options.folder / "trials.csv", text.getvalue())
-    if best := _complete(study):
+    from cogmen.study_report import complete, write_trials
+
+    write_trials(options.folder / "trials.csv", study, names)
+    if best := complete(study):
         chosen = TrainOptions(**{**_shared(options), **best[0].params})
         write_json(options.folder / "best_options.json", _kept(chosen))
-
-
-def _show(options, study, names):
-    best = _complete(study)
-    if not best:
-        raise UserError(f"study {options.study}: no trial was trained to the end; see {options.folder}/trials.csv")
-    trials = study.get_trials(deepcopy=False)
-    states = [trial.state.name.lower() for trial in trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "fail"))
-    print(f"study {options.study}: {counts}; the best on the dev dialogues:")
-    rows = [["trial", "dev F1", *names]]
-    rows += [[str(t.number), f"{100 * t.value:.2f}", *(_word(t.params[n]) for n in names)] for t in best[:SHOWN]]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-    file = options.folder / "best_options.json"
-    print(f"wrote {file} and, beside it, trials.csv")
-    print(
-        f"next: python COGMEN_code/train.py --options {file} --tag best "
-        f"--preprocessed_feature {options.preprocessed_feature}"
-    )
-
-
-def _words(values):
-    return " ".join(f"{name}={_word(value)}" for name, value in values.items())
-
-
-def _word(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -79,7 +79,7 @@ def test_the_space_holds_the_published_options():
         value = getattr(published, name)
         assert value in (False, True) if isinstance(value, bool) else values.low <= value <= values.high
         assert values.from_comet(str(value) if isinstance(value, bool) else value) == value
-    config = comet_config(list(SPACE), "dev_weighted_f1")
+    config = comet_config(list(SPACE))
     assert config["parameters"]["learning_rate"] == {
         "type": "float",
         "scalingType": "loguniform",
