@@ -1,8 +1,12 @@
 """The benchmarks of stage 3 run and print their tables, at sizes whose figures mean nothing."""
 
 import re
+import runpy
+
+import numpy as np
 
 from cogmen.corpora import KEMDY19
+from cogmen.options import REPOSITORY
 from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
 from tests.cogmen.conftest import make_dialogues
 
@@ -27,6 +31,16 @@ def test_preprocessing(run_script, capsys):
     figures = table(capsys.readouterr().out)
     assert re.fullmatch(r"[\d.]+ s", next(figures[what] for what in figures if what.startswith("preprocess.py")))
     assert float(figures["largest difference of an embedding"]) < 1e-4
+
+
+def test_memory_of_a_script_is_its_own(tmp_path):
+    """However large the process is that measures it."""
+    (tmp_path / "script.py").write_text("def main(argv):\n    bytearray(int(argv[0]) << 20).count(1)\n")
+    run_measured = runpy.run_path(str(REPOSITORY / "benchmarks/measuring.py"))["run_measured"]
+    ballast = np.ones(200 << 20, np.uint8)
+    whole, imports = run_measured(tmp_path / "script.py", 60)
+    assert 55 << 20 < whole["bytes"] - imports["bytes"] < 70 << 20
+    assert ballast.all() and 0 < imports["seconds"] < whole["seconds"]
 
 
 def test_padding(run_script, tmp_path, capsys):
