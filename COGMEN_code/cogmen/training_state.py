@@ -139,9 +139,9 @@ class StateKeeper:
     def _check_same(self, content):
         before, now = content["options"], to_dict(self.options)
         differing = [
-            f"--{name} {value} (it was {before.get(name)})"
+            f"--{name} {value} (it was {before[name]})"
             for name, value in now.items()
-            if name not in _FREE and before.get(name) != value
+            if name not in _FREE and before.get(name, value) != value  # one that is new did not exist then
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")

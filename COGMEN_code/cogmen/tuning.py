@@ -18,7 +18,7 @@ from cogmen.search_space import METRIC, SPACE, comet_config
 from cogmen.tracking import Comet, comet_key
 from cogmen.training import TrainOptions, train
 
-# Options of a place, a name or a record: they change no number, so best_options.json leaves them to whoever uses it.
+# Options of a place, a name or a record: they change no score, so best_options.json leaves them to whoever uses it.
 _NOT_KEPT = {"preprocessed_feature", "tag", "out_dir", "device", "tuning", "options", "resume", "save_every", "compile"}
 _NOT_KEPT |= {"log_in_comet", "comet_workspace"}
 

@@ -217,6 +217,10 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
     state.write_bytes(state.read_bytes()[:3000])
     with pytest.raises(UserError, match="refused: it is cut short"):
         run_script(*command(preprocessed, tmp_path, "--resume"))
+    del content["options"]["compile"]  # a version that had no such option yet
+    write_torch(state, content)
+    run_script(*command(preprocessed, tmp_path, "--resume"))
+    assert (tmp_path / f"{NAME}.pt").exists()
 
 
 def test_the_state_is_saved_as_often_as_asked(run_script, preprocessed, tmp_path, monkeypatch):
