@@ -85,11 +85,13 @@ def test_a_step_is_compiled_once_and_whole():
     forwards = network, torch.compile(networks[1], dynamic=True, fullgraph=True, backend=backend)
     optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in networks]
     batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
-    for numbers in ([3, 2, 5], [0, 1], [4, 1, 0, 6]):
+    for numbers in ([3, 2, 5], [0, 1], [4, 1, 0, 6]):  # sizes that are equal in the first would be taken for one
         steps = zip(forwards, optimizers, strict=True)
         losses = [train_step(forward, optimizer, batching.batch(numbers), None, -1) for forward, optimizer in steps]
         assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-6)
     assert len(graphs) == 1
+    dropping = torch.compile(CGNN(Architecture(24, 7)), dynamic=True, fullgraph=True, backend=backend)
+    assert train_step(dropping, optimizers[1], batching.batch([3, 2, 5]), None, -1).isfinite()
 
 
 def test_relational_convolution_equals_pytorch_geometrics():
