@@ -22,7 +22,7 @@
 # Finished steps are not repeated and an interrupted training is resumed, so a run goes on where it stopped.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$ROOT/COGMEN_code/steps.sh"
+source "$ROOT/tools/steps.sh"
 
 corpus='' sessions=20 seeds=1 quick='' device=auto text_encoder='' audio_encoder='' max_epochs='' epochs='' work='' table='' given=' '
 # Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
@@ -100,7 +100,7 @@ extractor_table() {
         --in "$every" "${checkpoints[@]}" --out "$place/result.csv" -- \
         "$python" MIRAI/inference.py --all "$place/checkpoint" --csv_path "$every" --out_dir "$place" "${on_device[@]}"
     echo
-    "$python" COGMEN_code/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" \
+    "$python" tools/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" \
         "${published[@]}"
 }
 
@@ -139,4 +139,4 @@ stage3 "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" "$zoo" "$res
     "${graph[@]}" "${on_device[@]}"
 
 echo
-"$python" COGMEN_code/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"
+"$python" tools/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"

@@ -15,7 +15,7 @@
 #   --force            repeat steps that are finished already
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$ROOT/COGMEN_code/steps.sh"
+source "$ROOT/tools/steps.sh"
 
 features='' checkpoints=() train='' seeds=1 epochs='' published='' work=''
 while (($#)); do
@@ -58,7 +58,7 @@ unpack() {
 # modalities_of CHECKPOINT: from the name that train.py gives (eval.py refuses one that lies), else from the inside
 modalities_of() {
     if [[ $1 =~ _model_([atv]+)_[^/]*$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
-    "$python" -c 'import sys; from cogmen.checkpoints import load_checkpoint; from cogmen.options import run
+    "$python" -c 'import sys; from cogmen.checkpoints import load_checkpoint; from erc.options import run
 run(lambda: print(load_checkpoint(sys.argv[1]).modalities))' "$1"
 }
 
@@ -93,4 +93,4 @@ else
 fi
 
 echo
-"$python" COGMEN_code/results_table.py --results_dir "$results" --out "$results/table.md"
+"$python" tools/results_table.py --results_dir "$results" --out "$results/table.md"

@@ -2,7 +2,7 @@
 # Checks the code's style and runs the tests. Arguments go to pytest: bash run_tests.sh tests/cogmen -k graph
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$ROOT/COGMEN_code/steps.sh"
+source "$ROOT/tools/steps.sh"
 set_up "$ROOT/tests/requirements.lock"
 cd "$ROOT"
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1

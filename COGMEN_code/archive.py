@@ -14,10 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.archives import pack, unpack
-from cogmen.manifests import check_manifest, write_manifest
-from cogmen.options import option, parse, run
-from cogmen.split_zip import MIN_PART_SIZE
+from erc.options import option, parse, run
+from erc.split_zip import MIN_PART_SIZE, check_manifest, pack, unpack, write_manifest
 
 MB = 1 << 20
 

@@ -8,13 +8,13 @@ Writes the dialogue file, without embeddings; MIRAI/feature_extractor_cogmen_for
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.claims import claim
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import check_dialogues, write_dialogues
-from cogmen.options import option, parse, run
-from mirai.annotations import read_annotations
-from mirai.dialogue_format import format_dialogues
-from mirai.transcripts import read_sentences
+from erc.corpus.annotations import read_annotations
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogue_format import format_dialogues
+from erc.corpus.dialogues import check_dialogues, write_dialogues
+from erc.corpus.transcripts import read_sentences
+from erc.files import claim
+from erc.options import option, parse, run
 
 
 @dataclass

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import save_checkpoint
-from cogmen.claims import claim
-from cogmen.corpora import CORPORA, MODALITIES
-from cogmen.options import option, parse, run
 from cogmen.published_checkpoints import convert
 from cogmen.training import MODALITY_SETS
+from erc.corpus.corpora import CORPORA, MODALITIES
+from erc.files import claim
+from erc.options import option, parse, run
 
 
 @dataclass

@@ -9,15 +9,15 @@ With --out_dir it writes metrics.json, predictions.csv (a row per utterance) and
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.batching import as_tensors
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.claims import claim
-from cogmen.corpora import CORPORA
-from cogmen.devices import find_device
-from cogmen.metrics import report, scores, write_evaluation
-from cogmen.options import option, parse, run
-from cogmen.preprocessed import feature_sizes, read_preprocessed
+from cogmen.network.batching import as_tensors
 from cogmen.training import MODALITY_SETS, predict
+from erc.corpus.corpora import CORPORA
+from erc.corpus.metrics import report, scores, write_evaluation
+from erc.corpus.preprocessed import feature_sizes, read_preprocessed
+from erc.files import claim
+from erc.options import option, parse, run
+from erc.runtime import find_device
 
 
 @dataclass

@@ -8,11 +8,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.claims import claim
-from cogmen.corpora import CORPORA
-from cogmen.dialogues import read_dialogues
-from cogmen.options import option, parse, run
-from cogmen.preprocessed import SPLITS, preprocess, split_ids, write_preprocessed
+from erc.corpus.corpora import CORPORA
+from erc.corpus.dialogues import read_dialogues
+from erc.corpus.preprocessed import SPLITS, preprocess, split_ids, write_preprocessed
+from erc.files import claim
+from erc.options import option, parse, run
 
 _FEATURES = "data/KEMDy19/new_2019cogmen_format_speaker_only_feat"
 

@@ -9,13 +9,13 @@ SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same c
 with the weights that it would have had. --tuning searches options instead, as COGMEN_code/tune.py does.
 """
 
-from cogmen.claims import claim
-from cogmen.experiment import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-from cogmen.metrics import scores, summary
-from cogmen.options import given, parse, run
-from cogmen.tracking import Tracker
+from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
 from cogmen.training import TrainOptions, predict, train
-from cogmen.tuning import TuneOptions, search
+from cogmen.tuning.search import TuneOptions, search
+from erc.corpus.metrics import scores, summary
+from erc.files import claim
+from erc.options import given, parse, run
+from erc.tracking import Tracker
 
 BYTES_PER_PARAMETER = 24  # the checkpoint, and twice the state of a running training: two moments, the best weights
 

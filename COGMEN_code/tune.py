@@ -9,8 +9,8 @@ on the same study, on several machines too with --storage postgresql+psycopg://.
 train.py --options, and trials.csv to OUT_DIR/tuning/STUDY/. The test dialogues are not used.
 """
 
-from cogmen.options import given, parse, run
-from cogmen.tuning import TuneOptions, search
+from cogmen.tuning.search import TuneOptions, search
+from erc.options import given, parse, run
 
 
 def main(argv=None):

@@ -13,13 +13,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import check_dialogues, read_dialogues, write_dialogues
-from cogmen.options import option, parse, run
-from mirai.annotations import read_annotations
-from mirai.dialogue_format import check_join, join_embeddings
-from mirai.prediction_options import PredictionOptions
-from mirai.splits import check_unseen
+from erc.corpus.annotations import read_annotations
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogue_format import check_join, join_embeddings
+from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
+from erc.corpus.splits import check_unseen
+from erc.options import option, parse, run
+from mirai.options import PredictionOptions
 
 
 @dataclass
@@ -45,9 +45,9 @@ class ExtractionOptions(PredictionOptions):
 
 def main(argv=None):
     options = parse(ExtractionOptions, argv, __doc__)
-    from cogmen.devices import find_device
+    from erc.runtime import find_device
+    from mirai.checkpoint import load_extractor
     from mirai.extraction import Extraction
-    from mirai.extractor import load_extractor
 
     device = find_device(options.device)
     utterances = read_annotations(options.csv_path)

@@ -13,12 +13,11 @@ OUT_DIR/result.csv with a row for each: model, loss, accuracy, weighted_f1, macr
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.claims import claim
-from cogmen.metrics import summary
-from cogmen.options import UserError, option, parse, run
-from mirai.annotations import read_annotations
-from mirai.prediction_options import PredictionOptions
-from mirai.training_options import TEST_SESSIONS, check_test_sessions
+from erc.corpus.annotations import read_annotations
+from erc.corpus.metrics import summary
+from erc.files import claim
+from erc.options import UserError, option, parse, run
+from mirai.options import TEST_SESSIONS, PredictionOptions, check_test_sessions
 
 
 @dataclass
@@ -46,7 +45,7 @@ def main(argv=None):
 
 
 def infer(options):
-    from cogmen.devices import find_device
+    from erc.runtime import find_device
     from mirai.scoring import score, score_all
 
     device = find_device(options.device)

@@ -9,7 +9,7 @@ about two minutes. Its README.md tells what is planted in it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.options import option, parse, run
+from erc.options import option, parse, run
 from mirai.sample.corpus import new_directory, write_corpus
 
 

@@ -14,9 +14,9 @@ only tells what it would do, and every problem of the corpus; the exit code is 1
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.options import UserError, option, parse, run
-from mirai.raw_corpus import read_corpus, show_funnel
-from mirai.raw_files import check_output, write_outputs
+from erc.options import UserError, option, parse, run
+from mirai.readers.funnel import read_corpus, show_funnel
+from mirai.readers.txt_wav import check_output, write_outputs
 
 
 @dataclass

@@ -13,13 +13,13 @@ Attention is PyTorch's scaled_dot_product_attention and, on a GPU without 16-mix
 the plain formulas and round otherwise. SIGINT and SIGTERM stop after the batch; --resume goes on from the last epoch.
 """
 
-from cogmen.options import parse, run
-from mirai.training_options import TrainingOptions
+from erc.options import parse, run
+from mirai.options import TrainingOptions
 
 
 def main(argv=None):
     options = parse(TrainingOptions, argv, __doc__)
-    from mirai.training import fit  # loads Lightning, which --help need not wait for
+    from mirai.training.fit import fit  # loads Lightning, which --help need not wait for
 
     fit(options)
 

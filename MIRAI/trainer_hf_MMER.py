@@ -7,13 +7,13 @@ Takes the options of trainer_hf.py, and writes the same files; it always uses bo
 wherever those of trainer_hf.py go.
 """
 
-from cogmen.options import parse, run
-from mirai.training_options import FusionTrainingOptions
+from erc.options import parse, run
+from mirai.options import FusionTrainingOptions
 
 
 def main(argv=None):
     options = parse(FusionTrainingOptions, argv, __doc__)
-    from mirai.training import fit  # loads Lightning, which --help need not wait for
+    from mirai.training.fit import fit  # loads Lightning, which --help need not wait for
 
     fit(options)
 

@@ -24,16 +24,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import RobertaConfig, Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncoder
 
-from cogmen.corpora import KEMDY19
-from cogmen.devices import find_device
-from cogmen.options import option, parse, run, to_dict
-from cogmen.safe_files import write_json
+from erc.corpus.annotations import Utterance
+from erc.corpus.corpora import KEMDY19
+from erc.files import write_json
+from erc.options import option, parse, run, to_dict
+from erc.runtime import find_device
 from mirai import prediction
-from mirai.annotations import Utterance
-from mirai.audio import SAMPLE_RATE
 from mirai.dataset import UtteranceDataset
-from mirai.extractor import Extractor
-from mirai.prediction_options import PRECISIONS
+from mirai.network.extractor import Extractor
+from mirai.options import PRECISIONS
+from mirai.speech import SAMPLE_RATE
 
 GOAL = 2.0  # times the naive loop
 NAIVE_BATCH = 6

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from measuring import durations, hardware, matmul_rate, show
 
-from cogmen.corpora import KEMDY19
-from cogmen.devices import find_device
-from cogmen.options import option, parse, run, to_dict
-from cogmen.safe_files import write_json
+from erc.corpus.corpora import KEMDY19
+from erc.files import write_json
+from erc.options import option, parse, run, to_dict
+from erc.runtime import find_device
 
 CORPUS_SECONDS = 15.4 * 3600
 LONGEST = 25  # seconds
@@ -71,8 +71,8 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    from mirai.extractor import Extractor
-    from mirai.training import quieten
+    from mirai.network.extractor import Extractor
+    from mirai.training.fit import quieten
 
     quieten()
     device = find_device(options.device)
@@ -94,7 +94,7 @@ def main(argv=None):
 
 
 def describe(size):
-    """A description, as `mirai.extractor.describe` gives it, of encoders of that size."""
+    """A description, as `mirai.network.extractor.describe` gives it, of encoders of that size."""
     positions, groups = size["positions"]
     text = {"model_type": "roberta", "vocab_size": size["words"], "max_position_embeddings": 514, "type_vocab_size": 1}
     audio = {
@@ -122,9 +122,9 @@ def describe(size):
 
 def noise_dataset(lengths, extractor, seed):
     """Utterances whose speech are slices of one piece of 16-bit noise; read and normalised as real ones."""
-    from mirai.audio import SAMPLE_RATE
     from mirai.dataset import UtteranceDataset, split_windows
-    from mirai.encoders import Normalizer
+    from mirai.network.encoders import Normalizer
+    from mirai.speech import SAMPLE_RATE
 
     generator = np.random.default_rng(seed)
     noise = generator.normal(0, 3000, size=30 * SAMPLE_RATE).astype(np.int16)
@@ -163,10 +163,10 @@ def timed_training(extractor, dataset, options, device):
     """Train as MIRAI/trainer_hf.py does, but write nothing; time the steps after the warm-up."""
     import pytorch_lightning as pl
 
-    from mirai.audio import SAMPLE_RATE
-    from mirai.training import trainer_settings
-    from mirai.training_module import Data, ExtractorTraining
-    from mirai.training_options import TrainingOptions
+    from mirai.options import TrainingOptions
+    from mirai.speech import SAMPLE_RATE
+    from mirai.training.fit import trainer_settings
+    from mirai.training.module import Data, ExtractorTraining
 
     chosen = {name: getattr(options, name) for name in vars(options) if name in TrainingOptions.__dataclass_fields__}
     training = TrainingOptions(
@@ -217,7 +217,7 @@ def timed_training(extractor, dataset, options, device):
 
 def padding(lengths, options):
     """The share of padding in an epoch's batches, and in those of the published order."""
-    from mirai.sampling import EpochBatches, padding_share
+    from mirai.training.sampling import EpochBatches, padding_share
 
     ours = EpochBatches(lengths, None, 1, options.seed, options.max_batch_seconds)
     shuffled = np.random.default_rng(options.seed).permutation(len(lengths) // PUBLISHED_BATCH * PUBLISHED_BATCH)

@@ -22,15 +22,15 @@ import torch._inductor.config
 from measuring import dialogue_lengths, hardware, make_dialogues, matmul_rate, show, timed
 from torch.profiler import ProfilerActivity, profile
 
-from cogmen.batching import DialogueSet, as_tensors
-from cogmen.corpora import KEMDY19
-from cogmen.devices import find_device
-from cogmen.graph import dialogue_graph
-from cogmen.metrics import scores
-from cogmen.model import CGNN, FEED_FORWARD_WIDTH, Architecture
-from cogmen.options import REPOSITORY, option, parse, run
-from cogmen.preprocessed import preprocess, split_ids
+from cogmen.network.batching import DialogueSet, as_tensors
+from cogmen.network.graph import dialogue_graph
+from cogmen.network.model import CGNN, FEED_FORWARD_WIDTH, Architecture
 from cogmen.training import OPTIMIZERS, TrainOptions, predict, train, train_step
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.metrics import scores
+from erc.corpus.preprocessed import preprocess, split_ids
+from erc.options import REPOSITORY, option, parse, run
+from erc.runtime import find_device
 
 BATCH_SIZE = 64
 # Operators that move no data.

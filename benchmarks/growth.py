@@ -15,8 +15,8 @@ from pathlib import Path
 
 from measuring import hardware, make_dialogues, run_measured
 
-from cogmen.dialogues import write_dialogues
-from cogmen.options import REPOSITORY, option, parse, run
+from erc.corpus.dialogues import write_dialogues
+from erc.options import REPOSITORY, option, parse, run
 
 SCRIPTS = ("preprocess", "train")
 EPOCHS = 16  # of the smallest corpus, for a time that can be told from the noise

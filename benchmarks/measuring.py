@@ -9,8 +9,8 @@ import time
 import numpy as np
 import torch
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import Dialogues
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import Dialogues
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.

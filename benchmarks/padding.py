@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import trange
 
-from cogmen.batching import DialogueSet, as_tensors
-from cogmen.corpora import CORPORA
-from cogmen.metrics import scores
-from cogmen.model import CGNN, FEED_FORWARD_WIDTH, Architecture, num_heads
-from cogmen.options import option, parse, run
-from cogmen.preprocessed import read_preprocessed
+from cogmen.network.batching import DialogueSet, as_tensors
+from cogmen.network.model import CGNN, FEED_FORWARD_WIDTH, Architecture, num_heads
 from cogmen.training import TrainOptions, predict, seed_everything
+from erc.corpus.corpora import CORPORA
+from erc.corpus.metrics import scores
+from erc.corpus.preprocessed import read_preprocessed
+from erc.options import option, parse, run
 
 LAST = 15  # epochs that count
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cogmen.options import UserError, option, parse, run
+from erc.options import UserError, option, parse, run
 
 KINDS = ("words", "voice", "context", "neutral")
 COMPARISONS = (

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from measuring import hardware, make_dialogues, run_measured, show, timed
 
-from cogmen.dialogues import write_dialogues
-from cogmen.options import REPOSITORY, option, parse, run
 from cogmen.sbert import embed_sentences
+from erc.corpus.dialogues import write_dialogues
+from erc.options import REPOSITORY, option, parse, run
 
 PREPROCESS = REPOSITORY / "COGMEN_code/preprocess.py"
 

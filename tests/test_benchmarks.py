@@ -5,9 +5,9 @@ import runpy
 
 import numpy as np
 
-from cogmen.corpora import KEMDY19
-from cogmen.options import REPOSITORY
-from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
 
 

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from cogmen.options import REPOSITORY, parse
+from erc.options import REPOSITORY, parse
 from tests.conftest import load_script
 
 KNOWN = """

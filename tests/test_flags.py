@@ -10,7 +10,7 @@ import functools
 
 import pytest
 
-from cogmen.options import REPOSITORY
+from erc.options import REPOSITORY
 from tests.conftest import load_script
 
 # What users of the published tools know, and what was promised beside: these flags stay.
@@ -33,9 +33,9 @@ S1, F1 = "tests/mirai/test_stage1_scripts.py::test_", "tests/mirai/test_flag_eff
 S3, F3 = "tests/cogmen/test_stage3_scripts.py::test_", "tests/cogmen/test_flag_effects.py::test_"
 FUSION, SAMPLE = "tests/mirai/test_fusion.py::test_", "tests/mirai/test_sample_corpus.py::test_"
 PREPROCESS, SBERT = "tests/mirai/test_preprocess.py::test_", "tests/cogmen/test_sbert.py::test_"
-TRAINING, TRACKING = "tests/cogmen/test_training.py::test_", "tests/cogmen/test_tracking.py::test_"
-TUNING, RESULTS = "tests/cogmen/test_tuning.py::test_", "tests/cogmen/test_results.py::test_"
-ARCHIVE, CONVERT = "tests/cogmen/test_archives.py::test_", "tests/cogmen/test_published_checkpoints.py::test_"
+TRAINING, TRACKING = "tests/cogmen/test_training.py::test_", "tests/erc/test_tracking.py::test_"
+TUNING, RESULTS = "tests/cogmen/test_tuning.py::test_", "tests/erc/test_results.py::test_"
+ARCHIVE, CONVERT = "tests/erc/test_split_zip.py::test_", "tests/cogmen/test_published_checkpoints.py::test_"
 EXTRACTION = "tests/mirai/test_extraction.py::test_"
 COMET1 = "tests/mirai/test_tracking.py::test_an_offline_experiment_of_the_extractor"
 
@@ -225,7 +225,7 @@ TESTS = {
         "--modalities": CONVERT + "a_converted_checkpoint_whose_corpus_is_not_told",
         "--feature_sizes": CONVERT + "sizes_of_several_modalities",
     },
-    "COGMEN_code/results_table.py": {
+    "tools/results_table.py": {
         "--results_dir": RESULTS + "table",
         "--extractor_table": RESULTS + "extractor_table",
         "--published": RESULTS + "published_numbers_stand_beside",
@@ -233,7 +233,7 @@ TESTS = {
     },
 }
 # Run by the maintainers on a finished run of the whole sample, which a test cannot afford; so are the benchmarks.
-MAINTENANCE = {"COGMEN_code/release_sample.py"}
+MAINTENANCE = {"tools/release_sample.py"}
 
 # The trainers differ in their network only: one's test of an option that both have is the other's.
 TWINS = {"MIRAI/trainer_hf_MMER.py": "MIRAI/trainer_hf.py"}

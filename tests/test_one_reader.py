@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from cogmen.options import REPOSITORY
+from erc.options import REPOSITORY
 
 MODULES = sorted(
     path.relative_to(REPOSITORY).as_posix()
@@ -58,8 +58,8 @@ WRITE = {
         "MIRAI/mirai/sample/corpus.py",
     ),
 }
-READERS = "read_pickle, read_torch (cogmen.safe_files), unpack (cogmen.archives)"
-WRITERS = "atomic_writer, write_text, write_json, write_pickle, write_torch (cogmen.safe_files)"
+READERS = "read_pickle, read_torch (erc.files), unpack (erc.split_zip)"
+WRITERS = "atomic_writer, write_text, write_json, write_pickle, write_torch (erc.files)"
 
 
 @functools.cache

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from cogmen.archives import pack
-from cogmen.claims import claim
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.options import REPOSITORY, UserError
-from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.files import claim
+from erc.options import REPOSITORY, UserError
+from erc.split_zip import pack
 from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained, tree  # noqa: F401 (fixtures)
@@ -21,7 +21,7 @@ FOLDERS = {"MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.
 FOLDERS |= {"MIRAI/make_sample_corpus.py", "COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
 # The name of the first thing that each does for long, in its own module where there is no other.
 WORK = {
-    "MIRAI/preprocess.py": "mirai.raw_files._replace",
+    "MIRAI/preprocess.py": "mirai.readers.txt_wav._replace",
     "MIRAI/trainer_hf.py": "pytorch_lightning.Trainer.fit",
     "MIRAI/trainer_hf_MMER.py": "pytorch_lightning.Trainer.fit",
     "MIRAI/inference.py": "mirai.scoring.score",
@@ -32,17 +32,19 @@ WORK = {
     "COGMEN_code/train.py": "train",
     "COGMEN_code/eval.py": "load_checkpoint",
     "COGMEN_code/convert_checkpoint.py": "convert",
-    "COGMEN_code/archive.py pack": "cogmen.archives._write_ordinary",
-    "COGMEN_code/archive.py unpack": "cogmen.archives._extract",
-    "COGMEN_code/results_table.py": "table",
-    "COGMEN_code/release_sample.py": "ship",
+    "COGMEN_code/archive.py pack": "erc.split_zip._write_ordinary",
+    "COGMEN_code/archive.py unpack": "erc.split_zip._extract",
+    "tools/results_table.py": "table",
+    "tools/release_sample.py": "ship",
 }
 SHARED = {"COGMEN_code/tune.py"}  # processes that are to work on one study
 
 
 def test_every_script_is_here():
     scripts = {
-        f"{folder}/{path.name}" for folder in ("MIRAI", "COGMEN_code") for path in (REPOSITORY / folder).glob("*.py")
+        f"{folder}/{path.name}"
+        for folder in ("MIRAI", "COGMEN_code", "tools")
+        for path in (REPOSITORY / folder).glob("*.py")
     }
     assert {name.split()[0] for name in WORK} | SHARED == scripts
 
@@ -97,11 +99,11 @@ def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeyp
         "COGMEN_code/convert_checkpoint.py": ((place / "none.pt", place / "out"), "out"),
         "COGMEN_code/archive.py pack": (("--out", place / "out.zip", "--files", inputs.features), "out.zip"),
         "COGMEN_code/archive.py unpack": (("--archive", inputs.archive, "--out_dir", place / "out"), "out"),
-        "COGMEN_code/results_table.py": (("--results_dir", place, "--out", place / "out"), "out"),
-        "COGMEN_code/release_sample.py": (("--data", place, "--zoo", place), "out"),
+        "tools/results_table.py": (("--results_dir", place, "--out", place / "out"), "out"),
+        "tools/release_sample.py": (("--data", place, "--zoo", place), "out"),
     }[name]
     module = load_script(path)
-    if name == "COGMEN_code/release_sample.py":
+    if name == "tools/release_sample.py":
         monkeypatch.setattr(module, "TABLE", place / "out")
     work = WORK[name] if "." in WORK[name] else f"{module.__name__}.{WORK[name]}"
     monkeypatch.setattr(work, lambda *_, **__: pytest.fail("it works, for nothing"))

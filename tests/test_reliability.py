@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cogmen.options import REPOSITORY
+from erc.options import REPOSITORY
 
 GROUPS = range(1, 21)  # of the cases; each has a row, or several: 1a, 1b
 COLUMNS = ["", "case", "what the user sees", "tests"]
@@ -59,15 +59,15 @@ def test_every_case_has_a_row_and_every_row_its_tests():
     ("old", "new", "fault"),
     [
         (
-            "cogmen/test_claims.py::test_a_folder_is_made",
-            "cogmen/test_claims.py::test_x",
+            "erc/test_claims.py::test_a_folder_is_made",
+            "erc/test_claims.py::test_x",
             "row 15a: there is no cogmen/tes",
         ),
-        ("cogmen/test_claims.py::test_a_folder_is_made", "test_x.py::test_a", "row 15a: there is no test_x.py::test_a"),
+        ("erc/test_claims.py::test_a_folder_is_made", "test_x.py::test_a", "row 15a: there is no test_x.py::test_a"),
         ("| 17 |", "| 16f |", "case 17 has no row"),
         ("| 17 |", "| x |", "row x is not numbered"),
         ("| it is made |", "| it is | made |", "row 15a has 5 cells"),
-        ("`cogmen/test_claims.py::test_a_folder_is_made` |", " |", "row 15a names no test"),
+        ("`erc/test_claims.py::test_a_folder_is_made` |", " |", "row 15a names no test"),
     ],
 )
 def test_what_is_wrong_is_found(old, new, fault):

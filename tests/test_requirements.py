@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cogmen.options import REPOSITORY
+from erc.options import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
@@ -116,7 +116,7 @@ def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
     def set_up(*locks):
         """What pip was asked to install."""
         log.write_text("")
-        steps = f'source "{REPOSITORY}/COGMEN_code/steps.sh"'
+        steps = f'source "{REPOSITORY}/tools/steps.sh"'
         command = f'set -e; {steps}; set_up {" ".join(map(str, locks))}; echo "$python"'
         environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "ROOT": str(root), "LOG": str(log)}
         environment.pop("PYTHON", None)

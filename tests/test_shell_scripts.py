@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
-from cogmen.archives import pack
-from cogmen.options import REPOSITORY
-from cogmen.safe_files import read_pickle
+from erc.options import REPOSITORY
+from erc.split_zip import pack
+from erc.untrusted import read_pickle
 from tests.test_commands import check
 
 
@@ -249,7 +249,7 @@ def test_python_without_the_requirements_is_told(tmp_path):
 
 
 def run_step(folder, command, **environment):
-    script = f'ROOT={REPOSITORY}; source "$ROOT/COGMEN_code/steps.sh"; STEPS={folder}/steps; set -e; {command}'
+    script = f'ROOT={REPOSITORY}; source "$ROOT/tools/steps.sh"; STEPS={folder}/steps; set -e; {command}'
     return shell("-c", script, **environment)
 
 

@@ -3,13 +3,11 @@
 import dataclasses
 from dataclasses import dataclass, fields
 
-import torch
-
-from cogmen.corpora import CORPORA, MODALITIES
-from cogmen.model import CGNN, Architecture
-from cogmen.options import UserError
-from cogmen.safe_files import read_torch, write_torch
-from cogmen.untrusted import shown, shown_name
+from cogmen.network.model import CGNN, Architecture
+from erc.corpus.corpora import CORPORA, MODALITIES
+from erc.files import write_torch
+from erc.options import UserError
+from erc.untrusted import check_weights, read_torch, shown
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
@@ -143,40 +141,6 @@ def _check_kept(path, kept, architecture):
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
-
-
-def check_weights(path, weights, make_network):
-    """Every weight of the network is there, in its shape, finite, and no other.
-
-    Args:
-        weights: dict of tensors by name, as a file has them.
-        make_network: makes the network; here it takes no memory.
-    Raises:
-        UserError: names the file and the weight.
-    """
-    with torch.device("meta"):  # shapes only
-        expected = make_network().state_dict()
-    for problem, names in (
-        ("it has no layer", expected.keys() - weights.keys()),
-        ("unknown layer", weights.keys() - expected.keys()),
-    ):
-        if names:
-            raise UserError(f"{path}: its weights do not fit its network: {problem} {_listed(names)}")
-    for name, weight in weights.items():
-        if not isinstance(weight, torch.Tensor):
-            raise UserError(f"{path}: {name} is {shown(weight)}, expected a tensor")
-        if weight.shape != expected[name].shape or weight.is_floating_point() != expected[name].is_floating_point():
-            raise UserError(
-                f"{path}: {name} has the wrong shape {tuple(weight.shape)} or type {weight.dtype}, "
-                f"expected {tuple(expected[name].shape)} {expected[name].dtype}"
-            )
-        if not torch.isfinite(weight).all():
-            raise UserError(f"{path}: {name} has weights that are not finite; the training that made it went wrong")
-
-
-def _listed(names):
-    names = sorted(map(shown_name, map(str, names)))
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def check_fits(path, checkpoint, dataset, modalities, feature_sizes):

@@ -1,7 +1,7 @@
 """Checkpoints as COGMEN and the KEMDy19 pipeline published them, turned into ours.
 
 They are `{"args": Namespace, "state_dict": <the whole module>}`. The module arrives as inert records (see
-`cogmen.inert_checkpoints`); its weights keep their names, and its sizes are read from the weights and held against
+`erc.inert_checkpoints`); its weights keep their names, and its sizes are read from the weights and held against
 the options beside them.
 """
 
@@ -9,13 +9,14 @@ from dataclasses import fields
 
 import torch
 
-from cogmen.checkpoints import Checkpoint, check_weights
-from cogmen.corpora import CORPORA
-from cogmen.graph import num_relations
-from cogmen.inert_checkpoints import Record, read_inert
-from cogmen.model import CGNN, RNN_WIDTH, Architecture, num_heads
-from cogmen.options import UserError
+from cogmen.checkpoints import Checkpoint
+from cogmen.network.graph import num_relations
+from cogmen.network.model import CGNN, RNN_WIDTH, Architecture, num_heads
 from cogmen.training import MODALITY_SETS, TrainOptions
+from erc.corpus.corpora import CORPORA
+from erc.inert_checkpoints import Record, read_inert
+from erc.options import UserError
+from erc.untrusted import check_weights
 
 # Layers of the published network that its forward pass never uses, and the class weights of its loss.
 UNUSED = (

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cogmen.devices import find_device
-from cogmen.options import UserError
+from erc.options import UserError
+from erc.runtime import find_device
 
 
 def embed_sentences(sentences, model, device="auto"):

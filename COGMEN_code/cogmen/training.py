@@ -13,15 +13,14 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from cogmen.batching import DialogueSet
-from cogmen.corpora import CORPORA
-from cogmen.devices import check_compiler
-from cogmen.interrupts import stop_signals
-from cogmen.metrics import scores
-from cogmen.options import UserError, option
-from cogmen.safe_files import write_text
-from cogmen.tracking import check_comet_options
-from cogmen.training_state import Progress, StateKeeper
+from cogmen.network.batching import DialogueSet
+from cogmen.resume import Progress, StateKeeper
+from erc.corpus.corpora import CORPORA
+from erc.corpus.metrics import scores
+from erc.files import write_text
+from erc.options import UserError, option
+from erc.runtime import check_compiler, stop_signals
+from erc.tracking import check_comet_options
 
 MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
 OPTIMIZERS = {  # fused: one pass over all weights, on the GPU one launch; RMSprop has no such form
@@ -121,7 +120,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
 
     Args:
         network: a `CGNN`; moved to `device`.
-        train_dialogues, dev_dialogues: lists of `cogmen.batching.Dialogue`.
+        train_dialogues, dev_dialogues: lists of `cogmen.network.batching.Dialogue`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
         state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.

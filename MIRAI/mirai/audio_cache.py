@@ -2,7 +2,7 @@
 
 A cache is a folder of packs. A pack is written whole or not at all, and never changed:
 
-    samples of each utterance, at multiples of 64 bytes: int16 of a plain file, float32 of any other (see `mirai.audio`)
+    samples of each utterance, at multiples of 64 bytes: int16 of a plain file, float32 of any other (`mirai.speech`)
     JSON: a list of {name, size, mtime_ns: of the wav file; offset, samples, dtype, crc: of what was decoded}
     8 bytes of a mark, 8 bytes: the length of the JSON
 
@@ -27,10 +27,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cogmen.locks import locked
-from cogmen.options import UserError
-from cogmen.safe_files import atomic_writer
-from mirai.audio import read_samples, read_wav, to_float
+from erc.files import atomic_writer, locked
+from erc.options import UserError
+from mirai.speech import read_samples, read_wav, to_float
 
 PACK_BYTES = 256 * 2**20  # of a pack; what a killed process loses at most
 FILES_PER_PROCESS = 500  # fewer are decoded before another process has started

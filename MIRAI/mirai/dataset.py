@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from mirai.audio import SAMPLE_RATE
+from erc.corpus.transcripts import read_sentences
 from mirai.audio_cache import Recordings
-from mirai.transcripts import read_sentences
+from mirai.speech import SAMPLE_RATE
 
 MAX_WINDOW = 60 * SAMPLE_RATE  # samples; longer speech is cut into equal windows
 RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is padded with zeros to it

@@ -15,10 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cogmen.claims import claim
-from cogmen.locks import locked
-from cogmen.options import UserError
-from cogmen.safe_files import atomic_writer
+from erc.files import atomic_writer, claim, locked
+from erc.options import UserError
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
 

@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from cogmen.options import UserError
-from mirai.audio import SAMPLE_RATE
+from erc.options import UserError
 from mirai.dataset import MAX_WINDOW, UtteranceDataset
+from mirai.speech import SAMPLE_RATE
 
 # Small batches keep a CPU's caches warm, large ones a GPU busy.
 BATCH_SECONDS = {"cpu": 25.0, "cuda": 200.0}

@@ -4,13 +4,13 @@ import csv
 import io
 import sys
 
-from cogmen.corpora import KEMDY19
-from cogmen.metrics import summary, write_evaluation
-from cogmen.options import UserError
-from cogmen.safe_files import write_text
-from mirai.extractor import load_extractor
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.metrics import summary, write_evaluation
+from erc.corpus.splits import check_unseen, held_out, split
+from erc.files import write_text
+from erc.options import UserError
+from mirai.checkpoint import load_extractor
 from mirai.prediction import predict
-from mirai.splits import check_unseen, held_out, split
 
 COLUMNS = ("model", "loss", "accuracy", "weighted_f1", "macro_f1")
 

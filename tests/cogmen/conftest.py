@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import Dialogues
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import Dialogues
 
 
 def make_dialogues(sessions=6, turns=(3, 9), seed=0, noise=0.3):

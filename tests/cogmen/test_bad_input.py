@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen import corpora
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.options import REPOSITORY, UserError
-from cogmen.safe_files import read_pickle, write_pickle
+from erc.corpus import corpora
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.files import write_pickle
+from erc.options import REPOSITORY, UserError
+from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
 
 QUICK = ("--from_begin", "--epochs", 1, "--batch_size", 4, "--hidden_size", 4, "--rnn", "gru", "--seqcontext_nlayer", 1)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cogmen.checkpoints import VERSION, Checkpoint, check_fits, load_checkpoint, save_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.model import CGNN, Architecture
-from cogmen.options import UserError
+from cogmen.network.model import CGNN, Architecture
+from erc.corpus.corpora import KEMDY19
+from erc.options import UserError
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.options import UserError
-from cogmen.preprocessed import read_preprocessed
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.preprocessed import read_preprocessed
+from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 
 BASE = ("--from_begin", "--epochs", 2, "--rnn", "gru", "--hidden_size", 8, "--batch_size", 8, "--learning_rate", 0.003)

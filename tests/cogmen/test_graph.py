@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cogmen.graph import dialogue_graph, num_relations
+from cogmen.network.graph import dialogue_graph, num_relations
 from tests.oracles import naive_graph
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cogmen.batching import Dialogue, DialogueSet, Layout
-from cogmen.model import CGNN, Architecture, PackedEncoderLayer, drop, num_heads
+from cogmen.network.batching import Dialogue, DialogueSet, Layout
+from cogmen.network.model import CGNN, Architecture, PackedEncoderLayer, drop, num_heads
 
 GOLDEN = np.load(Path(__file__).with_name("golden.npz"), allow_pickle=False)
 CASES = {case["name"]: case for case in json.loads(str(GOLDEN["cases.json"]))}
@@ -144,7 +144,7 @@ def test_training_attention_equals_pytorchs(monkeypatch):
     """With dropout the attention is written out; here nothing falls out of it."""
     torch.manual_seed(0)
     layer, layout, turns = PackedEncoderLayer(16, 8, 32, 0.5), Layout.of([3, 1, 5]), torch.randn(9, 16)
-    monkeypatch.setattr("cogmen.model.drop", lambda values, _: values)
+    monkeypatch.setattr("cogmen.network.model.drop", lambda values, _: values)
     torch.testing.assert_close(layer.train()(turns, layout), layer.eval()(turns, layout), atol=1e-5, rtol=0)
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from cogmen.batching import DialogueSet
 from cogmen.checkpoints import load_checkpoint
-from cogmen.dialogues import write_dialogues
-from cogmen.inert_checkpoints import read_inert
-from cogmen.options import UserError
+from cogmen.network.batching import DialogueSet
 from cogmen.published_checkpoints import convert
+from erc.corpus.dialogues import write_dialogues
+from erc.inert_checkpoints import read_inert
+from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_model import CASES, dialogue_of, golden, network_of
 

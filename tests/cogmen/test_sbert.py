@@ -7,11 +7,11 @@ from sentence_transformers.models import Pooling, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.options import UserError
-from cogmen.preprocessed import read_preprocessed
 from cogmen.sbert import embed_sentences
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.preprocessed import read_preprocessed
+from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.model import CGNN
-from cogmen.options import REPOSITORY, UserError
-from cogmen.preprocessed import read_preprocessed
+from cogmen.network.model import CGNN
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.preprocessed import read_preprocessed
+from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)

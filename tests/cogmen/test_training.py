@@ -12,15 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.nn import RGCNConv
 
 import cogmen.training
-from cogmen.batching import DialogueSet, as_tensors
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.graph import dialogue_graph
-from cogmen.model import CGNN, Architecture, RelationalConv
-from cogmen.options import UserError
-from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
-from cogmen.safe_files import read_torch, write_torch
+from cogmen.network.batching import DialogueSet, as_tensors
+from cogmen.network.graph import dialogue_graph
+from cogmen.network.model import CGNN, Architecture, RelationalConv
 from cogmen.training import OPTIMIZERS, train_step
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.files import write_torch
+from erc.options import UserError
+from erc.untrusted import read_torch
 from tests.cogmen.conftest import make_dialogues
 
 # Operators whose result's shape depends on values, or that hand a value to the host: each would wait for a GPU.

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 import torch
 
-import cogmen.experiment
-import cogmen.tuning
+import cogmen.run
+import cogmen.tuning.search
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import write_dialogues
-from cogmen.options import REPOSITORY, UserError
-from cogmen.preprocessed import read_preprocessed
-from cogmen.search_space import SPACE, comet_config
 from cogmen.training import TrainOptions
+from cogmen.tuning.space import SPACE, comet_config
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.preprocessed import read_preprocessed
+from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
-from tests.cogmen.test_tracking import read_archive
+from tests.erc.test_tracking import read_archive
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
 
@@ -61,7 +61,7 @@ def made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    monkeypatch.setattr(cogmen.tuning, "train", made_up)
+    monkeypatch.setattr(cogmen.tuning.search, "train", made_up)
 
 
 def trials_of(folder):
@@ -130,7 +130,7 @@ def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
         seen.append((options, network.architecture, device.type))
         return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
 
-    monkeypatch.setattr(cogmen.tuning, "train", recorded)
+    monkeypatch.setattr(cogmen.tuning.search, "train", recorded)
     arguments = [part for pair in given.items() for part in pair]
     tune("--options", tmp_path / "file.json", "--trials", 3, *arguments, name="KEMDy19_a_tmp")
     for options, architecture, device in seen:
@@ -156,8 +156,8 @@ def test_the_test_dialogues_do_not_reach_the_search(tune, no_training, preproces
         made.extend(record["id"] for record in records)
         return as_tensors(records, modalities)
 
-    as_tensors = cogmen.experiment.as_tensors
-    monkeypatch.setattr(cogmen.experiment, "as_tensors", recorded)
+    as_tensors = cogmen.run.as_tensors
+    monkeypatch.setattr(cogmen.run, "as_tensors", recorded)
     tune("--trials", 1)
     splits = read_preprocessed(preprocessed, KEMDY19)
     assert made == [record["id"] for split in ("train", "dev") for record in splits[split]]
@@ -197,7 +197,7 @@ def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune, monkeypat
                 raise UserError("the GPU's memory does not suffice") from None
         return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
 
-    monkeypatch.setattr(cogmen.tuning, "train", too_big)
+    monkeypatch.setattr(cogmen.tuning.search, "train", too_big)
     rows = trials_of(tune("--trials", 6))
     failed = [row for row in rows if row["reason"] == "out of GPU memory"]
     assert len(rows) == 6 and failed and all(int(row["seqcontext_nlayer"]) > 2 for row in failed)
@@ -207,10 +207,10 @@ def test_an_interrupted_trial_is_tried_again(tune, monkeypatch):
     def interrupted(*arguments):
         raise UserError("stopped by SIGTERM in epoch 1 of 4")
 
-    monkeypatch.setattr(cogmen.tuning, "train", interrupted)
+    monkeypatch.setattr(cogmen.tuning.search, "train", interrupted)
     with pytest.raises(UserError, match="trial 0: stopped by SIGTERM in epoch 1 of 4; the same command goes on"):
         tune("--trials", 2)
-    monkeypatch.setattr(cogmen.tuning, "train", made_up)
+    monkeypatch.setattr(cogmen.tuning.search, "train", made_up)
     rows = trials_of(tune("--trials", 2))
     assert [row["state"] for row in rows] == ["fail", "complete", "complete"]
     assert all(rows[0][name] == rows[1][name] for name in SPACE)
@@ -371,7 +371,7 @@ def postgresql():
 
 
 def test_how_long_a_silent_trial_is_waited_for(tune, no_training, monkeypatch):
-    from cogmen import study as module
+    from cogmen.tuning import study as module
 
     asked, workers = [], module.Workers
     monkeypatch.setattr(module, "Workers", lambda *a: asked.append(a[2]) or workers(*a))
@@ -380,7 +380,7 @@ def test_how_long_a_silent_trial_is_waited_for(tune, no_training, monkeypatch):
 
 
 def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path, monkeypatch):
-    from cogmen import study as module
+    from cogmen.tuning import study as module
 
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
@@ -406,7 +406,7 @@ def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path, mo
 
 
 def test_a_trial_is_put_back_only_so_often(tmp_path):
-    from cogmen import study as module
+    from cogmen.tuning import study as module
 
     study = module.open_study(tmp_path / "journal.log", "s", {}, None)
     with module.Workers(study, tmp_path / "workers", stale_minutes=10) as here:

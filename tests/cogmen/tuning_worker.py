@@ -8,7 +8,7 @@ then waits for ever; -1: none does.
 
 import sys
 
-import cogmen.tuning
+import cogmen.tuning.search
 from tests.conftest import load_script
 
 left = int(sys.argv[1])
@@ -27,5 +27,5 @@ def made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch):
     return len(scores), scores[-1], []
 
 
-cogmen.tuning.train = made_up
+cogmen.tuning.search.train = made_up
 load_script("COGMEN_code/tune.py").main(sys.argv[2:])

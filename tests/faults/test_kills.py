@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.archives import pack, unpack
 from cogmen.checkpoints import load_checkpoint
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues, write_dialogues
-from cogmen.options import UserError
-from cogmen.preprocessed import preprocess, split_ids, write_preprocessed
-from cogmen.safe_files import read_pickle, read_torch, write_pickle, write_text, write_torch
-from cogmen.split_zip import MIN_PART_SIZE
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues, write_dialogues
+from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.files import write_pickle, write_text, write_torch
+from erc.options import UserError
+from erc.split_zip import MIN_PART_SIZE, pack, unpack
+from erc.untrusted import read_pickle, read_torch
 from tests.cogmen.conftest import make_dialogues
 from tests.faults.harness import Failed, kill_often, kills, run_child
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)

@@ -25,7 +25,7 @@ from random import Random
 
 from tqdm import tqdm
 
-from cogmen.options import UserError, option, parse, run
+from erc.options import UserError, option, parse, run
 from tests.fuzz.readers import READERS
 
 _MAX_POOL = 300  # good files at most

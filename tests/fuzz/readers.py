@@ -16,17 +16,17 @@ from unittest import mock
 import numpy as np
 import torch
 
-from cogmen import archives
-from cogmen.archives import pack, unpack
 from cogmen.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from cogmen.corpora import CORPORA, KEMDY19
-from cogmen.dialogues import read_dialogues, write_dialogues
-from cogmen.model import CGNN, Architecture
-from cogmen.options import UserError
-from cogmen.preprocessed import preprocess, read_preprocessed, split_ids, write_preprocessed
+from cogmen.network.model import CGNN, Architecture
 from cogmen.published_checkpoints import convert
-from cogmen.safe_files import read_pickle
-from mirai.audio import read_wav
+from erc import split_zip as archives
+from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.dialogues import read_dialogues, write_dialogues
+from erc.corpus.preprocessed import preprocess, read_preprocessed, split_ids, write_preprocessed
+from erc.options import UserError
+from erc.split_zip import pack, unpack
+from erc.untrusted import read_pickle
+from mirai.speech import read_wav
 from tests.cogmen.conftest import make_dialogues
 from tests.fuzz.mutations import mutate, mutate_pickle, mutate_zip
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cogmen.options import UserError
+from erc.options import UserError
 from tests.fuzz import attack as program
 from tests.fuzz.readers import READERS
 

@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cogmen.archives import unpack
-from cogmen.batching import as_tensors
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import Dialogues, read_dialogues, write_dialogues
-from cogmen.options import UserError
-from cogmen.preprocessed import SPLITS, feature_sizes, preprocess, read_preprocessed, split_ids, write_preprocessed
-from cogmen.safe_files import write_pickle
+from cogmen.network.batching import as_tensors
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import Dialogues, read_dialogues, write_dialogues
+from erc.corpus.preprocessed import SPLITS, feature_sizes, preprocess, read_preprocessed, split_ids, write_preprocessed
+from erc.files import write_pickle
+from erc.options import UserError
+from erc.split_zip import unpack
 from tests.cogmen.conftest import make_dialogues
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cogmen.corpora import KEMDY19
+from erc.corpus.corpora import KEMDY19
 
 SESSIONS = (1, 2, 19, 20)
 TURNS = 7  # of a dialogue

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from cogmen import safe_files
-from cogmen.options import UserError
+from erc import files as safe_files
+from erc.options import UserError
 from mirai import audio_cache
-from mirai.audio import read_wav
 from mirai.audio_cache import Recordings
+from mirai.speech import read_wav
 
 from .conftest import write_wav
 

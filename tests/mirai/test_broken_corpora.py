@@ -12,12 +12,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogmen.corpora import KEMDY19, SegmentId
-from cogmen.options import UserError
-from mirai.annotations import read_annotations
-from mirai.findings import Findings
-from mirai.raw_annotation import read_rows
-from mirai.raw_corpus import read_corpus
+from erc.corpus.annotations import read_annotations
+from erc.corpus.corpora import KEMDY19, SegmentId
+from erc.options import UserError
+from mirai.readers.findings import Findings
+from mirai.readers.funnel import read_corpus
+from mirai.readers.kemdy19 import read_rows
 from tests.conftest import load_script
 
 from .conftest import annotation_rows, tree, write_annotation, write_wav

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.options import REPOSITORY, UserError
+from erc.options import REPOSITORY, UserError
 
 
 @pytest.fixture(scope="session")

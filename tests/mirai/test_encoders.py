@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from cogmen.options import UserError
-from mirai.encoders import describe_audio, describe_text, make_tokenizer, text_width
-from mirai.names import TEXT_ENCODER
+from erc.options import UserError
+from mirai.network.encoders import describe_audio, describe_text, make_tokenizer, text_width
+from mirai.options import TEXT_ENCODER
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ import pytest
 import soundfile
 import torch
 
-from cogmen.claims import claim
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues
-from cogmen.locks import locked
-from cogmen.options import REPOSITORY, UserError
-from mirai.annotations import read_annotations
+from erc.corpus.annotations import read_annotations
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
+from erc.files import claim, locked
+from erc.options import REPOSITORY, UserError
+from mirai.checkpoint import load_extractor
 from mirai.dataset import MAX_WINDOW
 from mirai.extraction import PART_SECONDS, plan_parts
-from mirai.extractor import Extractor, load_extractor
+from mirai.network.extractor import Extractor
 from mirai.prediction import plan_batches
 
 from .conftest import write_wav

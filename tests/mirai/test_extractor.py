@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.corpora import KEMDY19
-from cogmen.options import UserError
+from erc.corpus.annotations import Utterance
+from erc.corpus.corpora import KEMDY19
+from erc.options import UserError
 from mirai import dataset as dataset_module
-from mirai.annotations import Utterance
+from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
-from mirai.encoders import pretrained_audio
-from mirai.extractor import Extractor, describe, load_extractor
-from mirai.front_end import FrontEnd, channels_last_conv
+from mirai.network.encoders import pretrained_audio
+from mirai.network.extractor import Extractor, describe
+from mirai.network.front_end import FrontEnd, channels_last_conv
 
 from .conftest import write_wav
 

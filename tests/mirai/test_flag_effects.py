@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues
-from cogmen.options import UserError
-from cogmen.safe_files import read_torch
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
+from erc.options import UserError
+from erc.untrusted import read_torch
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_compiled_training(epoch, monkeypatch):
 
 def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
     """Two real processes: `test_distributed.py`."""
-    import mirai.training
+    import mirai.training.fit
 
     asked = {}
 
@@ -64,7 +64,7 @@ def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
         asked.update(settings)
         raise UserError("stop here")
 
-    monkeypatch.setattr(mirai.training.pl, "Trainer", trainer)
+    monkeypatch.setattr(mirai.training.fit.pl, "Trainer", trainer)
     hosts = ("--devices", 1, "--num_nodes", 2, "--strategy", "ddp", "--precision", "bf16-mixed")
     with pytest.raises(UserError, match="stop here"):
         train(data / "annotation_speaker_only.csv", tmp_path, *hosts)

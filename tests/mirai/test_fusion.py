@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues
-from cogmen.options import UserError
+from erc.corpus.annotations import Utterance
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
+from erc.options import UserError
 from mirai import dataset as dataset_module
-from mirai.annotations import Utterance
+from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
-from mirai.encoders import pretrained_audio, pretrained_text
-from mirai.extractor import Extractor, describe, load_extractor
-from mirai.training_module import cosine_and_cross_entropy
+from mirai.network.encoders import pretrained_audio, pretrained_text
+from mirai.network.extractor import Extractor, describe
+from mirai.training.module import cosine_and_cross_entropy
 
 from .conftest import write_wav
 
@@ -229,7 +230,7 @@ def test_a_checkpoint_alone_gives_what_all_gives(experiments, scored, score, cap
 
 def test_embeddings_of_the_cross_modal_extractor(experiments, data, run_script, tmp_path):
     """For every turn, whatever the batch, those that its checkpoint gives to the utterance alone."""
-    from mirai.annotations import read_annotations
+    from erc.corpus.annotations import read_annotations
 
     table, dialogue_file = data / "annotation_speaker_only.csv", tmp_path / "format.pkl"
     checkpoint = experiments / "both+mmer" / "best.ckpt"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues
-from cogmen.options import UserError
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
+from erc.options import UserError
 
 from .conftest import tree, write_wav
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from cogmen.options import REPOSITORY, UserError
-from mirai import raw_files
-from mirai.annotations import COLUMNS, read_annotations
+from erc.corpus.annotations import COLUMNS, read_annotations
+from erc.options import REPOSITORY, UserError
 from mirai.dataset import RECEPTIVE_FIELD
-from mirai.raw_corpus import show_funnel
+from mirai.readers import txt_wav as raw_files
+from mirai.readers.funnel import show_funnel
 
 from .conftest import annotation_rows, tree, write_annotation, write_wav
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cogmen.claims import claim
-from cogmen.options import REPOSITORY, UserError
+from erc.files import claim
+from erc.options import REPOSITORY, UserError
 
 from .conftest import tree
 

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from cogmen.options import REPOSITORY, UserError
+from erc.options import REPOSITORY, UserError
 from mirai.sample.actors import cast
 from mirai.sample.annotation import annotation_csv
 from mirai.sample.conversation import SHARES, plan_corpus

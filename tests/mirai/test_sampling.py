@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mirai.sampling import EpochBatches, batches_in_order, padding_share
+from mirai.training.sampling import EpochBatches, batches_in_order, padding_share
 
 # Seconds at the percentages of FACTS: KEMDy19's utterances of at most 25 s.
 PERCENT = [0, 1, 5, 25, 50, 75, 95, 99, 100]

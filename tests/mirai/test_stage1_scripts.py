@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from cogmen.corpora import KEMDY19
-from cogmen.dialogues import read_dialogues
-from cogmen.options import REPOSITORY, UserError
-from mirai.extractor import load_extractor
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
+from erc.options import REPOSITORY, UserError
+from mirai.checkpoint import load_extractor
 
 SCRIPTS = {
     "MIRAI/preprocess.py": "--root_path",
@@ -112,7 +112,7 @@ def test_training_flags_that_make_no_sense(run_script, capsys, arguments, messag
 
 
 def test_importing_or_asking_for_help_loads_no_heavy_library():
-    code = "import sys, mirai, mirai.annotations, mirai.raw_corpus, mirai.splits, mirai.training_options\n"
+    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.funnel, erc.corpus.splits, mirai.options\n"
     code += "heavy = {'torch', 'transformers', 'soundfile', 'librosa', 'pandas', 'pytorch_lightning'}\n"
     code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -192,7 +192,7 @@ def test_a_terminated_training_is_no_success(train, data, tmp_path, monkeypatch)
     def terminate(self):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("mirai.training_module.ExtractorTraining.on_train_epoch_end", terminate)
+    monkeypatch.setattr("mirai.training.module.ExtractorTraining.on_train_epoch_end", terminate)
     with pytest.raises(UserError, match=r"--exp_name run: stopped by SIGTERM; --resume goes on from last\.ckpt"):
         train(data / "annotation_speaker_only.csv", tmp_path, epochs=3)
 
@@ -285,7 +285,7 @@ def test_extraction_twice_and_with_shuffled_rows_gives_the_same_file(extract, fo
 
 def test_every_turn_gets_its_own_embedding(extract, formatted, data, trained):
     """One utterance at a time, by hand, against the file."""
-    from mirai.annotations import read_annotations
+    from erc.corpus.annotations import read_annotations
     from mirai.dataset import UtteranceDataset
 
     dialogues = read_dialogues(extract(data / "annotation_speaker_only.csv", formatted), KEMDY19)

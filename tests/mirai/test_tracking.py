@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.cogmen.test_tracking import read_archive
+from tests.erc.test_tracking import read_archive
 
 
 @pytest.mark.parametrize("script", ["MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py"])

@@ -11,13 +11,13 @@ import tempfile
 import pytest
 import torch
 
-from cogmen.claims import claim
-from cogmen.options import REPOSITORY, UserError
-from mirai import encoders as encoders_module
-from mirai.encoders import describe_text
-from mirai.extractor import load_extractor
-from mirai.training import find_precision
-from mirai.training_module import ExtractorTraining
+from erc.files import claim
+from erc.options import REPOSITORY, UserError
+from mirai.checkpoint import load_extractor
+from mirai.network import encoders as encoders_module
+from mirai.network.encoders import describe_text
+from mirai.training.fit import find_precision
+from mirai.training.module import ExtractorTraining
 
 
 def state(path):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mirai.annotations import Utterance
+from erc.corpus.annotations import Utterance
+from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
-from mirai.extractor import Extractor, describe, load_extractor
-from mirai.training_module import ExtractorTraining
-from mirai.training_options import TrainingOptions
+from mirai.network.extractor import Extractor, describe
+from mirai.options import TrainingOptions
+from mirai.training.module import ExtractorTraining
 
 from .conftest import write_wav
 

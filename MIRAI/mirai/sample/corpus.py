@@ -14,9 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cogmen.claims import claim
-from cogmen.options import UserError
-from cogmen.safe_files import write_text
+from erc.files import claim, write_text
+from erc.options import UserError
 from mirai.sample.actors import cast
 from mirai.sample.annotation import annotation_csv
 from mirai.sample.conversation import plan_corpus

@@ -1,0 +1,143 @@
+"""Dialogues as tensors, and batches of them.
+
+A batch is packed: the N turns of its B dialogues stand one after another, without padding. What needs one row per
+dialogue (attention, recurrent layers) pads for itself with `Layout.pad` and goes back with `Layout.unpad`.
+
+Features and labels stay on the device. What a batch looks like (which turns, which edges, where padding would be) is
+arranged with numpy on the host, which knows every size, so that a training step never waits for the device.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cogmen.network.graph import dialogue_graph
+
+
+@dataclass
+class Layout:
+    """Where the packed turns of a batch stand when each dialogue has a row of its own.
+
+    Attributes:
+        lengths: (B,) turns in each dialogue, on the CPU.
+        place: (N,) a turn's place in the padded batch, flattened to (B L).
+        mask: (B, L) True where there is a turn.
+    """
+
+    lengths: torch.Tensor
+    place: torch.Tensor
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths, device="cpu"):
+        """The layout of dialogues with these many turns (a list of ints)."""
+        lengths = np.asarray(lengths, dtype=np.int64)
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        place = np.flatnonzero(mask)
+        return cls(torch.from_numpy(lengths), _send(place, device), _send(mask, device))
+
+    def pad(self, turns):
+        """(N, D) -> (B, L, D), zeros where there is no turn."""
+        padded = turns.new_zeros(self.mask.numel(), turns.shape[1]).index_copy(0, self.place, turns)
+        return padded.view(*self.mask.shape, turns.shape[1])
+
+    def unpad(self, padded):
+        """(B, L, D) -> (N, D)."""
+        return padded.flatten(0, 1).index_select(0, self.place)
+
+
+@dataclass
+class Batch:
+    """Some dialogues, packed: `features` (N, D), `labels` (N,), `edge_index` (2, E), `edge_type` (E,), `layout`."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    edge_index: torch.Tensor
+    edge_type: torch.Tensor
+    layout: Layout
+
+
+@dataclass
+class Dialogue:
+    """One dialogue of L turns: `features` (L, D) float32, `labels` (L,), `speakers` (L,), and what its turns are."""
+
+    id: str
+    features: torch.Tensor
+    speakers: np.ndarray
+    labels: torch.Tensor
+    segment_ids: list
+
+
+def as_tensors(records, modalities):
+    """The dialogues of a preprocessed file's split, the chosen modalities joined in the order a, t, v.
+
+    A record's arrays are taken out of it, so that a corpus is not held twice.
+    """
+    return [
+        Dialogue(
+            id=record["id"],
+            features=torch.from_numpy(_joined([record.pop(modality) for modality in modalities])),
+            speakers=record["speakers"],
+            labels=torch.from_numpy(record["labels"]),
+            segment_ids=record["segment_ids"],
+        )
+        for record in records
+    ]
+
+
+class DialogueSet:
+    """Dialogues ready for batching: features and labels on the device, every dialogue's graph built once.
+
+    Args:
+        dialogues: list of `Dialogue`.
+        wp, wf, num_speakers: as `cogmen.network.graph.dialogue_graph` has them.
+        device: where the batches are wanted.
+    """
+
+    def __init__(self, dialogues, wp, wf, num_speakers, device="cpu"):
+        self.device = torch.device(device)
+        self.lengths = np.array([len(dialogue.labels) for dialogue in dialogues])
+        self.features = [dialogue.features.to(self.device) for dialogue in dialogues]
+        self.labels = [dialogue.labels.to(self.device) for dialogue in dialogues]
+        speakers = np.concatenate([dialogue.speakers for dialogue in dialogues])
+        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers)
+        self._first_turn = np.cumsum(self.lengths) - self.lengths
+        # Edges are ordered by target, so that those of a dialogue stand together.
+        self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def order(self, batch_size, generator=None):
+        """The dialogues' numbers in batches: in their order, or shuffled by a `torch.Generator`."""
+        numbers = torch.randperm(len(self), generator=generator).tolist() if generator else list(range(len(self)))
+        return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+
+    def batch(self, numbers):
+        """The `Batch` of the dialogues with these numbers, on the device."""
+        lengths = self.lengths[numbers]
+        first_turn = np.cumsum(lengths) - lengths
+        edges = [slice(self._edges[k], self._edges[k + 1]) for k in numbers]
+        moved = np.repeat(first_turn - self._first_turn[numbers], [edge.stop - edge.start for edge in edges])
+        edge_index = np.concatenate([self._edge_index[:, edge] for edge in edges], axis=1) + moved
+        edge_type = np.concatenate([self._edge_type[edge] for edge in edges])
+        return Batch(
+            features=torch.cat([self.features[k] for k in numbers]),
+            labels=torch.cat([self.labels[k] for k in numbers]),
+            edge_index=_send(edge_index, self.device),
+            edge_type=_send(edge_type, self.device),
+            layout=Layout.of(lengths, self.device),
+        )
+
+
+def _joined(arrays):
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+
+
+def _send(array, device):
+    """A numpy array as a tensor on the device, without waiting for the device."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor

@@ -1,0 +1,227 @@
+"""The graph network of COGMEN (arXiv 2205.02455): context over the dialogue, then a graph of nearby turns.
+
+B dialogues of at most L turns, N turns in the batch, D features per turn, H attention heads, G context width,
+E edges, R relations. Parameter names are those of the published network, so that its weights can be loaded.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch_geometric.nn import RGCNConv, TransformerConv
+
+from cogmen.network.graph import num_relations
+
+RNN_WIDTH = 100  # of each direction of the recurrent contexts, whatever the hidden size (as published)
+FEED_FORWARD_WIDTH = 2048
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The options that decide the network's tensors; they are stored in its checkpoint.
+
+    Attributes:
+        feature_size: D, the features of one turn.
+        num_emotions, num_speakers: of the corpus.
+        rnn: the context: `transformer`, `lstm` or `gru` (the recurrent ones run in both directions).
+        hidden_size: width of the context transformer's output and of the graph's layers.
+        seqcontext_nlayer: layers of the context.
+        gnn_nheads: heads of the graph transformer; their outputs are concatenated.
+        concat_gin_gout: the classifier sees [context; graph output] instead of the graph output.
+        use_highway: a highway layer before the classifier.
+        drop_rate: dropout in the context's layers and in the classifier.
+    """
+
+    feature_size: int
+    num_emotions: int
+    num_speakers: int = 2
+    rnn: str = "transformer"
+    hidden_size: int = 100
+    seqcontext_nlayer: int = 2
+    gnn_nheads: int = 1
+    concat_gin_gout: bool = False
+    use_highway: bool = False
+    drop_rate: float = 0.5
+
+    @classmethod
+    def from_options(cls, options, feature_size, corpus):
+        """The architecture that `TrainOptions` ask for."""
+        chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
+        return cls(feature_size, len(corpus.emotions), len(corpus.speakers), **chosen)
+
+
+class CGNN(nn.Module):
+    """Context, graph and classifier over a `cogmen.network.batching.Batch`.
+
+    Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions).
+    """
+
+    def __init__(self, architecture):
+        super().__init__()
+        self.architecture = a = architecture
+        self.rnn = TransformerContext(a) if a.rnn == "transformer" else RecurrentContext(a)
+        self.gcn = GraphLayers(self.rnn.width, a)
+        graph_width = a.hidden_size * a.gnn_nheads
+        self.clf = Classifier(graph_width + (self.rnn.width if a.concat_gin_gout else 0), a)
+
+    def forward(self, batch):
+        context = self.rnn(batch.features, batch.layout)  # (N, G)
+        graph_output = self.gcn(context, batch.edge_index, batch.edge_type)  # (N, hidden heads)
+        if self.architecture.concat_gin_gout:
+            graph_output = torch.cat([context, graph_output], dim=1)
+        return self.clf(graph_output)
+
+    def __repr__(self):
+        a = self.architecture
+        parameters = sum(p.numel() for p in self.parameters())
+        return f"CGNN({a.rnn}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
+
+
+class TransformerContext(nn.Module):
+    """A post-norm transformer encoder without positions over each dialogue, then a linear layer to `hidden_size`."""
+
+    def __init__(self, a):
+        super().__init__()
+        self.width = a.hidden_size
+        self.transformer_encoder = nn.Module()
+        self.transformer_encoder.layers = nn.ModuleList(
+            PackedEncoderLayer(a.feature_size, num_heads(a.feature_size), FEED_FORWARD_WIDTH, a.drop_rate)
+            for _ in range(a.seqcontext_nlayer)
+        )
+        self.transformer_out = nn.Linear(a.feature_size, a.hidden_size)
+
+    def forward(self, features, layout):
+        for layer in self.transformer_encoder.layers:
+            features = layer(features, layout)
+        return self.transformer_out(features)
+
+
+class PackedEncoderLayer(nn.TransformerEncoderLayer):
+    """PyTorch's post-norm encoder layer on packed turns: only the attention itself sees padding, and masks it.
+
+    Shapes: (N, D) -> (N, D).
+    """
+
+    def __init__(self, width, heads, feed_forward, dropout):
+        super().__init__(width, heads, feed_forward, dropout, batch_first=True)
+
+    def forward(self, turns, layout):
+        rate = self.dropout.p if self.training else 0.0
+        turns = self.norm1(turns + drop(self._attend(turns, layout, rate), rate))
+        hidden = drop(F.relu(self.linear1(turns)), rate)  # (N, feed_forward)
+        return self.norm2(turns + drop(self.linear2(hidden), rate))
+
+    def _attend(self, turns, layout, rate):
+        attention = self.self_attn
+        projected = layout.pad(F.linear(turns, attention.in_proj_weight, attention.in_proj_bias))  # (B, L, 3 D)
+        projected = projected.unflatten(2, (3, attention.num_heads, attention.head_dim))  # (B, L, 3, H, D/H)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, L, D/H) each
+        seen = layout.mask[:, None, None, :]  # (B, 1, 1, L): no turn attends to padding
+        if rate and not turns.is_cuda:  # the same, with the quicker `drop`
+            scores = query @ key.transpose(2, 3) * attention.head_dim**-0.5  # (B, H, L, L)
+            attended = drop(scores.masked_fill(~seen, -torch.inf).softmax(dim=3), rate) @ value
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=rate)
+        return attention.out_proj(layout.unpad(attended.transpose(1, 2).flatten(2)))  # (N, D)
+
+
+def drop(values, rate):
+    """Dropout; on a CPU from 16 random bits for each value, which takes a third of the time of PyTorch's."""
+    if rate == 0 or values.is_cuda or torch.compiler.is_compiling():
+        return F.dropout(values, rate)
+    number, cut = values.numel(), min(round(rate * 2**16), 2**16 - 1)
+    bits = torch.empty((number + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:number]
+    kept = bits.view(values.shape) >= cut - 2**15
+    return values * (kept * (2**16 / (2**16 - cut)))
+
+
+class RecurrentContext(nn.Module):
+    """A bidirectional LSTM or GRU over each dialogue; its outputs go straight into the graph."""
+
+    def __init__(self, a):
+        super().__init__()
+        self.width = 2 * RNN_WIDTH
+        layer = {"lstm": nn.LSTM, "gru": nn.GRU}[a.rnn]
+        dropout = a.drop_rate if a.seqcontext_nlayer > 1 else 0.0  # between layers only
+        self.rnn = layer(
+            a.feature_size, RNN_WIDTH, a.seqcontext_nlayer, batch_first=True, bidirectional=True, dropout=dropout
+        )
+
+    def forward(self, features, layout):
+        packed = nn.utils.rnn.pack_padded_sequence(
+            layout.pad(features), layout.lengths, batch_first=True, enforce_sorted=False
+        )
+        output, _ = self.rnn(packed)
+        return layout.unpad(nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0])  # (N, 200)
+
+
+class RelationalConv(RGCNConv):
+    """Relational graph convolution (arXiv 1703.06103), every relation at once.
+
+        y_j = W_0 x_j + b + sum over relations r of the mean of W_r x_i over j's sources i by r
+
+    PyTorch Geometric's own `forward` asks the device how many edges each relation has, once per relation.
+
+    Shapes: (N, in), edge_index (2, E), edge_type (E,) -> (N, out).
+    """
+
+    def forward(self, turns, edge_index, edge_type):
+        source, target = edge_index
+        transformed = (turns @ self.weight).flatten(0, 1)  # (R N, out)
+        messages = transformed.index_select(0, edge_type * len(turns) + source)  # (E, out)
+        group = edge_type * len(turns) + target  # (E,) edges of one mean
+        size = turns.new_zeros(len(transformed)).index_add(0, group, turns.new_ones(len(group)))
+        messages = messages / size.index_select(0, group)[:, None]
+        return (turns @ self.root + self.bias).index_add(0, target, messages)
+
+
+class GraphLayers(nn.Module):
+    """Relational graph convolution, graph transformer, batch normalisation, leaky ReLU.
+
+    Shapes: (N, G), edge_index (2, E), edge_type (E,) -> (N, hidden_size * gnn_nheads).
+    """
+
+    def __init__(self, width, a):
+        super().__init__()
+        self.conv1 = RelationalConv(width, a.hidden_size, num_relations(a.num_speakers))
+        self.conv2 = TransformerConv(a.hidden_size, a.hidden_size, heads=a.gnn_nheads)
+        self.bn = nn.BatchNorm1d(a.hidden_size * a.gnn_nheads)
+
+    def forward(self, context, edge_index, edge_type):
+        turns = self.conv2(self.conv1(context, edge_index, edge_type), edge_index)
+        # A batch of a single turn has no variance of its own: it is normalised by what was seen so far.
+        alone = self.training and len(turns) == 1
+        return F.leaky_relu(self.bn.eval()(turns) if alone else self.bn.train(self.training)(turns))
+
+
+class Classifier(nn.Module):
+    """Shapes: (N, width) -> log-probabilities (N, emotions)."""
+
+    def __init__(self, width, a):
+        super().__init__()
+        self.highway = Highway(width) if a.use_highway else nn.Identity()
+        self.lin1 = nn.Linear(width, a.hidden_size)
+        self.drop = nn.Dropout(a.drop_rate)
+        self.lin2 = nn.Linear(a.hidden_size, a.num_emotions)
+
+    def forward(self, turns):
+        hidden = self.drop(F.relu(self.lin1(self.highway(turns))))
+        return F.log_softmax(self.lin2(hidden), dim=-1)
+
+
+class Highway(nn.Module):
+    """y = g relu(W_n x) + (1 - g) W_l x with the gate g = sigmoid(W_g x) (arXiv 1505.00387, with a linear carry)."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.nonlinear, self.linear, self.gate = (nn.ModuleList([nn.Linear(width, width)]) for _ in range(3))
+
+    def forward(self, turns):
+        gate = torch.sigmoid(self.gate[0](turns))
+        return gate * F.relu(self.nonlinear[0](turns)) + (1 - gate) * self.linear[0](turns)
+
+
+def num_heads(width):
+    """Attention heads of the context transformer: the smallest of 7 to 14 that divides its width, else 1."""
+    return next((heads for heads in range(7, 15) if width % heads == 0), 1)

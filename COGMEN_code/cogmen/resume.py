@@ -1,0 +1,160 @@
+"""How far a training of the graph network has come, and the file from which it goes on after an interruption.
+
+A resumed run takes the very steps that the interrupted one had left, so on a CPU it ends with the same weights.
+"""
+
+import time
+import zlib
+from dataclasses import dataclass, field
+
+import torch
+
+from erc.files import write_torch
+from erc.options import UserError, to_dict
+from erc.untrusted import read_torch
+
+FORMAT = "cogmen-training-state"
+VERSION = 1
+# Options that a resumed run may change: they do not change its steps.
+_FREE = ("epochs", "device", "resume", "save_every", "out_dir", "preprocessed_feature")
+_FREE += ("options", "log_in_comet", "comet_workspace")
+_PLAIN = ("epoch", "step", "turns", "best_epoch", "best_f1", "best_state", "history")
+
+
+@dataclass
+class Progress:
+    """Attributes:
+    order: the generator that shuffles the dialogues.
+    loss_sum, turns: of the steps taken in the epoch at hand: the sum of the turns' losses, and how many turns.
+    epoch, step: finished epochs; batches done in the epoch at hand.
+    best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
+    history: a dict per finished epoch.
+    epoch_order: the generator's state when the epoch at hand began.
+    """
+
+    order: torch.Generator
+    loss_sum: torch.Tensor
+    turns: int = 0
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_f1: float = -1.0
+    best_state: dict = None
+    history: list = field(default_factory=list)
+    epoch_order: torch.Tensor = None
+
+    def rest_of_epoch(self, dialogues, batch_size):
+        """The batches, as lists of dialogue numbers, that the epoch at hand has left."""
+        self.epoch_order = self.order.get_state()
+        return dialogues.order(batch_size, self.order)[self.step :]
+
+    def end_epoch(self, row, network):
+        """Note a finished epoch; `row` is its line of the history."""
+        self.epoch, self.step, self.turns = self.epoch + 1, 0, 0
+        self.loss_sum.zero_()
+        self.epoch_order = self.order.get_state()
+        self.history.append(row)
+        if row["dev_weighted_f1"] > self.best_f1:
+            self.best_epoch, self.best_f1 = self.epoch, row["dev_weighted_f1"]
+            self.best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+class StateKeeper:
+    """Saves a training's state now and then, and restores it.
+
+    Args:
+        path: the file; None: nothing is saved.
+        options: `TrainOptions`.
+        parts: (network, optimizer, scheduler or None, `Progress`).
+        dialogues: the training dialogues; a state is only good for the same ones.
+    """
+
+    def __init__(self, path, options, parts, dialogues):
+        self.path, self.options, self.dialogues = path, options, dialogues
+        self.network, self.optimizer, self.scheduler, self.progress = parts
+        self._saved_at = time.monotonic()
+
+    def is_due(self):
+        return self.path is not None and time.monotonic() - self._saved_at >= self.options.save_every
+
+    def save(self):
+        if self.path is None:
+            return
+        progress = self.progress
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "options": to_dict(self.options),
+            "dialogues": _identity(self.dialogues),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "loss_sum": progress.loss_sum,
+            "order": progress.epoch_order,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+            **{name: getattr(progress, name) for name in _PLAIN},
+        }
+        write_torch(self.path, content)
+        self._saved_at = time.monotonic()
+
+    def restore(self):
+        """Go back to the saved state.
+
+        Raises:
+            UserError: there is none, or it is of another run.
+        """
+        if not self.path.exists():
+            raise UserError(f"--resume: there is no {self.path}: no training of this name was interrupted")
+        content = read_torch(self.path)
+        if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+            raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
+        try:
+            self._check_same(content)
+            self.network.load_state_dict(content["network"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.scheduler:
+                self.scheduler.load_state_dict(content["scheduler"])
+            progress = self.progress
+            for name in _PLAIN:
+                setattr(progress, name, content[name])
+            progress.loss_sum.copy_(content["loss_sum"])
+            progress.order.set_state(content["order"])
+            torch.set_rng_state(content["random"])
+            if self._device.type == "cuda" and content["random_cuda"] is not None:
+                torch.cuda.set_rng_state(content["random_cuda"], self._device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{self.path}: damaged training state: {str(error).splitlines()[0]}") from None
+
+    def how_to_go_on(self, signal):
+        """What to tell the user who stopped the training with `signal`."""
+        done = f"stopped by {signal} in epoch {self.progress.epoch + 1} of {self.options.epochs}"
+        if self.path is None:
+            return done
+        return f"{done}; the same command with --resume goes on from {self.path}"
+
+    @property
+    def _device(self):
+        return self.progress.loss_sum.device
+
+    def _check_same(self, content):
+        before, now = content["options"], to_dict(self.options)
+        differing = [
+            f"--{name} {value} (it was {before[name]})"
+            for name, value in now.items()
+            if name not in _FREE and before.get(name, value) != value  # one that is new did not exist then
+        ]
+        if differing:
+            raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")
+        if content["dialogues"] != _identity(self.dialogues):
+            raise UserError(f"--resume: {self.path} was begun with other training dialogues than these")
+
+
+def _identity(dialogues):
+    """A checksum of the dialogues' names, labels and features."""
+    check = 0
+    for dialogue in dialogues:
+        check = zlib.crc32(dialogue.id.encode(), check)
+        for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
+            check = zlib.crc32(part, check)
+    return check

@@ -1,0 +1,100 @@
+"""One training run's parts as `TrainOptions` ask for them: its dialogues, its network, the checkpoint it leaves."""
+
+from dataclasses import dataclass
+
+import torch
+
+from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
+from cogmen.network.batching import as_tensors
+from cogmen.network.model import CGNN, Architecture
+from cogmen.training import seed_everything, write_history
+from erc.corpus.corpora import CORPORA, Corpus
+from erc.corpus.preprocessed import feature_sizes, read_preprocessed
+from erc.options import to_dict
+from erc.runtime import find_device
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass
+class Experiment:
+    """What a training run reads.
+
+    Attributes:
+        corpus, device: what `--dataset` and `--device` name.
+        feature_sizes: by modality, the size of its features.
+        dialogues: by split, its list of `cogmen.network.batching.Dialogue`.
+    """
+
+    corpus: Corpus
+    device: torch.device
+    feature_sizes: dict
+    dialogues: dict
+
+
+def prepare(options, splits=SPLITS):
+    """Read the dialogues of `splits`; the others are left out of the result.
+
+    Raises:
+        UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
+    """
+    corpus, device = CORPORA[options.dataset], find_device(options.device)
+    records = read_preprocessed(options.preprocessed_feature, corpus)
+    sizes = feature_sizes(options.preprocessed_feature, records, options.modalities)
+    return Experiment(corpus, device, sizes, {name: as_tensors(records[name], options.modalities) for name in splits})
+
+
+def build_network(options, experiment):
+    """The `CGNN` to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
+
+    Raises:
+        UserError: the checkpoint was trained for something else.
+    """
+    seed_everything(options.seed)
+    size = sum(experiment.feature_sizes.values())
+    network = CGNN(Architecture.from_options(options, size, experiment.corpus))
+    if options.model_ckpt:
+        start = load_checkpoint(options.model_ckpt)
+        check_fits(options.model_ckpt, start, options.dataset, options.modalities, experiment.feature_sizes)
+        network.load_state_dict(start.network.state_dict())
+    return network
+
+
+def run_name(options):
+    """The name of a run in TensorBoard and Comet."""
+    return f"{options.dataset}_{options.modalities}_{options.tag}"
+
+
+def checkpoint_path(options):
+    """Where the run's checkpoint goes."""
+    name = f"{options.dataset}_best_dev_f1_model_{options.modalities}_{options.tag}"
+    return options.out_dir / "model_checkpoints" / f"{name}.pt"
+
+
+def state_path(options):
+    """Where the state of the running training is kept, for --resume."""
+    return checkpoint_path(options).with_suffix(".resume")
+
+
+def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
+    """Write the checkpoint and, beside it, the history of the training; its state is then not needed any more.
+
+    Returns:
+        Path: of the checkpoint.
+    """
+    path = checkpoint_path(options)
+    checkpoint = Checkpoint(
+        network=network,
+        dataset=experiment.corpus.name,
+        modalities=options.modalities,
+        emotions=list(experiment.corpus.emotions),
+        feature_sizes=experiment.feature_sizes,
+        windows={"wp": options.wp, "wf": options.wf},
+        options=to_dict(options),
+        epoch=epoch,
+        dev_weighted_f1=dev_weighted_f1,
+    )
+    save_checkpoint(path, checkpoint)
+    write_history(path.with_suffix(".csv"), history)
+    state_path(options).unlink(missing_ok=True)
+    return path

@@ -1,0 +1,82 @@
+"""What came of a study's trials: lines and tables for a person, and trials.csv."""
+
+import csv
+import io
+
+from optuna.trial import TrialState
+
+from cogmen.tuning.space import METRIC
+from erc.files import write_text
+from erc.options import UserError
+
+SHOWN = 5  # trials of the table
+
+
+def best_score(trial):
+    """The best dev weighted F1 of its epochs, or None."""
+    return max(trial.intermediate_values.values(), default=None)
+
+
+def outcome(trial):
+    """What came of a trial, for a person."""
+    if best_score(trial) is None:
+        return trial.user_attrs.get("reason", "nothing")
+    pruned = f", pruned at epoch {trial.last_step}" if trial.state.name == "PRUNED" else ""
+    return f"dev weighted F1 {100 * best_score(trial):.2f}{pruned}"
+
+
+def complete(study):
+    """The trials that were trained to the end, the best first."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(trials, key=lambda trial: (-trial.value, trial.number))
+
+
+def write_trials(path, study, names):
+    """All trials of the study as CSV, a row each, with what was chosen for the options `names`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"])
+    for trial in study.get_trials(deepcopy=False):
+        worker = trial.user_attrs.get("worker", {})
+        seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
+        writer.writerow(
+            [trial.number, trial.state.name.lower(), best_score(trial), trial.last_step or 0, seconds]
+            + [trial.params.get(name, "") for name in names]
+            + [worker.get("host", ""), worker.get("pid", ""), trial.user_attrs.get("reason", "")]
+        )
+    write_text(path, text.getvalue())
+
+
+def show(options, study, names):
+    """Print what the study has come to, its best trials and the command that uses the best one's options.
+
+    Raises:
+        UserError: no trial was trained to the end.
+    """
+    best = complete(study)
+    if not best:
+        raise UserError(f"study {options.study}: no trial was trained to the end; see {options.folder}/trials.csv")
+    trials = study.get_trials(deepcopy=False)
+    states = [trial.state.name.lower() for trial in trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "fail"))
+    print(f"study {options.study}: {counts}; the best on the dev dialogues:")
+    rows = [["trial", "dev F1", *names]]
+    rows += [[str(t.number), f"{100 * t.value:.2f}", *(_in_word(t.params[n]) for n in names)] for t in best[:SHOWN]]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    file = options.folder / "best_options.json"
+    print(f"wrote {file} and, beside it, trials.csv")
+    print(
+        f"next: python COGMEN_code/train.py --options {file} --tag best "
+        f"--preprocessed_feature {options.preprocessed_feature}"
+    )
+
+
+def in_words(values):
+    """Options by name, for a person."""
+    return " ".join(f"{name}={_in_word(value)}" for name, value in values.items())
+
+
+def _in_word(value):
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

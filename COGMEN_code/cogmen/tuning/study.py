@@ -1,0 +1,191 @@
+"""A study that many processes work on: its storage, who may start a trial, what becomes of the trials of killed ones.
+
+Optuna keeps the trials, in a journal file or in PostgreSQL. A trial *takes a place* while it waits, runs, or has ended
+as complete or pruned; failed ones do not. Places are counted by trial number, and a process that finds its new trial
+beyond the last place gives it back, so that the processes together end with exactly the number of trials asked for.
+
+Whose process was killed: on the same machine, the lock of a file that each process claims tells at once; elsewhere, a
+trial that reports no epoch for some minutes. It is marked as failed and put back with the same options.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+
+import optuna
+import sqlalchemy.exc
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import TrialState
+
+from erc.files import claim, is_claimed
+from erc.options import UserError
+
+MAX_RETRIES = 2  # of a trial whose processes are killed: its options may be what kills them
+PLACED = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def open_study(storage, name, settings, pruner):
+    """The study of this name in `storage`; made if it is not there.
+
+    Args:
+        storage: a journal file's path, or a `postgresql+psycopg://` URL.
+        settings: by option, what every trial of the study shares; all processes must agree.
+    Raises:
+        UserError: the storage cannot be opened, or the study was begun with other settings.
+    """
+    study = optuna.create_study(
+        storage=_open(storage), study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+    )
+    if "settings" not in study.user_attrs:
+        study.set_user_attr("settings", settings)
+    before = study.user_attrs["settings"]
+    differing = [
+        f"{key} {settings.get(key)} (it was {before.get(key)})"
+        for key in sorted(set(before) | set(settings))
+        if before.get(key) != settings.get(key)
+    ]
+    if differing:
+        raise UserError(
+            f"--study {name}: was begun with other options: {', '.join(differing)}; give the same, or another name"
+        )
+    return study
+
+
+def _open(storage):
+    if "://" not in str(storage):
+        path = Path(storage)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _mend(path)
+            return JournalStorage(JournalFileBackend(str(path)))
+        except (ValueError, KeyError):
+            raise UserError(
+                f"--storage {path}: not a journal file of Optuna's, or damaged; give another --storage"
+            ) from None
+    url = sqlalchemy.engine.make_url(storage)
+    shown = url.render_as_string(hide_password=True)
+    for last in (False, False, True):
+        try:
+            return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+        except sqlalchemy.exc.OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[-1]
+            raise UserError(f"--storage {shown}: cannot be reached: {reason}") from None
+        except sqlalchemy.exc.DBAPIError:
+            if last:  # the processes that made the tables at the same moment have had their time
+                raise
+            time.sleep(0.5)
+
+
+def _mend(path):
+    """Cut off the half-written last line that a power failure leaves: Optuna would stumble over it for ever.
+
+    Raises:
+        ValueError: a line is not a journal's.
+    """
+    if not path.exists():
+        return
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            for line in content[:whole].splitlines():
+                json.loads(line)
+            file.truncate(whole)
+    finally:
+        lock.release()
+
+
+class Workers:
+    """This process among those that work on a study.
+
+    Args:
+        study: of `open_study`.
+        folder: where this process's claim is while it works.
+        stale_minutes: a trial that has reported nothing for so long is taken for dead.
+    """
+
+    def __init__(self, study, folder, stale_minutes):
+        self._study, self._patience = study, 60 * stale_minutes
+        self._name = Path(folder).resolve() / uuid.uuid4().hex
+        self._lock = contextlib.ExitStack()
+        self._seen = {}  # by trial number: (epochs reported, when this was first seen)
+
+    def __enter__(self):
+        self._lock.enter_context(claim(self._name))
+        return self
+
+    def __exit__(self, *_):
+        self._lock.close()
+
+    def take(self, places):
+        """A new trial of the study, or None if the first `places` are taken."""
+        trials = self._placed()
+        waiting = [trial for trial in trials[:places] if trial.state == TrialState.WAITING]
+        if len(trials) >= places and not waiting:
+            return None
+        trial = self._study.ask()
+        trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": str(self._name)})
+        if trial.number in [taken.number for taken in self._placed()[:places]]:
+            return trial
+        self._end(trial.number, TrialState.FAIL, "another process took the last place")
+        return None
+
+    def give_up(self, trial, reason):
+        """Mark a trial of this process as failed, and put it back for whoever comes next."""
+        self._fail(self._study.get_trials(deepcopy=False)[trial.number], reason)
+
+    def recover(self):
+        """Mark the trials of killed processes as failed and put them back; returns their numbers."""
+        dead = [trial for trial in self._running() if self._is_dead(trial)]
+        return [trial.number for trial in dead if self._fail(trial, "its process was killed")]
+
+    def finished(self, places):
+        """Have as many trials ended as there are places?"""
+        return sum(trial.state in ENDED for trial in self._placed()) >= places
+
+    def _placed(self):
+        return self._study.get_trials(deepcopy=False, states=PLACED)
+
+    def _running(self):
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def _is_dead(self, trial):
+        worker = trial.user_attrs.get("worker", {})
+        if worker.get("claim") == str(self._name):
+            return False
+        held = is_claimed(worker["claim"]) if worker.get("host") == socket.gethostname() else None
+        if held is not None:
+            return not held
+        reported = len(trial.intermediate_values)
+        if self._seen.get(trial.number, (None,))[0] != reported:
+            self._seen[trial.number] = reported, time.monotonic()
+        return time.monotonic() - self._seen[trial.number][1] >= self._patience
+
+    def _fail(self, trial, reason):
+        """Whether it was this process that marked the trial."""
+        if not self._end(trial.number, TrialState.FAIL, reason):
+            return False
+        retries = trial.user_attrs.get("retries", 0)
+        options = trial.system_attrs.get("fixed_params", trial.params)  # a retry may be killed before it has drawn all
+        if options and retries < MAX_RETRIES:
+            self._study.enqueue_trial(options, user_attrs={"retries": retries + 1, "retry_of": trial.number})
+        return True
+
+    def _end(self, number, state, reason):
+        try:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                frozen = self._study.get_trials(deepcopy=False)[number]
+                self._study._storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
+            self._study.tell(number, state=state)
+        except (UpdateFinishedTrialError, ValueError):  # another process was first
+            return False
+        return True

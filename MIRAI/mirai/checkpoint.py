@@ -1,0 +1,99 @@
+"""Checkpoints of the extractor: Lightning's, with plain values as hyper-parameters; nothing in them is run."""
+
+from erc.corpus.corpora import KEMDY19
+from erc.files import write_torch
+from erc.options import UserError
+from erc.untrusted import check_weights, read_torch
+from mirai.network.extractor import Extractor, fusion_of
+from mirai.options import FUSIONS, MODALITIES
+
+FORMAT = "mirai-extractor"
+VERSION = 1
+_MAX_SIZE, _MAX_LAYERS = 1 << 22, 500  # of an encoder
+# All that a checkpoint may hold: Lightning's parts (MixedPrecision: the scale of 16-bit gradients), and its
+# hyper-parameters. Lightning itself would import and call what some other keys name, such as `_instantiator`.
+_PARTS = {
+    *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
+    *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
+}
+_HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
+
+
+def read_checkpoint(path):
+    """The content of a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`, its keys checked against the lists of
+    those that may be there. Nothing in it is run.
+
+    Raises:
+        UserError: the file is missing, damaged, holds more than plain values and known keys, or is something else.
+    """
+    content = read_torch(path)
+    hyper_parameters = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(hyper_parameters, dict) or hyper_parameters.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint of MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py")
+    if hyper_parameters.get("version") != VERSION:
+        found = hyper_parameters.get("version")
+        raise UserError(
+            f"{path}: of version {found}, this program reads version {VERSION}; use the program that wrote it"
+        )
+    missing = [name for name in ("options", "description", "trained_on") if name not in hyper_parameters]
+    if missing:
+        raise UserError(f"{path}: damaged, its hyper-parameters lack {', '.join(missing)}")
+    if "state_dict" not in content:
+        raise UserError(f"{path}: damaged, it holds no weights")
+    foreign = [str(name) for name in [*(content.keys() - _PARTS), *(hyper_parameters.keys() - _HYPER_PARAMETERS)]]
+    if foreign:
+        raise UserError(
+            f"{path}: refused: it holds {', '.join(sorted(foreign))}, which no checkpoint of this program does; take "
+            "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
+        )
+    return content
+
+
+def load_extractor(path):
+    """Read a checkpoint of `trainer_hf.py` or `trainer_hf_MMER.py`. Nothing in it is run, and neither hub nor encoder
+    directory is needed.
+
+    Returns:
+        (Extractor, dict): the network on the CPU, as float32, in evaluation mode; and the checkpoint's
+        hyper-parameters: `options`, `description`, `trained_on` (segment ids).
+    Raises:
+        UserError: as `read_checkpoint`, or its parts do not fit together.
+    """
+    content = read_checkpoint(path)
+    hyper_parameters = content["hyper_parameters"]
+    description = hyper_parameters["description"]
+    if tuple(description["emotions"]) != KEMDY19.emotions:
+        raise UserError(f"{path}: its emotions are {', '.join(description['emotions'])}; {KEMDY19.name} has others")
+    if fusion_of(description) not in FUSIONS:
+        raise UserError(f"{path}: of fusion {fusion_of(description)!r}, expected {' or '.join(FUSIONS)}")
+    weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
+    try:
+        _check_sizes(
+            [description["width"], *(description[part]["config"] for part in MODALITIES[description["using_model"]])]
+        )
+        check_weights(path, weights, lambda: Extractor(description))
+        extractor = Extractor(description)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged: its description makes no network ({reason})") from None
+    extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
+    return extractor.eval(), hyper_parameters
+
+
+def _check_sizes(part):
+    """Before a network is made, even one without memory: no number of a configuration is larger than an encoder's."""
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list | tuple):
+            _check_sizes(value)
+        elif isinstance(value, int) and value > (_MAX_LAYERS if "layers" in str(name) else _MAX_SIZE):
+            raise ValueError(f"{name} {value} is larger than that of any encoder")
+
+
+def slim_checkpoint(source, target, half):
+    """Copy a checkpoint without what only a resumed training needs; `half`: as 16-bit floats, which are read as 32."""
+    content = read_torch(source)
+    kept = {name: content[name] for name in ("hyper_parameters", "pytorch-lightning_version")}
+    state = content["state_dict"]
+    if half:
+        state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    write_torch(target, {**kept, "state_dict": state})

@@ -1,0 +1,179 @@
+"""The options of stage 1: training, prediction. No library is loaded here, so that `--help` is quick."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from erc.corpus.corpora import KEMDY19
+from erc.options import option, to_dict
+from erc.tracking import check_comet_options
+
+TEXT_ENCODER = "klue/roberta-base"
+AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
+# What `--using_model` takes, and the embeddings of each in the order in which they are joined.
+MODALITIES = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
+LOSSES = ("ce", "cs_and_ce")
+# How the two modalities are joined: one after the other, or by the cross-modal network of `mirai.network.fusion`.
+FUSIONS = ("concat", "mmer")
+# Of Lightning's, those that train whole networks and write one checkpoint.
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+CACHE_HELP = "folder of decoded speech, made where it lacks any, if not cache/ beside the speech; none: no cache"
+TEST_SESSIONS = list(KEMDY19.test_sessions)
+
+
+@dataclass
+class _CommonOptions:
+    exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/")
+    batch_size: int | None = option(
+        None, "utterances of a batch, at most; default: 2, with --max_batch_seconds as many as it takes"
+    )
+    max_batch_seconds: float | None = option(
+        None,
+        "duration of a batch at most, padding included: as many utterances of like length as fit. A step is "
+        "ACCUMULATE_GRAD such batches of each process, its gradient the mean over all their utterances",
+    )
+    accumulate_grad: int = option(8, "batches of an optimizer step, in each process")
+    test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
+    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
+    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
+    cache: Path | None = option(None, CACHE_HELP)
+    loss: str = option("ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=list(LOSSES))
+    text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
+    audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
+    lr: float = option(5e-5, "learning rate of AdamW")
+    max_epochs: int = option(15, "passes over the training utterances")
+    test_sessions: list[int] = option(TEST_SESSIONS, "sessions held out with --test_1920")
+    dev_sessions: list[int] | None = option(None, "validate on these sessions, not on a random 10%")
+    clip_length: float = option(25.0, "seconds; longer utterances neither train nor validate")
+    seed: int = option(42, "of weights, order, dropout and masking")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    devices: int = option(1, "GPUs (or processes on the CPU) of each node that train together")
+    num_nodes: int = option(1, "machines that train together, under torchrun or SLURM")
+    strategy: str = option(
+        "auto",
+        "how processes train together; auto: DDP that allows weights without a gradient, which dropped layers need; "
+        "ddp: without (exact either way)",
+        choices=list(STRATEGIES),
+    )
+    precision: str = option(
+        "auto",
+        "auto: mixed on a GPU (bf16 where it has it, else 16; approximate), 32-true on the CPU",
+        choices=list(PRECISIONS),
+    )
+    compile: bool = option(
+        False, "torch.compile of the encoders' layers (approximate: rounds otherwise; slow first steps)"
+    )
+    gradient_checkpointing: bool = option(
+        False, "keep less for the gradients and compute layers twice: less memory, about a third more time (exact)"
+    )
+    freeze_feature_encoder: bool = option(
+        False, "leave the convolutions of the audio encoder as they are (another training: less of it is trained)"
+    )
+    num_workers: int = option(0, "processes that read ahead")
+    resume: bool = option(False, "go on from last.ckpt")
+    overwrite: bool = option(False, "start again where there are checkpoints of this name")
+    out_dir: Path = option("models_zoo", "where checkpoint/ and tensorboard/ are")
+    log_in_comet: bool = option(False, "log to Comet; without a key into an archive in OUT_DIR/comet")
+    comet_api_key: str | None = option(None, "Comet's key (default: the environment's COMET_API_KEY)", secret=True)
+    comet_workspace: str | None = option(None, "Comet's workspace (default: the account's own)")
+
+    def __post_init__(self):
+        if self.batch_size is None and self.max_batch_seconds is None:
+            self.batch_size = 2
+        positive = ("batch_size", "max_batch_seconds", "accumulate_grad", "max_epochs", "devices", "num_nodes", "lr")
+        for name in (*positive, "clip_length"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected more than 0")
+        for name in ("max_batch_seconds", "freeze_feature_encoder"):
+            if getattr(self, name) and self.using_model == "text":
+                raise ValueError(f"--{name}: needs speech, which --using_model text leaves out")
+        if self.num_workers < 0:
+            raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
+        if not self.exp_name or self.exp_name in (".", "..") or "/" in self.exp_name or "\\" in self.exp_name:
+            raise ValueError(f"--exp_name {self.exp_name!r}: expected a name without slashes")
+        self.dev_sessions = self.dev_sessions or []
+        check_test_sessions(self)
+        both = sorted(set(self.test_sessions) & set(self.dev_sessions))
+        if both:
+            raise ValueError(f"--dev_sessions {' '.join(map(str, both))}: also in --test_sessions")
+        if self.dev_sessions and not self.test_1920:
+            raise ValueError("--dev_sessions: needs --test_1920, which splits by session")
+        if self.processes > 1 and ":" in self.device:
+            shown = f"--devices {self.devices}" if self.devices > 1 else f"--num_nodes {self.num_nodes}"
+            raise ValueError(f"{shown}: --device {self.device} names one GPU")
+        if self.resume and self.overwrite:
+            raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
+        check_comet_options(self)
+        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+        self.cache = cache_folder(self.cache, self.txt_wav)
+
+    @property
+    def processes(self):
+        return self.devices * self.num_nodes
+
+    @property
+    def parts(self):
+        """Batches of an optimizer step, of all processes together."""
+        return self.accumulate_grad * self.processes
+
+    def stored(self):
+        """The options that a checkpoint keeps: no paths, which mean nothing on another machine."""
+        values = {name: value for name, value in to_dict(self).items() if not isinstance(getattr(self, name), Path)}
+        values["using_model"] = self.using_model
+        for name in ("text_encoder", "audio_encoder"):
+            if Path(values[name]).is_dir():
+                values[name] = Path(values[name]).name
+        return values
+
+
+@dataclass
+class TrainingOptions(_CommonOptions):
+    using_model: str = option("both", "modalities", choices=list(MODALITIES))
+    fusion = "concat"  # no option
+
+
+@dataclass
+class FusionTrainingOptions(_CommonOptions):
+    """Of the cross-modal network, which always takes both modalities."""
+
+    using_model = "both"  # no options
+    fusion = "mmer"
+
+
+def check_test_sessions(options):
+    """`--test_sessions` alone would do nothing."""
+    if options.test_sessions != TEST_SESSIONS and not options.test_1920:
+        shown = " ".join(map(str, options.test_sessions))
+        raise ValueError(f"--test_sessions {shown}: needs --test_1920, without which a random 20% is held out")
+
+
+@dataclass
+class PredictionOptions:
+    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
+    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
+    cache: Path | None = option(None, CACHE_HELP)
+    batch_size: int = option(64, "utterances of a batch at most; changes time and memory only")
+    batch_seconds: float | None = option(
+        None, "seconds of speech of a batch at most, padding included, if not 25 on a CPU and 200 on a GPU; likewise"
+    )
+    num_workers: int = option(0, "processes that read ahead")
+    precision: str = option("32-true", "bf16-mixed: faster on most GPUs, less exact", choices=["32-true", "bf16-mixed"])
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"--batch_size {self.batch_size}: expected 1 or more")
+        if self.batch_seconds is not None and not self.batch_seconds > 0:
+            raise ValueError(f"--batch_seconds {self.batch_seconds:g}: expected more than 0")
+        if self.num_workers < 0:
+            raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
+        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+        self.cache = cache_folder(self.cache, self.txt_wav)
+
+
+def cache_folder(cache, txt_wav):
+    """What `--cache` names: a folder, None for "none"; not given: cache/ beside the folder of speech."""
+    if cache is None:
+        return Path(os.path.abspath(txt_wav)).parent / "cache"
+    return None if str(cache) == "none" else cache

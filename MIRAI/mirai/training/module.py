@@ -1,0 +1,143 @@
+"""What Lightning trains: the extractor with its loss and its metrics, and the loaders of its data."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
+from torch.utils.data import DataLoader
+
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.metrics import scores
+from mirai.checkpoint import FORMAT, VERSION
+from mirai.training.callbacks import ignore_signals
+from mirai.training.sampling import EpochBatches, batches_in_order
+
+
+def cosine_and_cross_entropy(logits, labels):
+    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,)."""
+    wanted = one_hot(labels, logits.shape[1]).to(logits.dtype)
+    same = torch.ones_like(labels)
+    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, wanted, same)
+
+
+_LOSSES = {"ce": cross_entropy, "cs_and_ce": cosine_and_cross_entropy}
+
+
+class ExtractorTraining(pl.LightningModule):
+    """An `Extractor` in training.
+
+    Args:
+        extractor: the network.
+        options: `TrainingOptions` or `FusionTrainingOptions`.
+        trained_on: the segment ids of the training set, kept so that they are never scored as held out.
+    """
+
+    def __init__(self, extractor, options, trained_on):
+        super().__init__()
+        self.extractor = extractor
+        self.options = options
+        self.loss = _LOSSES[options.loss]
+        self.kept = {
+            "format": FORMAT,
+            "version": VERSION,
+            "options": options.stored(),
+            "description": extractor.description,
+            "trained_on": list(trained_on),
+        }
+
+    def configure_optimizers(self):
+        weights = [weights for weights in self.parameters() if weights.requires_grad]
+        # With 16-mixed the fused one would take the scale off the gradients after they were clipped.
+        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        return torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
+        # What Lightning does, but it refuses every fused optimizer.
+        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def on_train_epoch_start(self):
+        # From the epoch alone, so that a resumed run draws what it would have drawn.
+        seed = self.options.seed + 1_000 * self.current_epoch + 1_000_003 * self.global_rank
+        pl.seed_everything(seed, verbose=False)
+        self.sums = {}
+
+    def training_step(self, batch, number):
+        loss = self.loss(self.extractor(batch), batch.labels)
+        own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
+        self._count("train_loss", loss, own)
+        # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
+        # the mean over the step's utterances, however unequal its batches are.
+        return loss * (own * self.options.parts / total)
+
+    def on_validation_epoch_start(self):
+        classes = len(KEMDY19.emotions)
+        self.confusion = torch.zeros(classes, classes, device=self.device)
+
+    def validation_step(self, batch, _):
+        logits = self.extractor(batch)
+        self._count("val_loss", self.loss(logits, batch.labels), len(batch))
+        ones = torch.ones(len(batch), device=self.device)
+        self.confusion.index_put_((batch.labels, logits.argmax(1)), ones, accumulate=True)
+
+    def on_validation_epoch_end(self):
+        # Not by Lightning's own means, which are rounded where processes have different numbers of utterances.
+        for name, value in self.sums.items():
+            loss, count = self._all(value).tolist()
+            self.log(name, loss / count, prog_bar=True, sync_dist=True)
+        confusion = self._all(self.confusion).long().cpu().numpy()
+        labels, predictions = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices(confusion.shape))
+        result = scores(labels, predictions, KEMDY19.emotions)
+        for name in ("weighted_f1", "macro_f1", "accuracy"):
+            self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", sync_dist=True)
+
+    def _count(self, name, loss, utterances):
+        """Add a batch's mean loss to an epoch's (sum of losses, number of utterances)."""
+        value = torch.stack([loss.detach().double() * utterances, loss.new_tensor(utterances, dtype=torch.float64)])
+        self.sums[name] = self.sums.get(name, 0) + value
+
+    def _all(self, value):
+        """The sum over the processes."""
+        return self.trainer.strategy.reduce(value, reduce_op="sum")
+
+    def on_save_checkpoint(self, checkpoint):
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint["hyper_parameters"] = {**self.kept, "validation": {"epoch": self.current_epoch, **metrics}}
+
+
+class Data(pl.LightningDataModule):
+    """The loaders of the training and validation utterances; each process takes its share."""
+
+    def __init__(self, train, dev, options):
+        super().__init__()
+        self.train, self.dev, self.options = train, dev, options
+
+    def train_dataloader(self):
+        options, (rank, world_size) = self.options, self._process()
+        sampler = EpochBatches(
+            *(self.train.lengths, options.batch_size, options.parts, options.seed, options.max_batch_seconds),
+            *(rank, world_size),
+        )
+        # Of a resumed run; Lightning tells the sampler only after it has taken the length and begun to read ahead.
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(self.train, sampler)
+
+    def val_dataloader(self):
+        options = self.options
+        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
+        return self._loader(self.dev, batches)
+
+    def _process(self):
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _loader(self, dataset, batches):
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=dataset.collate,
+            num_workers=self.options.num_workers,
+            # Batches of limited duration differ in number from epoch to epoch, which takes a new loader.
+            persistent_workers=self.options.num_workers > 0 and self.options.max_batch_seconds is None,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            generator=torch.Generator(),
+            worker_init_fn=ignore_signals,
+        )

@@ -1,0 +1,62 @@
+"""Transcripts: decoding them by one stated rule and cleaning them for the text encoder.
+
+Decoding: UTF-8 (with or without byte order mark), else UTF-16 with a byte order mark, else cp949; anything else, and
+text with NUL characters (UTF-16 without that mark, or a damaged file), is an error. A file may have any number of
+lines, none included; they are joined with a space.
+"""
+
+import codecs
+import re
+from pathlib import Path
+
+from erc.options import UserError
+
+# `b/ o/ n/ ...`: breath, noise, laughter and the like. A single Latin letter, so that `km/h` stays.
+_MARKER = re.compile(r"(?<![A-Za-z])[A-Za-z]/")
+_PARENTHESES = str.maketrans({"(": None, ")": None, "+": " "})
+
+
+def decode(data, name):
+    """The text in some bytes and the encoding that they turned out to have.
+
+    Args:
+        data: the bytes of the file `name`.
+    Returns:
+        (str, str): the text, without byte order mark; `utf-8`, `utf-8-sig`, `utf-16` or `cp949`.
+    Raises:
+        UserError: no rule decodes them, or there are NUL characters in the text.
+    """
+    encodings = ["utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"]
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings.append("utf-16")
+    for encoding in [*encodings, "cp949"]:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text:
+            raise UserError(f"{name}: holds NUL characters: damaged, or UTF-16 without a byte order mark; write UTF-8")
+        return text, encoding
+    raise UserError(f"{name}: neither UTF-8, UTF-16 with a byte order mark, nor cp949 text")
+
+
+def read_transcript(path):
+    """The transcript in a file, its lines joined, not cleaned."""
+    path = Path(path)
+    try:
+        text, _ = decode(path.read_bytes(), path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; MIRAI/preprocess.py puts the transcripts there") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory, expected a transcript") from None
+    return " ".join(text.split())
+
+
+def clean(text):
+    """A transcript as the text encoder gets it: markers such as `b/` removed, parentheses dropped, `+` a space."""
+    return " ".join(_MARKER.sub("", text).translate(_PARENTHESES).split())
+
+
+def read_sentences(utterances, folder):
+    """The cleaned transcripts of some utterances, in their order."""
+    return [clean(read_transcript(Path(folder) / f"{utterance.segment_id}.txt")) for utterance in utterances]

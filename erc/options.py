@@ -1,0 +1,215 @@
+"""Command lines: a dataclass of options becomes an argparse parser, and errors are told once, at the edge.
+
+    @dataclass
+    class TrainOptions:
+        epochs: int = option(100, "passes over the training dialogues")
+        res_dir: Path = option("data/out.pkl", "where the result goes")
+
+    def main(argv=None):
+        options = parse(TrainOptions, argv, __doc__)
+
+    if __name__ == "__main__":
+        run(main)
+
+Types understood: bool, int, float, str, Path, and list[int], list[str], list[Path], each also as `X | None`.
+A boolean accepts `--x`, `--x=True` and `--x False`. A default path is relative to the repository root wherever the
+script is started; a path that the user types is relative to where they are. A dataclass field with `init=False` is no
+option. An option marked `defaults_file` names a JSON file of options, which those of the command line override.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import types
+import typing
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_REQUIRED = dataclasses.MISSING
+
+
+class UserError(Exception):
+    """Something that the user can mend. The message names the file or the flag, what was found, what was expected
+    and what to do; `run` prints it without a traceback."""
+
+
+def option(
+    default=_REQUIRED,
+    help="",  # noqa: A002 (argparse's own word)
+    *,
+    choices=None,
+    positional=False,
+    secret=False,
+    defaults_file=False,
+):
+    """A dataclass field that is a command-line option; without a default the flag must be given.
+
+    A `positional` one is given by its place instead of a flag; it has no default. A `secret` one is neither shown nor
+    stored. A `defaults_file` names a JSON file whose values take the place of the defaults.
+    """
+    metadata = {"help": help, "choices": choices, "positional": positional}
+    metadata.update(secret=secret, defaults_file=defaults_file)
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    if default is _REQUIRED:
+        return dataclasses.field(metadata=metadata, kw_only=True)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=True, repr=not secret)
+
+
+def parse(cls, argv=None, description=""):
+    """The dataclass `cls` filled from `argv` (default: the process's arguments). A `ValueError` of its
+    `__post_init__`, whose message should begin with the flag, is told like any other wrong argument (exit code 2)."""
+    parser = _parser(cls, description)
+    values = vars(parser.parse_args(_with_file(cls, parser, argv)))
+    values.pop("debug")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def given(cls, argv=None):
+    """The names of the options that `argv`, or the file that it names, gives a value; `argv` as `parse` accepts it."""
+    parser = _parser(cls, "")
+    arguments = _with_file(cls, parser, argv)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return set(vars(parser.parse_args(arguments))) - {"debug"}
+
+
+def to_dict(options):
+    """The options as plain values (paths as strings), to be stored beside a result; secret ones are left out."""
+    names = [field.name for field in _option_fields(options) if not field.metadata["secret"]]
+    values = {name: getattr(options, name) for name in names}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def run(main):
+    """Call a script's `main`; mistakes that the user can mend end in one clear line and exit code 1."""
+    try:
+        main()
+    except (UserError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {_message(error)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _message(error):
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _option_fields(cls):
+    return [field for field in dataclasses.fields(cls) if field.init]
+
+
+def _parser(cls, description):
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    hints = typing.get_type_hints(cls)
+    for field in _option_fields(cls):
+        _add_argument(parser, field, hints[field.name])
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _with_file(cls, parser, argv):
+    """The arguments, those of the file that they name first, so that the others override them."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    for field in _option_fields(cls):
+        if field.metadata["defaults_file"]:
+            finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+            finder.add_argument(f"--{field.name}", dest="file", type=_path)
+            file = finder.parse_known_args(argv)[0].file
+            if file is not None:
+                return _file_arguments(cls, parser, f"--{field.name} {file}", file) + argv
+    return argv
+
+
+def _file_arguments(cls, parser, where, file):
+    """A JSON file of options as arguments, each checked as if it had been typed."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"{where}: {error.strerror}")
+    except ValueError as error:
+        parser.error(f"{where}: not a JSON file: {error}")
+    fields = {
+        field.name: field
+        for field in _option_fields(cls)
+        if not (field.metadata["positional"] or field.metadata["secret"] or field.metadata["defaults_file"])
+    }
+    if not isinstance(content, dict):
+        parser.error(f"{where}: expected a JSON object, an option's name and value in each entry")
+    unknown = sorted(set(content) - set(fields))
+    if unknown:
+        parser.error(f"{where}: unknown options: {', '.join(unknown)}")
+    hints = typing.get_type_hints(cls)
+    checker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    checker.error = lambda message: parser.error(f"{where}: {message}")
+    arguments = []
+    for name, value in content.items():
+        if value is None and fields[name].default is None:
+            continue  # what it is without the flag
+        if isinstance(value, list):
+            arguments += [f"--{name}", *map(str, value)]
+        else:
+            arguments.append(f"--{name}={value}")
+        _add_argument(checker, fields[name], hints[name])
+    checker.parse_args(arguments)
+    return arguments
+
+
+def _add_argument(parser, field, hint):
+    kind, many = _kind(hint)
+    default = field.default if field.default_factory is _REQUIRED else field.default_factory()
+    required = default is _REQUIRED
+    shown = " (required)" if required else f" (default: {_shown(default)})" if default not in (None, []) else ""
+    positional = field.metadata["positional"]
+    settings = {"help": f"{field.metadata['help']}{shown}".replace("%", "%%")}
+    if required and not positional:
+        settings["required"] = True
+    elif not required:
+        settings["default"] = REPOSITORY / default if kind is Path and isinstance(default, str) else default
+    if kind is bool:
+        settings.update(type=_boolean, nargs="?", const=True, metavar="True|False")
+    else:
+        settings.update(type=_path if kind is Path else kind, choices=field.metadata["choices"])
+        if many:
+            settings["nargs"] = "+"
+        if positional:
+            settings["metavar"] = field.name.upper()
+        elif field.metadata["choices"] is None:
+            settings["metavar"] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}[kind]
+    parser.add_argument(field.name if positional else f"--{field.name}", **settings)
+
+
+def _kind(hint):
+    """(element type, is it a list?) of a type hint, with `| None` taken off."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is list:
+        return typing.get_args(hint)[0], True
+    return hint, False
+
+
+def _shown(default):
+    return " ".join(map(str, default)) if isinstance(default, list) else default
+
+
+def _path(text):
+    return Path(text).expanduser()
+
+
+def _boolean(text):
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"expected True or False, found {text!r}")
+    return known[text.lower()]

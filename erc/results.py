@@ -1,0 +1,114 @@
+"""The tables of results, beside the published numbers.
+
+Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
+each of several runs (seeds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
+`result.csv` of `MIRAI/inference.py --all`.
+"""
+
+import csv
+import statistics
+from pathlib import Path
+
+from erc.options import UserError
+from erc.untrusted import read_json
+
+METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
+MODALITIES = ("a", "t", "at")
+SCORES = ("accuracy", "weighted_f1", "macro_f1")
+
+# The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
+PUBLISHED = {
+    "extractor": {"a": (65.61, 64.90), "t": (68.88, 67.90), "at": (68.99, 68.05)},
+    "cgnn": {"a": (46.22, 38.57), "t": (70.86, 67.88), "at": (72.49, 69.75)},
+}
+
+# The published extractors on KEMDy19, a random 20% of annotation.csv: accuracy and (weighted) F1 by model and loss.
+PUBLISHED_EXTRACTORS = {
+    ("audio", "ce"): (69.96, 69.58),
+    ("text", "ce"): (72.23, 71.53),
+    ("both", "ce"): (72.82, 72.44),
+    ("both+mmer", "ce"): (72.08, 72.03),
+    ("audio", "cs_and_ce"): (70.00, 69.03),
+    ("text", "cs_and_ce"): (71.34, 70.94),
+    ("both", "cs_and_ce"): (72.03, 71.49),
+    ("both+mmer", "cs_and_ce"): (73.46, 73.18),
+}
+
+
+def read_results(folder):
+    """By method and modalities, the list of `metrics.json` contents, one for each run.
+
+    Raises:
+        UserError: there is none, or one of them is damaged.
+    """
+    results = {}
+    for method in METHODS:
+        for modalities in MODALITIES:
+            place = Path(folder) / method / modalities
+            paths = sorted([*place.glob("metrics.json"), *place.glob("*/metrics.json")])
+            if paths:
+                results.setdefault(method, {})[modalities] = [_scores_in(path) for path in paths]
+    if not results:
+        raise UserError(f"{folder}: no <method>/<modalities>/metrics.json in it")
+    return results
+
+
+def _scores_in(path):
+    values = read_json(path)
+    if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in SCORES):
+        raise UserError(f"{path}: expected {', '.join(SCORES)}, as eval.py and inference.py write them")
+    return values
+
+
+def table(results, published=False):
+    """The results as a Markdown table that is aligned for the terminal; scores in percent."""
+    columns = [m for m in MODALITIES if any(m in rows for rows in results.values())]
+    rows = [["accuracy / weighted F1 / macro F1", *columns]]
+    for method, by_modality in results.items():
+        runs = max(len(by_modality[m]) for m in by_modality)
+        name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
+        rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
+        if published:
+            cells = [" / ".join(f"{value:.2f}" for value in PUBLISHED[method][m]) + " / -" for m in columns]
+            rows.append(["    published, KEMDy19", *cells])
+    return markdown(rows)
+
+
+def extractor_table(path, published=False):
+    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
+    with path.open(newline="", encoding="utf-8") as file:
+        results = list(csv.DictReader(file))
+    if not results or not {"model", "loss", *SCORES} <= results[0].keys():
+        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    order = list(PUBLISHED_EXTRACTORS)
+    results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
+    rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
+    for row in results:
+        cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
+        if published:
+            values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
+            cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
+        rows.append(cells)
+    return markdown(rows)
+
+
+def markdown(rows):
+    """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+    return "\n".join(lines)
+
+
+def _cell(runs):
+    return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+
+
+def _score(values):
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"

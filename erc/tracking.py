@@ -1,0 +1,204 @@
+"""Where the numbers of a training go while it runs: TensorBoard's event files, and Comet with `--log_in_comet`.
+
+Comet gets what is logged here and nothing else: no code, no output, no host names. With a key it is sent to comet.com;
+without one, or without a network, it becomes an archive in OUT_DIR/comet/ for `comet upload`. comet_ml is imported only
+then. Trouble with Comet is told once and never ends a training.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from erc.options import to_dict
+
+PROJECT = "korean-merc"
+KEY_VARIABLE = "COMET_API_KEY"
+
+
+def check_comet_options(options, searching=False):
+    """Refuse Comet's options where nothing uses them; a search needs no more than the key.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    logged = options.log_in_comet or (searching and options.comet_api_key)
+    for name in ("comet_api_key", "comet_workspace"):
+        if getattr(options, name) and not logged:
+            raise ValueError(f"--{name}: needs --log_in_comet")
+
+
+def comet_key(options):
+    """The key that `--comet_api_key` or the environment gives, or None."""
+    return options.comet_api_key or os.environ.get(KEY_VARIABLE) or None
+
+
+class Tracker:
+    """The records of one training run; a context manager, so that they are complete whatever ends the run.
+
+    Args:
+        options: `cogmen.training.TrainOptions`.
+        name: of the run; its event files go to OUT_DIR/tensorboard/NAME/version_N.
+    """
+
+    def __init__(self, options, name):
+        self._records = [TensorBoard(options.out_dir / "tensorboard" / name)]
+        if options.log_in_comet:
+            self._records.append(Comet(options, name))
+
+    def epoch(self, row):
+        """A row of the training's history: `epoch` and its scores."""
+        for record in self._records:
+            record.epoch(row)
+
+    def result(self, split, result, emotions):
+        """The scores, as `erc.corpus.metrics.scores` gives them, of the finished network on a split."""
+        for record in self._records:
+            record.result(split, result, emotions)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for record in self._records:
+            record.close()
+
+
+class TensorBoard:
+    """Event files in a `version_N` of their own; made with the first number, so that a run that fails leaves none."""
+
+    def __init__(self, folder):
+        self._folder, self._writer, self._last = folder, None, 0
+
+    def epoch(self, row):
+        self._last = row["epoch"]
+        self._add({name: value for name, value in row.items() if name != "epoch"})
+
+    def result(self, split, result, emotions):
+        self._add(_scalars(split, result))
+
+    def close(self):
+        if self._writer:
+            self._writer.close()
+
+    def _add(self, scalars):
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # nearly a second, which --help need not wait for
+
+            self._writer = SummaryWriter(_new_version(self._folder))
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, self._last)
+        self._writer.flush()
+
+
+class Comet:
+    """One experiment of comet.com, or its offline archive.
+
+    Args:
+        options: have `log_in_comet`, `comet_api_key`, `comet_workspace`, `out_dir`; all but the key are logged.
+        name: of the experiment.
+        experiment: log into this one, of Comet's Optimizer, instead of a new one.
+    """
+
+    def __init__(self, options, name, experiment=None):
+        self._folder, self._experiment, self._last = Path(options.out_dir) / "comet", experiment, 0
+        self._try(self._start, options, name)
+        self._try(self._log, "log_parameters", to_dict(options))
+
+    def epoch(self, row):
+        """Scores of an epoch: a dict with `epoch`."""
+        self._last = row["epoch"]
+        scores = {name: value for name, value in row.items() if name != "epoch"}
+        self._try(self._log, "log_metrics", scores, epoch=self._last, step=self._last)
+
+    def result(self, split, result, emotions):
+        """Scores and confusion matrix of a split."""
+        self._try(self._log, "log_metrics", _scalars(split, result), epoch=self._last, step=self._last)
+        self._try(
+            self._log,
+            "log_confusion_matrix",
+            matrix=result["confusion"],
+            labels=list(emotions),
+            title=f"{split}: row label, column prediction",
+            file_name=f"confusion-matrix-{split}.json",
+        )
+
+    def close(self):
+        self._try(self._end)
+
+    def _start(self, options, name):
+        import comet_ml
+
+        logging.getLogger("comet_ml").setLevel(logging.ERROR)
+        if self._experiment is None:
+            key = comet_key(options)
+            self._experiment = self._open(comet_ml, options, name, key) if key else None
+            if self._experiment is not None and not self._experiment.alive:
+                print("note: Comet cannot be reached, or refuses the key; an offline archive is written instead")
+                self._experiment = None
+            if self._experiment is None:
+                self._experiment = self._open(comet_ml, options, name, None)
+        if self._experiment.url:
+            print(f"Comet: {self._experiment.url}")
+
+    def _open(self, comet_ml, options, name, key):
+        config = comet_ml.ExperimentConfig(
+            name=name, offline_directory=str(self._folder), **dict.fromkeys(_AUTOMATIC, False), display_summary_level=0
+        )
+        return comet_ml.start(
+            api_key=key,
+            workspace=options.comet_workspace,
+            project_name=PROJECT,
+            mode="create",
+            online=key is not None,
+            experiment_config=config,
+        )
+
+    def _log(self, method, *values, **more):
+        getattr(self._experiment, method)(*values, **more)
+
+    def _end(self):
+        self._experiment.end()
+        archive = self._folder / f"{self._experiment.get_key()}.zip"
+        if archive.exists():
+            print(f"Comet: wrote {archive}; with an account, `comet upload {archive}` sends it")
+        self._experiment = None
+
+    def _try(self, call, *values, **more):
+        """Nothing that goes wrong with Comet is worth a training."""
+        if self._experiment is None and call != self._start:
+            return
+        try:
+            call(*values, **more)
+        except Exception as error:  # a library that talks to a server raises nearly anything
+            self._experiment = None
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            print(f"note: Comet: {reason}; nothing more is logged there, the training goes on")
+
+
+_AUTOMATIC = (
+    "log_code",
+    "log_graph",
+    "parse_args",
+    "log_git_metadata",
+    "log_git_patch",
+    "log_env_details",
+    "auto_output_logging",
+    "auto_param_logging",
+    "auto_metric_logging",
+    "auto_log_co2",
+)
+
+
+def _scalars(split, result):
+    return {f"{split}_{name}": result[name] for name in ("accuracy", "weighted_f1", "macro_f1", "uar")}
+
+
+def _new_version(folder):
+    """A new folder `version_N`, with the first number that is free."""
+    number = 0
+    while True:
+        try:
+            (folder / f"version_{number}").mkdir(parents=True)
+            return folder / f"version_{number}"
+        except FileExistsError:
+            number += 1

@@ -1,0 +1,1 @@
+from tests.cogmen.conftest import dialogues  # noqa: F401 (a fixture)

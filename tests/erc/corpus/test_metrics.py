@@ -1,0 +1,43 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from erc.corpus.metrics import report, scores, write_evaluation
+
+EMOTIONS = ("neutral", "angry", "happy")
+
+
+def test_scores_by_hand():
+    result = scores([0, 0, 0, 1], [0, 0, 1, 1], EMOTIONS)
+    # neutral: precision 1, recall 2/3, F1 0.8; angry: precision 1/2, recall 1, F1 2/3; happy does not occur
+    assert result["accuracy"] == 0.75
+    assert result["weighted_f1"] == pytest.approx((3 * 0.8 + 2 / 3) / 4)
+    assert result["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert result["uar"] == pytest.approx((2 / 3 + 1) / 2)
+    assert result["confusion"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert result["per_class"]["happy"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert result["n"] == 4
+
+
+def test_files(tmp_path):
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
+    ids = ["Sess19_impro01_F001", "Sess19_impro01_M001"]
+    result = write_evaluation(tmp_path, ids, ["Sess19_impro01"] * 2, ["F", "M"], [0, 1], probabilities, EMOTIONS)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == result
+    assert set(result) == {"accuracy", "weighted_f1", "macro_f1", "uar", "per_class", "confusion", "n"}
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("segment_id", "dialogue", "speaker", "label", "prediction", "p_neutral", "p_angry", "p_happy")
+    ]
+    assert [(row["label"], row["prediction"]) for row in rows] == [("neutral", "neutral"), ("angry", "happy")]
+    assert float(rows[1]["p_happy"]) == 0.7
+    assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_is_readable():
+    text = report(scores([0, 0, 0, 1], [0, 0, 1, 1], EMOTIONS))
+    assert text.startswith("accuracy 75.00, weighted F1 76.67")
+    assert "angry          50.00  100.00   66.67        1" in text

@@ -1,0 +1,67 @@
+import random
+
+import pytest
+from sklearn.model_selection import train_test_split
+
+from erc.corpus.annotations import read_annotations
+from erc.corpus.splits import check_unseen, clip, held_out, split
+from erc.options import UserError
+
+
+@pytest.fixture(scope="module")
+def utterances(data):
+    return read_annotations(data / "annotation_speaker_only.csv")
+
+
+def ids(rows):
+    return [row.segment_id for row in rows]
+
+
+def test_held_out_set_is_cut_by_session(utterances):
+    parts = split(utterances, True, [19, 20])
+    assert {row.session for row in parts.test} == {19, 20} and len(parts.test) == 28
+    assert {row.session for row in parts.train + parts.dev} == {1, 2}
+    assert sorted(ids(parts.train + parts.dev + parts.test)) == sorted(ids(utterances))
+
+
+def test_published_random_splits(utterances):
+    every = sorted(ids(utterances))
+    rest, test = train_test_split(every, test_size=0.2, random_state=1004)
+    _, dev = train_test_split(sorted(rest), test_size=0.1, random_state=1004)
+    parts = split(utterances, False, [])
+    assert ids(parts.test) == sorted(test) and ids(parts.dev) == sorted(dev)
+
+
+@pytest.mark.parametrize("test_1920", [True, False])
+def test_order_of_the_utterances_does_not_matter(utterances, test_1920):
+    shuffled = random.Random(1).sample(utterances, len(utterances))
+    one, other = (split(rows, test_1920, [19, 20]) for rows in (utterances, shuffled))
+    for part in ("train", "dev", "test"):
+        assert sorted(ids(getattr(one, part))) == sorted(ids(getattr(other, part)))
+
+
+def test_dev_sessions_are_not_trained_on(utterances):
+    parts = split(utterances, True, [19, 20], [2])
+    assert {row.session for row in parts.dev} == {2} and {row.session for row in parts.train} == {1}
+
+
+def test_sessions_that_are_not_there(utterances):
+    with pytest.raises(UserError, match="--test_sessions: the table has no session 7; it has 1 2 19 20"):
+        held_out(utterances, [7, 19])
+    with pytest.raises(UserError, match="--dev_sessions: the table has no session 5"):
+        split(utterances, True, [19], [5])
+    with pytest.raises(UserError, match="0 utterances to train on"):
+        split(utterances, True, [1, 2, 19, 20])
+
+
+def test_clip_counts_the_longer_ones(utterances):
+    kept, longer = clip(utterances, 1.0)
+    assert longer == 8 and len(kept) == len(utterances) - 8
+    assert max(row.seconds for row in kept) <= 1.0
+
+
+def test_seen_utterances_are_not_scored(utterances):
+    rows = held_out(utterances, [2, 19])
+    with pytest.raises(UserError, match=r"best\.ckpt: was trained on 14 of the 28 .*session 2\)"):
+        check_unseen(rows, ids(held_out(utterances, [1, 2])), "best.ckpt", "")
+    check_unseen(rows, ids(held_out(utterances, [1])), "best.ckpt", "")

@@ -1,0 +1,161 @@
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from erc.options import REPOSITORY, UserError, given, option, parse, run, to_dict
+
+
+@dataclass
+class Options:
+    name: str = option(help="a required one")
+    files: list[Path] = option(help="some required ones")
+    flag: bool = option(False, "a flag")
+    count: int | None = option(None, "a count")
+    sessions: list[int] = option([19, 20], "sessions, 100% of them")
+    kind: str = option("a", "a choice", choices=("a", "b"))
+    where: Path = option("data/x.pkl", "a path")
+
+    def __post_init__(self):
+        if self.count == 13:
+            raise ValueError("--count 13: expected another")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [([], False), (["--flag"], True), (["--flag=True"], True), (["--flag", "False"], False), (["--flag=False"], False)],
+)
+def test_booleans(arguments, value):
+    assert parse(Options, ["--name", "x", "--files", "f", *arguments]).flag is value
+
+
+def test_defaults_and_lists():
+    options = parse(Options, ["--name", "x", "--files", "f", "--count", "3"])
+    assert (options.count, options.sessions, options.kind) == (3, [19, 20], "a")
+    assert parse(Options, ["--name", "x", "--files", "f", "--sessions", "1", "2", "3"]).sessions == [1, 2, 3]
+
+
+def test_paths(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert parse(Options, ["--name", "x", "--files", "f"]).where == REPOSITORY / "data/x.pkl"
+    assert parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]).where == Path("y.pkl")
+    assert to_dict(parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]))["where"] == "y.pkl"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--name"),
+        (["--name", "x", "--files", "f", "--flag=maybe"], "expected True or False, found 'maybe'"),
+        (["--name", "x", "--files", "f", "--kind", "c"], "--kind"),
+        (["--name", "x", "--files", "f", "--count", "13"], "--count 13: expected another"),
+        (["--name", "x", "--files", "f", "--coun", "3"], "--coun"),
+        (["--name", "x", "--files", "f", "--unknown", "3"], "--unknown"),
+    ],
+)
+def test_wrong_arguments_end_in_exit_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse(Options, arguments)
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_positional_options(capsys, monkeypatch, tmp_path):
+    @dataclass
+    class Convert:
+        old: Path = option(help="what is read", positional=True)
+        new: Path = option(help="what is written", positional=True)
+        count: int = option(3, "a count")
+
+    monkeypatch.chdir(tmp_path)
+    options = parse(Convert, ["a.pt", "--count", "4", "b.pt"])
+    assert (options.old, options.new, options.count) == (Path("a.pt"), Path("b.pt"), 4)
+    for arguments, message in ((["a.pt"], "required: NEW"), (["a", "b", "c"], "unrecognized arguments: c")):
+        with pytest.raises(SystemExit) as error:
+            parse(Convert, arguments)
+        assert error.value.code == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse(Convert, ["--help"])
+    assert "OLD NEW" in capsys.readouterr().out
+
+
+def test_help_shows_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse(Options, ["--help"], "What it does.")
+    text = capsys.readouterr().out
+    assert "What it does." in text and "sessions, 100% of them (default: 19 20)" in text
+    assert "(default: data/x.pkl)" in text
+
+
+def test_user_errors_end_in_one_line(capsys):
+    def main():
+        raise UserError("no such thing")
+
+    with pytest.raises(SystemExit) as error:
+        run(main)
+    assert error.value.code == 1
+    assert capsys.readouterr().err == "error: no such thing\n"
+
+
+def test_importing_the_packages_loads_no_model():
+    heavy = "transformers sentence_transformers comet_ml librosa soundfile pytorch_lightning torch"
+    code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+@dataclass
+class Searched:
+    rate: float = option(0.5, "a number")
+    window: int = option(5, "a number that may be below 0")
+    flag: bool = option(False, "a flag")
+    kind: str = option("a", "a choice", choices=("a", "b"))
+    name: str | None = option(None, "a text")
+    sessions: list[int] = option([1], "numbers")
+    must: str = option(help="a required one")
+    word: str | None = option(None, "a secret", secret=True)
+    file: Path | None = option(None, "JSON file of options", defaults_file=True)
+
+
+def test_options_from_a_file(tmp_path):
+    values = {"rate": 0.25, "window": -1, "flag": True, "kind": "b", "name": None, "sessions": [2, 3], "must": "x"}
+    (tmp_path / "f.json").write_text(json.dumps(values))
+    arguments = ["--file", str(tmp_path / "f.json")]
+    options = parse(Searched, arguments)
+    assert {name: getattr(options, name) for name in values} == values
+    changed = [*arguments, "--window", "3", "--flag=False", "--sessions", "4"]
+    options = parse(Searched, changed)
+    assert (options.window, options.flag, options.sessions, options.rate) == (3, False, [4], 0.25)
+    assert given(Searched, ["--must", "y", "--rate", "0.5"]) == {"must", "rate"}
+    assert given(Searched, arguments) == set(values) - {"name"} | {"file"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"rat": 1, "windo": 2}', "f.json: unknown options: rat, windo"),
+        ('{"word": "x"}', "f.json: unknown options: word"),
+        ('{"window": "many"}', "f.json: argument --window: invalid int value: 'many'"),
+        ('{"window": null}', "f.json: argument --window: invalid int value: 'None'"),
+        ('{"kind": "c"}', "f.json: argument --kind: invalid choice: 'c'"),
+        ("[1]", "f.json: expected a JSON object"),
+        ("{", "f.json: not a JSON file"),
+        (None, "f.json: No such file"),
+    ],
+)
+def test_a_wrong_file_of_options_is_named(content, message, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "f.json").write_text(content)
+    with pytest.raises(SystemExit) as error:
+        parse(Searched, ["--must", "x", "--file", str(tmp_path / "f.json")])
+    assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_secrets_are_neither_stored_nor_shown():
+    options = parse(Searched, ["--must", "x", "--word", "hidden"])
+    assert options.word == "hidden" and "hidden" not in str(options)
+    assert "word" not in to_dict(options) and to_dict(options)["must"] == "x"

@@ -1,0 +1,75 @@
+import re
+
+import pytest
+
+from erc.files import write_json
+from erc.options import UserError
+
+
+def write_scores(path, accuracy, weighted_f1, macro_f1):
+    write_json(path / "metrics.json", {"accuracy": accuracy, "weighted_f1": weighted_f1, "macro_f1": macro_f1})
+
+
+def test_table(tmp_path, run_script, capsys):
+    write_scores(tmp_path / "extractor/a", 0.5, 0.4, 0.3)
+    write_scores(tmp_path / "extractor/at", 0.61234, 0.6, 0.5)
+    write_scores(tmp_path / "cgnn/at/seed24", 0.7, 0.6, 0.5)
+    write_scores(tmp_path / "cgnn/at/seed25", 0.8, 0.6, 0.4)
+    run_script("tools/results_table.py", "--results_dir", tmp_path, "--out", tmp_path / "table.md")
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "table.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in printed.splitlines()]
+    assert lines[0][1:] == ["a", "at"]
+    assert lines[2] == ["(1) extractor alone", "50.00 / 40.00 / 30.00", "61.23 / 60.00 / 50.00"]
+    assert lines[3][0] == "(3) CGNN on extractor features, 2 seeds"
+    assert lines[3][1:] == ["-", "75.00 ± 7.07 / 60.00 ± 0.00 / 45.00 ± 7.07"]
+    assert len({len(line) for line in printed.splitlines()}) == 1
+
+
+def test_published_numbers_stand_beside(tmp_path, run_script, capsys):
+    write_scores(tmp_path / "extractor/at", 0.6, 0.6, 0.5)
+    run_script("tools/results_table.py", "--results_dir", tmp_path, "--published")
+    assert re.search(r"published, KEMDy19 +\| 68.99 / 68.05 / - ", capsys.readouterr().out)
+
+
+def test_extractor_table(tmp_path, run_script, capsys):
+    """In the published order, whatever that of the file; an unpublished variant comes last."""
+    rows = ["model,loss,accuracy,weighted_f1,macro_f1", "other,ce,0.5,0.5,0.5"]
+    rows += ["both+mmer,cs_and_ce,0.61234,0.6,0.5", "text,ce,0.5,0.4,0.3"]
+    (tmp_path / "result.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("--extractor_table", tmp_path / "result.csv", "--out", tmp_path / "table.md")
+    run_script("tools/results_table.py", *arguments, "--published")
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "table.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in printed.splitlines()]
+    assert lines[2:] == [
+        ["text", "ce", "50.00 / 40.00 / 30.00", "72.23 / 71.53 / -"],
+        ["both+mmer", "cs_and_ce", "61.23 / 60.00 / 50.00", "73.46 / 73.18 / -"],
+        ["other", "ce", "50.00 / 50.00 / 50.00", "-"],
+    ]
+    run_script("tools/results_table.py", *arguments)
+    assert "published" not in capsys.readouterr().out
+
+
+def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
+    for content, message in ((None, "no such file"), ("a,b\n1,2\n", "the columns model, loss, accuracy")):
+        if content:
+            (tmp_path / "x.csv").write_text(content)
+        with pytest.raises(UserError, match=message):
+            run_script("tools/results_table.py", "--extractor_table", tmp_path / "x.csv")
+    with pytest.raises(SystemExit) as stop:
+        run_script("tools/results_table.py", "--extractor_table", "x.csv", "--results_dir", tmp_path)
+    assert stop.value.code == 2 and "--extractor_table: takes the place of" in capsys.readouterr().err
+
+
+def test_no_results(tmp_path, run_script):
+    with pytest.raises(UserError, match="no <method>/<modalities>/metrics"):
+        run_script("tools/results_table.py", "--results_dir", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"accuracy": 1', "[" * 100_000, "[]", '{"accuracy": "much"}', "\x80"])
+def test_damaged_results_are_named(tmp_path, run_script, content):
+    (tmp_path / "cgnn/at").mkdir(parents=True)
+    (tmp_path / "cgnn/at/metrics.json").write_text(content, encoding="latin1")
+    with pytest.raises(UserError, match=r"metrics\.json: (not JSON, or damaged|expected accuracy, weighted_f1)"):
+        run_script("tools/results_table.py", "--results_dir", tmp_path)

@@ -1,0 +1,46 @@
+"""Print the results table, method x modality, from the folder in which the evaluations of a run stand.
+
+    python tools/results_table.py --results_dir models_zoo/sample/results
+
+or the table of the extractor's variants and losses:
+
+    python tools/results_table.py --extractor_table models_zoo/sample/extractor_table/result.csv
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from erc.files import claim, write_text
+from erc.options import REPOSITORY, option, parse, run
+from erc.results import extractor_table, read_results, table
+
+
+@dataclass
+class Options:
+    results_dir: Path | None = option(
+        None, "holds <method>/<modalities>[/<run>]/metrics.json (default: models_zoo/results)"
+    )
+    extractor_table: Path | None = option(None, "instead: the result.csv of MIRAI/inference.py --all")
+    published: bool = option(False, "show the published numbers, of KEMDy19, below ours")
+    out: Path | None = option(None, "also write the table here, as Markdown")
+
+    def __post_init__(self):
+        if self.results_dir and self.extractor_table:
+            raise ValueError("--extractor_table: takes the place of --results_dir, give one of them")
+        self.results_dir = self.results_dir or REPOSITORY / "models_zoo/results"
+
+
+def main(argv=None):
+    options = parse(Options, argv, __doc__)
+    with claim(options.out):
+        if options.extractor_table:
+            text = extractor_table(options.extractor_table, options.published)
+        else:
+            text = table(read_results(options.results_dir), options.published)
+        print(text)
+        if options.out:
+            write_text(options.out, text + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
