@@ -198,6 +198,7 @@ def test_weights_of_another_network_are_refused(tmp_path, trained):
         ("hidden_size", 3_000_000, "its network has .* bytes, more than"),
         ("hidden_size", 10**9, "hidden_size 1000000000 is larger than that of any encoder"),
         ("num_hidden_layers", 10**6, "num_hidden_layers 1000000 is larger"),
+        ("num_labels", 10**6, "num_labels 1000000 is larger"),  # a name is made for each
         ("hidden_act", "nothing", "its description makes no network"),
     ],
 )
