@@ -20,6 +20,7 @@ option. An option marked `defaults_file` names a JSON file of options, which tho
 import argparse
 import dataclasses
 import json
+import re
 import sys
 import types
 import typing
@@ -32,6 +33,16 @@ _REQUIRED = dataclasses.MISSING
 class UserError(Exception):
     """Something that the user can mend. The message names the file or the flag, what was found, what was expected
     and what to do; `run` prints it without a traceback."""
+
+
+# Control characters, those that turn the direction of text, line separators, and halves of characters.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text):
+    """Text, perhaps from a file of anyone's, as a terminal or a table's cell may show it: what would control them is
+    escaped."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def option(

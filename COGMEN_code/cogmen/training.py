@@ -1,8 +1,6 @@
 """Training and scoring of the graph network: one visible loop, best dev weighted F1 kept."""
 
 import contextlib
-import csv
-import io
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +15,7 @@ from cogmen.network.batching import DialogueSet
 from cogmen.resume import Progress, StateKeeper
 from erc.corpus.corpora import CORPORA
 from erc.corpus.metrics import scores
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
 from erc.tracking import check_comet_options
@@ -232,8 +230,4 @@ def _advice(compiled=False):
 
 def write_history(path, history):
     """A training history as CSV, a row per epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(Path(path), text.getvalue())
+    write_table(Path(path), list(history[0]), [list(row.values()) for row in history])
