@@ -79,9 +79,9 @@ def test_a_disk_without_room(tmp_path):
 
 
 def test_a_table_is_harmless_in_a_spreadsheet(tmp_path):
-    cells = ["=1+1", "+x", "-x", "@x", "-1.5", "+2", "a\x1b[2J\nb", "\t=1", "한국어, \"인용\"", "\udc80", 0.5, None]
+    cells = ["=1+1", "+x", "-x", "@x", "-1.5", "+2", "a\x1b[2J\nb", "\t=1", '한국어, "인용"', "\udc80", 0.5, None]
     write_table(tmp_path / "t.csv", [f"c{k}" for k in range(len(cells))], [cells])
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         _, row = csv.reader(file)
     assert row[:8] == ["'=1+1", "'+x", "'-x", "'@x", "-1.5", "+2", r"a\x1b[2J\nb", r"\t=1"]
-    assert row[8:] == ["한국어, \"인용\"", r"\udc80", "0.5", ""]
+    assert row[8:] == ['한국어, "인용"', r"\udc80", "0.5", ""]
