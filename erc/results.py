@@ -13,7 +13,7 @@ from erc.options import UserError
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
-MODALITIES = ("a", "t", "at")
+COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
@@ -43,7 +43,7 @@ def read_results(folder):
     """
     results = {}
     for method in METHODS:
-        for modalities in MODALITIES:
+        for modalities in COLUMNS:
             place = Path(folder) / method / modalities
             paths = sorted([*place.glob("metrics.json"), *place.glob("*/metrics.json")])
             if paths:
@@ -62,15 +62,14 @@ def _scores_in(path):
 
 def table(results, published=False):
     """The results as a Markdown table that is aligned for the terminal; scores in percent."""
-    columns = [m for m in MODALITIES if any(m in rows for rows in results.values())]
+    columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
     rows = [["accuracy / weighted F1 / macro F1", *columns]]
     for method, by_modality in results.items():
         runs = max(len(by_modality[m]) for m in by_modality)
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
         if published:
-            cells = [" / ".join(f"{value:.2f}" for value in PUBLISHED[method][m]) + " / -" for m in columns]
-            rows.append(["    published, KEMDy19", *cells])
+            rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
@@ -89,8 +88,7 @@ def extractor_table(path, published=False):
     for row in results:
         cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
         if published:
-            values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
-            cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
+            cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
     return markdown(rows)
 
@@ -107,6 +105,10 @@ def markdown(rows):
 
 def _cell(runs):
     return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+
+
+def _published(values):
+    return " / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-"
 
 
 def _score(values):
