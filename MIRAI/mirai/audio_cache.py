@@ -25,9 +25,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from erc.files import atomic_writer, locked
+from erc.files import atomic_writer
 from erc.options import UserError
 from mirai.speech import read_samples, read_wav, to_float
 
@@ -127,11 +128,17 @@ def _filled(folder, paths, keys, processes):
 @contextlib.contextmanager
 def _filling_alone(folder):
     """Another process may be filling it, perhaps with the same speech."""
-    with contextlib.ExitStack() as held:
-        if not held.enter_context(locked(folder / "lock", wait=False)):
-            print(f"waiting for another process that decodes into {folder}", flush=True)
-            held.enter_context(locked(folder / "lock"))
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process that decodes into {folder}", flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _entries(folder):

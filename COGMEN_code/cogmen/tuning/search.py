@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from cogmen.run import build_network, prepare, run_name
-from cogmen.training import TrainOptions, train
+from cogmen.training import Diverged, TrainOptions, train
 from cogmen.tuning.space import METRIC, SPACE, comet_config
 from erc.files import write_json
 from erc.options import UserError, option, to_dict
@@ -32,7 +32,7 @@ class TuneOptions(TrainOptions):
     """Those of `train.py` without what a search decides itself, and the search's own."""
 
     trials: int = option(50, "trials of the study, those of all its processes and of earlier runs together")
-    study: str | None = option(None, "name of the study (default: DATASET_MODALITIES_TAG)")
+    study: str | None = option(None, "name of the study (default: DATASET_MODALITIES_TAG)", name=True)
     storage: str | None = option(
         None, "journal file, or postgresql+psycopg://USER@HOST/DATABASE (default: OUT_DIR/tuning/STUDY/journal.log)"
     )
@@ -50,8 +50,6 @@ class TuneOptions(TrainOptions):
     def __post_init__(self):
         super().__post_init__()
         self.study = self.study or run_name(self)
-        if "/" in self.study or self.study in (".", ".."):
-            raise ValueError(f"--study {self.study}: expected a name without slashes")
         if self.trials < 1:
             raise ValueError(f"--trials {self.trials}: expected at least 1")
         if not self.stale_minutes > 0:
@@ -151,6 +149,8 @@ def _run(trial, study, options, names, experiment, suggestions):
         pass
     except optuna.exceptions.UpdateFinishedTrialError:
         pass  # silent for so long that another process has the trial now
+    except Diverged as error:
+        trial.set_user_attr("reason", str(error))  # with these options; others may do
     except Exception as error:
         if not any(isinstance(one, torch.OutOfMemoryError) for one in (error, error.__context__)):
             raise
