@@ -66,13 +66,16 @@ def read_speech(path):
     import soundfile
 
     info = probe(path)
+    dtype = "int16" if info.subtype == "PCM_16" else "float32"
     try:
-        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (frames, channels)
+        sound, rate = soundfile.read(path, dtype=dtype, always_2d=True)  # (frames, channels)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error.error_string}") from None
     if len(sound) < info.frames:
         raise UserError(f"{path}: truncated: {info.frames} samples declared, {len(sound)} found")
-    if not (np.abs(sound) < _LOUDEST).all():  # nor is it a number
+    if dtype == "int16":
+        sound = sound * np.float32(1 / 32768)  # exact, and faster than libsndfile's own floats
+    elif not -_LOUDEST < sound.min() <= sound.max() < _LOUDEST:  # not a number is in no range
         raise UserError(f"{path}: holds samples that are not numbers, or far beyond full scale; export it again")
     sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
     if rate != SAMPLE_RATE:

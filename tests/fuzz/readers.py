@@ -26,7 +26,7 @@ from erc.corpus.preprocessed import preprocess, read_preprocessed, split_ids, wr
 from erc.options import UserError
 from erc.split_zip import pack, unpack
 from erc.untrusted import read_pickle
-from mirai.speech import read_wav
+from mirai.speech import read_speech
 from tests.cogmen.conftest import make_dialogues
 from tests.fuzz.mutations import mutate, mutate_pickle, mutate_zip
 
@@ -194,7 +194,7 @@ class WavReader:
         return mutate(random, data, others, near=range(0, 64, 2))
 
     def read(self, path):
-        sound = read_wav(path)
+        sound = read_speech(path)
         assert sound.ndim == 1 and sound.dtype == np.float32 and len(sound) and np.isfinite(sound).all()
 
 
