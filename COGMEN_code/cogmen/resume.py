@@ -188,7 +188,7 @@ def _identity(dialogues):
 
 def _check_alike(found, own, place):
     """Raises: ValueError: `found` differs from `own` in more than its numbers."""
-    same = type(found) is type(own) or isinstance(own, dict) and type(found) is dict
+    same = type(found) is type(own) or (isinstance(own, dict) and type(found) is dict)
     if isinstance(own, torch.Tensor):
         same = same and found.shape == own.shape and found.dtype == own.dtype
     elif isinstance(own, dict):

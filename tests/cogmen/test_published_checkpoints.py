@@ -17,8 +17,8 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.published_checkpoints import convert
 from erc.corpus.dialogues import write_dialogues
-from erc.untrusted import read_module
 from erc.options import UserError
+from erc.untrusted import read_module
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_model import CASES, dialogue_of, golden, network_of
 
