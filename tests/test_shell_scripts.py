@@ -253,6 +253,7 @@ def test_run_eval_on_iemocap(tmp_path):
         (["run_eval.sh", "--features", "x.pkl"], 2, "--features needs --checkpoint FILE or --train"),
         (["run_eval.sh", "extra"], 2, "unknown argument extra"),
         (["run_eval.sh", "--dataset", "iemocap"], 2, "--dataset goes with --features"),
+        (["run_eval.sh", "--modalities", "t"], 2, "--modalities goes with --train"),
         (["run_eval.sh", "--seed"], 2, "unknown option --seed;"),
         (["run_eval.sh", "--checkpoint", "none.pt", "--train"], 2, "give either --train or --checkpoint"),
     ],
