@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -16,16 +17,25 @@ from erc.split_zip import pack
 from erc.untrusted import read_pickle
 from tests.test_commands import check
 
+LIMIT = 900  # seconds of a script; a quick run takes about 100 on a quiet machine
+pytestmark = pytest.mark.timeout(3 * LIMIT)
+
 
 def shell(*command, **environment):
-    result = subprocess.run(
+    with subprocess.Popen(
         ["bash", *map(str, command)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={**os.environ, "PYTHON": sys.executable, **environment},
-    )
-    return result.returncode, result.stdout, result.stderr
+        start_new_session=True,
+    ) as process:
+        try:
+            output, error = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the script's children hold the pipes open too
+            raise
+    return process.returncode, output, error
 
 
 def steps(output):
