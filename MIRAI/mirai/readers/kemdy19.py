@@ -27,7 +27,6 @@ _KEMDY19_COLUMNS = 43
 # Row 1 names the columns of the signals and of the segment id, row 2 those of the label.
 _TOP = {1: "Wav", 9: "Segment ID", 10: "Total Evaluation"}
 _BELOW = {10: "Emotion", 11: "Valence", 12: "Arousal"}
-_MISSPELT = {"disqust": "disgust"}
 _FILE = re.compile(r"Session([0-9]{2})_([FM])_res\.csv")
 
 
@@ -136,7 +135,7 @@ def _row(line, width, file, subject, session, findings, corpus):
     """A `Row`, or None for one that cannot be used (noted in `findings`)."""
     cells, place = line.fitted(width), f"{file}, row {line.number}"
     try:
-        segment = SegmentId.parse(cells[9])
+        segment = corpus.parse_segment_id(cells[9])
     except UserError:
         reason = "malformed segment id, expected one like Sess19_impro02_M014"
         findings.errors[reason].append(f"{place}: {shown(cells[9])}")
@@ -153,7 +152,7 @@ def _row(line, width, file, subject, session, findings, corpus):
         reason = "row with other than its file's number of cells; missing trailing ones are read as empty"
         findings.notes[reason].append(place)
     names = [name.strip() for name in cells[10].split(";")]
-    for wrong, right in _MISSPELT.items():
+    for wrong, right in corpus.label_aliases.items():
         if wrong in names:
             findings.notes[f"label {wrong!r}, read as {right!r}"].append(place)
         names = [right if name == wrong else name for name in names]
