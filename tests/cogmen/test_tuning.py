@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,8 +23,7 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.training import TrainOptions
 from cogmen.tuning.space import SPACE, comet_config
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues, write_preprocessed
 from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
 from tests.erc.test_tracking import read_archive
@@ -149,18 +149,18 @@ def test_trials_are_logged_in_comet(tune, no_training, tmp_path, monkeypatch):
     assert len({parameters["learning_rate"] for parameters, _, _ in archives}) == 2
 
 
-def test_the_test_dialogues_do_not_reach_the_search(tune, no_training, preprocessed, monkeypatch):
-    made = []
-
-    def recorded(records, modalities):
-        made.extend(record["id"] for record in records)
-        return as_tensors(records, modalities)
-
-    as_tensors = cogmen.run.as_tensors
-    monkeypatch.setattr(cogmen.run, "as_tensors", recorded)
-    tune("--trials", 1)
+def test_the_test_dialogues_do_not_change_the_search(run_script, preprocessed, tmp_path):
     splits = read_preprocessed(preprocessed, KEMDY19)
-    assert made == [record["id"] for split in ("train", "dev") for record in splits[split]]
+    for dialogue in splits["test"]:
+        dialogue.labels[:] = 0
+        dialogue.features = {modality: np.ones_like(rows) for modality, rows in dialogue.features.items()}
+    write_preprocessed(tmp_path / "other.pkl", splits)
+    searches = []
+    for name, data in (("as_they_are", preprocessed), ("others", tmp_path / "other.pkl")):
+        folder = tmp_path / name
+        run_script("COGMEN_code/tune.py", "--preprocessed_feature", data, "--out_dir", folder, *QUICK, "--trials", 2)
+        searches.append([row["dev_weighted_f1"] for row in trials_of(folder / "tuning/KEMDy19_at_tmp")])
+    assert searches[0] == searches[1]
 
 
 def test_a_study_goes_on_and_stops_at_its_trials(tune, no_training):
