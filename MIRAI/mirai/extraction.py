@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.files import atomic_writer, claim, locked
+from erc.files import atomic_writer, claim, is_claimed
 from erc.options import UserError
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
@@ -83,14 +83,20 @@ class Extraction:
             UserError: another run holds it, it cannot be written, or there is no room on the disk.
         """
         width = self.extractor.description["width"] * len(self.extractor.modalities)
-        share = 1 if shard is None else shard[1]
-        with contextlib.ExitStack() as held:
-            mine = self.output if shard is None else self.folder / "shard-{}-of-{}".format(*shard)
-            held.enter_context(claim(mine, 2 * 4 * width * len(self.utterances) // share))  # parts and file, float32
-            if not held.enter_context(locked(self.folder / "shards.lock", shared=shard is not None, wait=False)):
-                running = "shards of it are" if shard is None else "all of it is"
+        needs = 2 * 4 * width * len(self.utterances)  # parts and file, float32
+        if shard is None:
+            mine, needs, running = self.output, needs, "shards of it are"
+        else:
+            mine, needs, running = self.folder / "shard-{}-of-{}".format(*shard), needs // shard[1], "all of it is"
+        with claim(mine, needs):  # first claimed, then looked at: of two that begin together, one at most goes on
+            if any(map(is_claimed, self._shards() if shard is None else [self.output])):
                 raise UserError(f"{self.output}: {running} being extracted; wait for that, or stop it")
             yield
+
+    def _shards(self):
+        """The outputs of shards that run, or were killed."""
+        locks = self.folder.glob(".shard-*.lock")
+        return [lock.with_name(lock.name.removeprefix(".").removesuffix(".lock")) for lock in locks]
 
     def run(self, device, shard=None):
         """Make the parts that are missing, of a shard (K, N) or of all; prints how many are there already.

@@ -22,7 +22,7 @@ TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 @dataclass
 class _CommonOptions:
-    exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/")
+    exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/", name=True)
     batch_size: int | None = option(
         None, "utterances of a batch, at most; default: 2, with --max_batch_seconds as many as it takes"
     )
@@ -87,8 +87,6 @@ class _CommonOptions:
                 raise ValueError(f"--{name}: needs speech, which --using_model text leaves out")
         if self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
-        if not self.exp_name or self.exp_name in (".", "..") or "/" in self.exp_name or "\\" in self.exp_name:
-            raise ValueError(f"--exp_name {self.exp_name!r}: expected a name without slashes")
         self.dev_sessions = self.dev_sessions or []
         check_test_sessions(self)
         both = sorted(set(self.test_sessions) & set(self.dev_sessions))

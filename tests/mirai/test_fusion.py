@@ -239,15 +239,14 @@ def test_embeddings_of_the_cross_modal_extractor(experiments, data, run_script, 
         "MIRAI/feature_extractor_cogmen_format.py",
         *("--model_save_path", checkpoint, "--csv_path", table, "--features_format_path", dialogue_file),
     )
-    dialogues = read_dialogues(tmp_path / "format_feat.pkl", KEMDY19)
+    dialogues = read_dialogues(tmp_path / "format_feat.pkl", KEMDY19).dialogues
     extractor, kept = load_extractor(checkpoint)
     assert kept["description"]["fusion"] == "mmer" and kept["options"]["loss"] == "cs_and_ce"
     utterances = {row.segment_id: row for row in read_annotations(table)}
-    for dialogue in dialogues.ids[::3]:
-        for turn, name in enumerate(dialogues.segment_ids[dialogue]):
+    for dialogue in dialogues[::3]:
+        for name, found in zip(dialogue.segment_ids, dialogue.joined("ta"), strict=True):
             dataset = UtteranceDataset([utterances[name]], data / "txt_wav", **extractor.dataset_settings())
             expected = embed(extractor, dataset, [0])[0]
-            found = np.concatenate([dialogues.text[dialogue][turn], dialogues.audio[dialogue][turn]])
             np.testing.assert_allclose(found, expected[:48], atol=1e-5)
 
 

@@ -102,7 +102,7 @@ def test_help_and_wrong_flags(run_script, capsys, script):
         (["--using_model", "text", "--freeze_feature_encoder"], "--freeze_feature_encoder: needs speech"),
         (["--device", "cuda:1", "--num_nodes", "2"], "--num_nodes 2: --device cuda:1 names one GPU"),
         (["--precision", "64-true"], "invalid choice: '64-true'"),
-        (["--exp_name", "a/b"], "--exp_name 'a/b': expected a name without slashes"),
+        (["--exp_name", "a/b"], "--exp_name: expected a name of at most 100 bytes without slashes, found 'a/b'"),
     ],
 )
 def test_training_flags_that_make_no_sense(run_script, capsys, arguments, message):
@@ -266,11 +266,11 @@ def test_checkpoint_needs_nothing_else(score, trained, tmp_path, encoders):
 
 
 def test_formatting(formatted, data):
-    dialogues = read_dialogues(formatted, KEMDY19)
-    assert len(dialogues.ids) == 8 and dialogues.turns() == 55
-    assert dialogues.test_ids == [f"Sess{s}_{kind}" for s in (19, 20) for kind in ("impro01", "script01")]
-    assert not dialogues.has("a") and not dialogues.has("t")
-    assert not any("/" in sentence or "(" in sentence for rows in dialogues.sentences.values() for sentence in rows)
+    file = read_dialogues(formatted, KEMDY19)
+    assert len(file.dialogues) == 8 and sum(map(len, file.dialogues)) == 55
+    assert file.test_ids == [f"Sess{s}_{kind}" for s in (19, 20) for kind in ("impro01", "script01")]
+    assert not any(dialogue.features for dialogue in file.dialogues)
+    assert not any("/" in said or "(" in said for dialogue in file.dialogues for said in dialogue.sentences)
 
 
 def test_extraction_twice_and_with_shuffled_rows_gives_the_same_file(extract, formatted, data, tmp_path):
@@ -288,18 +288,16 @@ def test_every_turn_gets_its_own_embedding(extract, formatted, data, trained):
     from erc.corpus.annotations import read_annotations
     from mirai.dataset import UtteranceDataset
 
-    dialogues = read_dialogues(extract(data / "annotation_speaker_only.csv", formatted), KEMDY19)
+    dialogues = read_dialogues(extract(data / "annotation_speaker_only.csv", formatted), KEMDY19).dialogues
     extractor, _ = load_extractor(trained / "best.ckpt")
     utterances = {row.segment_id: row for row in read_annotations(data / "annotation_speaker_only.csv")}
-    for dialogue in dialogues.ids[::3]:
-        for turn, name in enumerate(dialogues.segment_ids[dialogue]):
+    for dialogue in dialogues[::3]:
+        for turn, name in enumerate(dialogue.segment_ids):
             dataset = UtteranceDataset([utterances[name]], data / "txt_wav", **extractor.dataset_settings())
             with torch.no_grad():
                 expected = extractor.embed(dataset.collate([dataset[0]]))
-            for modality in ("text", "audio"):
-                vector = getattr(dialogues, modality)[dialogue][turn]
-                assert vector.dtype == np.float32
-                np.testing.assert_allclose(vector, expected[modality][0], atol=1e-5)
+            for modality, kind in (("t", "text"), ("a", "audio")):
+                np.testing.assert_allclose(dialogue.features[modality][turn], expected[kind][0], atol=1e-5)
 
 
 def test_an_extractor_that_was_trained_on_test_dialogues_is_refused(extract, run_script, data, tmp_path):
@@ -316,8 +314,7 @@ def test_an_extractor_that_was_trained_on_test_dialogues_is_refused(extract, run
 def test_one_modality_fills_its_own_place(extract, train, formatted, data, tmp_path):
     folder = train(data / "annotation_speaker_only.csv", tmp_path, "--using_model", "audio", epochs=1)
     path = extract(data / "annotation_speaker_only.csv", formatted, checkpoint=folder / "best.ckpt")
-    dialogues = read_dialogues(path, KEMDY19)
-    assert dialogues.has("a") and not dialogues.has("t")
+    assert {"".join(dialogue.features) for dialogue in read_dialogues(path, KEMDY19).dialogues} == {"a"}
 
 
 def test_table_and_dialogue_file_must_hold_the_same_utterances(extract, formatted, data):
