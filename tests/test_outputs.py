@@ -21,7 +21,7 @@ FOLDERS = {"MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.
 FOLDERS |= {"MIRAI/make_sample_corpus.py", "COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
 # The name of the first thing that each does for long, in its own module where there is no other.
 WORK = {
-    "MIRAI/preprocess.py": "mirai.readers.txt_wav._replace",
+    "MIRAI/preprocess.py": "mirai.readers.speech_files._replace",
     "MIRAI/trainer_hf.py": "pytorch_lightning.Trainer.fit",
     "MIRAI/trainer_hf_MMER.py": "pytorch_lightning.Trainer.fit",
     "MIRAI/inference.py": "mirai.scoring.score",

@@ -72,15 +72,6 @@ def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
     assert [asked[name] for name in names] == [1, 2, "ddp", "bf16-mixed"]
 
 
-def test_the_cache_of_a_training(train, data, tmp_path):
-    table, found = data / "annotation_speaker_only.csv", []
-    for place in (tmp_path / "cache", "none"):
-        folder = train(table, tmp_path / f"out_{len(found)}", "--using_model", "audio", "--cache", place, epochs=1)
-        found.append(read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"])
-    assert found[0] == found[1]
-    assert any((tmp_path / "cache").iterdir())
-
-
 @pytest.fixture(scope="module")
 def probabilities(run_script, data, trained, tmp_path_factory):
     """`probabilities("--batch_seconds", 5, ...)`: (N, emotions), as inference.py writes them."""
@@ -96,11 +87,10 @@ def probabilities(run_script, data, trained, tmp_path_factory):
     return call
 
 
-def test_how_inference_works_changes_no_result(probabilities, tmp_path):
+def test_how_inference_works_changes_no_result(probabilities):
     expected = probabilities()
-    for more in (("--batch_seconds", 2), ("--num_workers", 1), ("--cache", tmp_path / "cache")):
+    for more in (("--batch_seconds", 2), ("--num_workers", 1)):
         np.testing.assert_allclose(probabilities(*more), expected, atol=2e-6)
-    assert any((tmp_path / "cache").iterdir())
     half = probabilities("--precision", "bf16-mixed")
     assert 0 < np.abs(half - expected).max() < 0.05
 

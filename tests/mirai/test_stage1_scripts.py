@@ -112,7 +112,7 @@ def test_training_flags_that_make_no_sense(run_script, capsys, arguments, messag
 
 
 def test_importing_or_asking_for_help_loads_no_heavy_library():
-    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.funnel, erc.corpus.splits, mirai.options\n"
+    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.kemdy19, erc.corpus.splits, mirai.options\n"
     code += "heavy = {'torch', 'transformers', 'soundfile', 'librosa', 'pandas', 'pytorch_lightning'}\n"
     code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
