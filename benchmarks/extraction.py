@@ -32,7 +32,7 @@ from erc.runtime import find_device
 from mirai import prediction
 from mirai.dataset import UtteranceDataset
 from mirai.network.extractor import Extractor
-from mirai.options import PRECISIONS
+from mirai.options import PREDICTION_PRECISIONS
 from mirai.speech import SAMPLE_RATE
 
 GOAL = 2.0  # times the naive loop
@@ -54,7 +54,7 @@ class Options:
     batch_size: int = option(64, "as in the script")
     batch_seconds: float | None = option(None, "as in the script")
     num_workers: int = option(0, "as in the script")
-    precision: str = option("32-true", "as in the script", choices=list(PRECISIONS))
+    precision: str = option("32-true", "as in the script", choices=list(PREDICTION_PRECISIONS))
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     seed: int = option(0, "of speech and weights")
     out: Path | None = option(None, "JSON file for the figures")

@@ -21,7 +21,7 @@ RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is p
 
 
 @dataclass
-class Batch:
+class UtteranceBatch:
     """A batch of utterances; the fields of a modality that is not in use are None.
 
     Attributes:
@@ -45,12 +45,14 @@ class Batch:
         return len(self.labels)
 
     def to(self, device, non_blocking=False):
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{k: v if v is None else v.to(device, non_blocking=non_blocking) for k, v in values.items()})
+        return self._each(lambda values: values.to(device, non_blocking=non_blocking))
 
     def pin_memory(self):
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change):
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: value if value is None else value.pin_memory() for name, value in values.items()})
+        return UtteranceBatch(**{name: value if value is None else change(value) for name, value in values.items()})
 
 
 class UtteranceDataset(Dataset):
@@ -100,9 +102,9 @@ class UtteranceDataset(Dataset):
         return self.utterances[index].seconds if self.normalize is not None else len(self.tokens[index])
 
     def collate(self, items):
-        """A `Batch` of items."""
+        """A `UtteranceBatch` of items."""
         index, labels, tokens, windows = zip(*items, strict=True)
-        batch = Batch(torch.tensor(index), torch.tensor(labels))
+        batch = UtteranceBatch(torch.tensor(index), torch.tensor(labels))
         if self.tokens is not None:
             batch.tokens, lengths = _pad(tokens, self.pad_token)
             batch.token_mask = torch.arange(batch.tokens.shape[1]) < lengths[:, None]  # (B, T)
