@@ -11,7 +11,7 @@ with the weights that it would have had. --tuning searches options instead, as C
 
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
 from cogmen.training import TrainOptions, predict, train
-from cogmen.tuning.search import TuneOptions, search
+from cogmen.tuning.options import TuneOptions
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
 from erc.options import given, parse, run
@@ -23,6 +23,8 @@ BYTES_PER_PARAMETER = 24  # the checkpoint, and twice the state of a running tra
 def main(argv=None):
     options = parse(TrainOptions, argv, __doc__)
     if options.tuning:
+        from cogmen.tuning.search import search
+
         search(TuneOptions.of(options), given(TrainOptions, argv))
         return
     experiment = prepare(options)

@@ -52,7 +52,7 @@ def fit(options):
     extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train])
     settings = extractor.dataset_settings()
-    datasets = [UtteranceDataset(rows, options.txt_wav, **settings, cache=options.cache) for rows in (train, dev)]
+    datasets = [UtteranceDataset(rows, options.txt_wav, **settings) for rows in (train, dev)]
     if resumed:
         check_same(resumed, module.kept)
     count = sum(weights.numel() for weights in module.parameters())
