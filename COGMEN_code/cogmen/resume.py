@@ -11,7 +11,7 @@ import torch
 
 from erc.files import write_torch
 from erc.options import UserError, to_dict
-from erc.untrusted import read_torch
+from erc.untrusted import damaged, read_torch, shown
 
 FORMAT = "cogmen-training-state"
 VERSION = 1
@@ -109,8 +109,9 @@ class StateKeeper:
         content = read_torch(self.path)
         if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
-        try:
+        with damaged(self.path, "damaged training state"):
             self._check_same(content)
+            self._check_form(content)
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.scheduler:
@@ -123,8 +124,33 @@ class StateKeeper:
             torch.set_rng_state(content["random"])
             if self._device.type == "cuda" and content["random_cuda"] is not None:
                 torch.cuda.set_rng_state(content["random_cuda"], self._device)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{self.path}: damaged training state: {str(error).splitlines()[0]}") from None
+
+    def _check_form(self, content):
+        """The state has what a training of these options has: the same names, kinds of values and shapes."""
+        for parameter in self.network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        self.optimizer.step()  # gives the optimizer a state; the weights are about to be replaced
+        self.optimizer.zero_grad(set_to_none=True)
+        weights = self.network.state_dict()
+        row = {"epoch": 1, **dict.fromkeys(("train_loss", "dev_loss", "dev_accuracy", "dev_weighted_f1"), 0.0)}
+        epoch = content["epoch"]
+        own = {
+            "network": weights,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "loss_sum": self.progress.loss_sum,
+            "order": self.progress.order.get_state(),
+            "random": torch.get_rng_state(),
+            **dict.fromkeys(("epoch", "step", "turns", "best_epoch"), 0),
+            "best_f1": 0.0,
+            "best_state": None if epoch == 0 else weights,
+            "history": [row] * (epoch if epoch == len(content["history"]) else 0),
+        }
+        for name, value in own.items():
+            _check_alike(content[name], value, name)
+        numbers = [content[name] for name in ("epoch", "step", "turns", "best_epoch")]
+        if min(numbers) < 0 or (content["step"] > 0) != (content["turns"] > 0) or len(content["history"]) != epoch:
+            raise ValueError(f"epoch {epoch}, step {content['step']} and the history do not fit together")
 
     def how_to_go_on(self, signal):
         """What to tell the user who stopped the training with `signal`."""
@@ -158,3 +184,19 @@ def _identity(dialogues):
         for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
             check = zlib.crc32(part, check)
     return check
+
+
+def _check_alike(found, own, place):
+    """Raises: ValueError: `found` differs from `own` in more than its numbers."""
+    same = type(found) is type(own) or (isinstance(own, dict) and type(found) is dict)
+    if isinstance(own, torch.Tensor):
+        same = same and found.shape == own.shape and found.dtype == own.dtype
+    elif isinstance(own, dict):
+        same = same and found.keys() == own.keys()
+    elif isinstance(own, list | tuple):
+        same = same and len(found) == len(own)
+    if not same:
+        raise ValueError(f"{place} is {shown(found)}, expected one like {shown(own)}")
+    if isinstance(own, dict | list | tuple):
+        for key in own if isinstance(own, dict) else range(len(own)):
+            _check_alike(found[key], own[key], f"{place}.{key}")

@@ -17,8 +17,8 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.published_checkpoints import convert
 from erc.corpus.dialogues import write_dialogues
-from erc.inert_checkpoints import read_inert
 from erc.options import UserError
+from erc.untrusted import read_module
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_model import CASES, dialogue_of, golden, network_of
 
@@ -331,7 +331,7 @@ def write_zip(path, data, members=(("data/0", bytes(16)),), compression=zipfile.
 
 def test_a_small_file_made_by_hand(tmp_path):
     """The files below are refused for what they are, not for how they are made."""
-    value = read_inert(write_zip(tmp_path / "old.pt", pickled([tensor((2, 2), (2, 1)), {"a": (1, None, 2.5)}])))
+    value = read_module(write_zip(tmp_path / "old.pt", pickled([tensor((2, 2), (2, 1)), {"a": (1, None, 2.5)}])))
     assert torch.equal(value[0], torch.zeros(2, 2)) and value[1] == {"a": (1, None, 2.5)}
 
 

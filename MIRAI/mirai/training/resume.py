@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from erc.options import UserError
+from erc.untrusted import damaged
 from mirai.checkpoint import read_checkpoint
 from mirai.options import TrainingOptions
 from mirai.training.callbacks import BEST, LAST
@@ -40,11 +41,19 @@ def check_same(path, kept):
         UserError: names the options that differ.
     """
     before = read_checkpoint(path)["hyper_parameters"]
-    if before["description"]["fusion"] != kept["description"]["fusion"]:
-        raise UserError(f"--resume: {path} was begun with the other of MIRAI/trainer_hf.py and trainer_hf_MMER.py")
-    # An option that is newer than the checkpoint was at its default.
-    defaults = {field.name: field.default for field in dataclasses.fields(TrainingOptions)}
-    old, new = {**defaults, **before["options"]}, kept["options"]
+    with damaged(path):
+        if before["description"]["fusion"] != kept["description"]["fusion"]:
+            raise UserError(f"--resume: {path} was begun with the other of MIRAI/trainer_hf.py and trainer_hf_MMER.py")
+        differing = _differences(before["options"], kept["options"])
+    if differing:
+        raise UserError(f"--resume: the run was begun with other options: {', '.join(differing)}")
+    if before["trained_on"] != kept["trained_on"]:
+        raise UserError("--resume: the table's training utterances are not those that the run was begun with")
+
+
+def _differences(old, new):
+    """What is said of each option that is not as it was. One that is newer than the checkpoint was at its default."""
+    old = {**{field.name: field.default for field in dataclasses.fields(TrainingOptions)}, **old}
     differing = [
         f"--{name} {value} (it was {old.get(name)})"
         for name, value in new.items()
@@ -53,7 +62,4 @@ def check_same(path, kept):
     if math.prod(old[name] or 1 for name in _STEP) != math.prod(new[name] or 1 for name in _STEP):
         shown = (" ".join(f"--{name} {values[name]}" for name in _STEP) for values in (new, old))
         differing.append("{} (it was {}: another number of utterances in an optimizer step)".format(*shown))
-    if differing:
-        raise UserError(f"--resume: the run was begun with other options: {', '.join(differing)}")
-    if before["trained_on"] != kept["trained_on"]:
-        raise UserError("--resume: the table's training utterances are not those that the run was begun with")
+    return differing
