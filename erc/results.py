@@ -13,7 +13,7 @@ from erc.options import UserError
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
-MODALITIES = ("a", "t", "at")
+COLUMNS = ("a", "t", "at")  # the modalities that a table compares
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
@@ -43,7 +43,7 @@ def read_results(folder):
     """
     results = {}
     for method in METHODS:
-        for modalities in MODALITIES:
+        for modalities in COLUMNS:
             place = Path(folder) / method / modalities
             paths = sorted([*place.glob("metrics.json"), *place.glob("*/metrics.json")])
             if paths:
@@ -62,7 +62,7 @@ def _scores_in(path):
 
 def table(results, published=False):
     """The results as a Markdown table that is aligned for the terminal; scores in percent."""
-    columns = [m for m in MODALITIES if any(m in rows for rows in results.values())]
+    columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
     rows = [["accuracy / weighted F1 / macro F1", *columns]]
     for method, by_modality in results.items():
         runs = max(len(by_modality[m]) for m in by_modality)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import write_dialogues, write_preprocessed
+from erc.corpus.splits import divide
 from erc.files import claim
 from erc.options import REPOSITORY, UserError
 from erc.split_zip import pack
@@ -56,7 +56,7 @@ def inputs(tmp_path_factory, data, trained, run_script):  # noqa: F811
     table, dialogues = data / "annotation_speaker_only.csv", make_dialogues(sessions=4)
     run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", folder / "dialogues.pkl")
     write_dialogues(folder / "features.pkl", dialogues)
-    write_preprocessed(folder / "preprocessed.pkl", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(folder / "preprocessed.pkl", divide(dialogues, KEMDY19))
     pack(folder / "a.zip", [folder / "features.pkl"], 1 << 20)
     names = ("dialogues", "features", "preprocessed")
     paths = {name: folder / f"{name}.pkl" for name in names}

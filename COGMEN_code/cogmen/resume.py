@@ -66,7 +66,7 @@ class StateKeeper:
         path: the file; None: nothing is saved.
         options: `TrainOptions`.
         parts: (network, optimizer, scheduler or None, `Progress`).
-        dialogues: the training dialogues; a state is only good for the same ones.
+        dialogues: the training `DialogueSet`; a state is only good for the same ones.
     """
 
     def __init__(self, path, options, parts, dialogues):
@@ -177,11 +177,11 @@ class StateKeeper:
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels and features."""
+    """A checksum of the dialogues' names, labels, speakers and features."""
     check = 0
-    for dialogue in dialogues:
+    for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
+        for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):
             check = zlib.crc32(part, check)
     return check
 

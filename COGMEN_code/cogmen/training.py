@@ -112,7 +112,8 @@ def seed_everything(seed):
 
 def class_weights(dialogues, num_emotions):
     """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
-    counts = torch.bincount(torch.cat([dialogue.labels for dialogue in dialogues]), minlength=num_emotions)
+    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
+    counts = torch.bincount(labels, minlength=num_emotions)
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
@@ -123,7 +124,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
 
     Args:
         network: a `CGNN`; moved to `device`.
-        train_dialogues, dev_dialogues: lists of `cogmen.network.batching.Dialogue`.
+        train_dialogues, dev_dialogues: lists of `erc.corpus.dialogues.Dialogue`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
         state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.
@@ -142,10 +143,13 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    train_set = _on_device(network, train_dialogues, options.wp, options.wf, device)
-    dev_set = _on_device(network, dev_dialogues, options.wp, options.wf, device)
+    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
+    train_set, dev_set = (
+        DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
+        for dialogues in (train_dialogues, dev_dialogues)
+    )
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
-    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_dialogues)
+    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_set)
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
@@ -206,9 +210,11 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
     return loss.detach()
 
 
-def predict(network, dialogues, batch_size, wp, wf, device):
-    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
-    dialogues = _on_device(network, dialogues, wp, wf, device)
+def predict(network, dialogues, batch_size):
+    """(N, emotions) log-probabilities and (N,) labels of all turns of a `DialogueSet`, in its order, on the CPU.
+
+    The network is on the set's device.
+    """
     with _advice():
         return _log_probabilities(network, dialogues, batch_size)
 
@@ -219,10 +225,6 @@ def _log_probabilities(network, dialogues, batch_size):
     batches = (dialogues.batch(numbers) for numbers in dialogues.order(batch_size))
     log_probs, labels = zip(*((network(batch), batch.labels) for batch in batches), strict=True)
     return torch.cat(log_probs).cpu(), torch.cat(labels).cpu()
-
-
-def _on_device(network, dialogues, wp, wf, device):
-    return DialogueSet(dialogues, wp, wf, network.architecture.num_speakers, device)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,7 @@ import torch
 
 from cogmen.checkpoints import load_checkpoint
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 
@@ -148,7 +147,7 @@ def test_how_preprocessing_divides(folder, run_script, tmp_path):
         paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
         run_script("COGMEN_code/preprocess.py", *paths, *more)
         content = read_preprocessed(tmp_path / "p.pkl", KEMDY19)
-        return {name: [record["id"] for record in records] for name, records in content.items()}, content
+        return {name: [dialogue.id for dialogue in dialogues] for name, dialogues in content.items()}, content
 
     plain, _ = splits()
     assert plain["dev"] == ["Sess01_impro01", "Sess01_script01"]
@@ -158,7 +157,7 @@ def test_how_preprocessing_divides(folder, run_script, tmp_path):
     drawn, again = (splits("--seed", 5)[0]["dev"] for _ in range(2))
     assert drawn == again != plain["dev"] and len(drawn) == 2
     _, chunks = splits("--split_utterances", 2)
-    assert max(len(record["labels"]) for records in chunks.values() for record in records) == 2
+    assert max(len(chunk) for dialogues in chunks.values() for chunk in dialogues) == 2
 
 
 def test_names_in_an_archive(tmp_path, run_script):

@@ -13,12 +13,13 @@ from torch_geometric.nn import RGCNConv
 
 import cogmen.training
 from cogmen.checkpoints import load_checkpoint
-from cogmen.network.batching import DialogueSet, as_tensors
+from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
 from cogmen.network.model import CGNN, Architecture, RelationalConv
 from cogmen.training import OPTIMIZERS, train_step
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import write_preprocessed
+from erc.corpus.splits import divide
 from erc.files import write_torch
 from erc.options import UserError
 from erc.untrusted import read_torch
@@ -49,10 +50,9 @@ def waits(operators):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("extras", [{}, {"use_highway": True, "concat_gin_gout": True, "gnn_nheads": 2}])
 def test_a_step_never_waits_for_the_device(optimizer, extras):
-    splits = preprocess(dialogues := make_dialogues(), KEMDY19, split_ids(dialogues))
-    train = as_tensors(splits["train"], "at")
-    network = CGNN(Architecture(train[0].features.shape[1], 7, **extras))
-    batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
+    train = divide(make_dialogues(), KEMDY19)["train"]
+    network = CGNN(Architecture(24, 7, 2, **extras))
+    batching = DialogueSet(train, "at", KEMDY19, wp=5, wf=5, num_speakers=2)
     optimizer = OPTIMIZERS[optimizer](network.parameters(), lr=1e-3)
     weight = torch.ones(7)
     train_step(network, optimizer, batching.batch([0, 1]), weight, 0.1)
@@ -78,20 +78,19 @@ def test_a_step_is_compiled_once_and_whole():
         graphs.append(graph)
         return graph
 
-    splits = preprocess(dialogues := make_dialogues(), KEMDY19, split_ids(dialogues))
-    train = as_tensors(splits["train"], "at")
+    train = divide(make_dialogues(), KEMDY19)["train"]
     torch.manual_seed(0)
-    network = CGNN(Architecture(train[0].features.shape[1], 7, use_highway=True, concat_gin_gout=True, drop_rate=0))
+    network = CGNN(Architecture(24, 7, 2, use_highway=True, concat_gin_gout=True, drop_rate=0))
     networks = network, copy.deepcopy(network)
     forwards = network, torch.compile(networks[1], dynamic=True, fullgraph=True, backend=backend)
     optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in networks]
-    batching = DialogueSet(train, wp=5, wf=5, num_speakers=2)
+    batching = DialogueSet(train, "at", KEMDY19, wp=5, wf=5, num_speakers=2)
     for numbers in ([3, 2, 5], [0, 1], [4, 1, 0, 6]):  # sizes that are equal in the first would be taken for one
         steps = zip(forwards, optimizers, strict=True)
         losses = [train_step(forward, optimizer, batching.batch(numbers), None, -1) for forward, optimizer in steps]
         assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-6)
     assert len(graphs) == 1
-    dropping = torch.compile(CGNN(Architecture(24, 7)), dynamic=True, fullgraph=True, backend=backend)
+    dropping = torch.compile(CGNN(Architecture(24, 7, 2)), dynamic=True, fullgraph=True, backend=backend)
     assert train_step(dropping, optimizers[1], batching.batch([3, 2, 5]), None, -1).isfinite()
 
 
@@ -114,7 +113,7 @@ def test_relational_convolution_equals_pytorch_geometrics():
 def preprocessed(tmp_path_factory):
     path = tmp_path_factory.mktemp("training") / "preprocessed.pkl"
     dialogues = make_dialogues(sessions=12)
-    write_preprocessed(path, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(path, divide(dialogues, KEMDY19))
     return path
 
 
@@ -206,8 +205,8 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
         run_script(*command(preprocessed, tmp_path, "--resume", "--wp", 2))
     other = tmp_path / "other.pkl"
     dialogues = make_dialogues(sessions=12)
-    dialogues.text["Sess03_script01"][1][0] += 1e-3
-    write_preprocessed(other, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    dialogues.dialogues[5].features["t"][1, 0] += 1e-3
+    write_preprocessed(other, divide(dialogues, KEMDY19))
     with pytest.raises(UserError, match="begun with other training dialogues"):
         run_script(*command(other, tmp_path, "--resume"))
     state = tmp_path / f"{NAME}.resume"

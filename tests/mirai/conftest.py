@@ -76,14 +76,6 @@ def same(one, other):
     return one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
 
 
-def read_dialogue_file(path):
-    """A dialogue file's ten items by name; all but `ids`, `train` and `test` are dicts of lists by dialogue."""
-    from erc.untrusted import read_pickle
-
-    names = "ids speakers labels text audio visual sentences train test segment_ids"
-    return SimpleNamespace(**dict(zip(names.split(), read_pickle(path), strict=True)))
-
-
 def shuffled_copy(data, folder):
     """The table with its rows in another order, the speech and transcripts linked."""
     folder.mkdir()

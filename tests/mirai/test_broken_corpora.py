@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc.corpus.annotations import read_annotations
-from erc.corpus.corpora import KEMDY19, SegmentId
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings
 from mirai.readers.funnel import read_corpus
@@ -187,7 +187,7 @@ def test_a_broken_table_is_an_error_or_read_whole(choice):
     rows = [row for row in csv.reader(io.StringIO(decoded(data), newline="")) if "".join(row).strip()]
     assert len(utterances) == len(rows) - 1
     for utterance in utterances:
-        assert SegmentId.parse(utterance.segment_id).session == utterance.session
+        assert KEMDY19.parse_segment_id(utterance.segment_id).session == utterance.session
         assert utterance.emotion == KEMDY19.emotions[utterance.label]
         assert 0 <= utterance.wav_start <= utterance.wav_end < float("inf")
 

@@ -219,12 +219,8 @@ def test_flags_that_make_no_sense(run_script, command, capsys, arguments, messag
 
 
 def vectors(path):
-    dialogues = read_dialogues(path, KEMDY19)
-    return {
-        name: np.concatenate([getattr(dialogues, kind)[dialogue][turn] for kind in ("text", "audio")])
-        for dialogue in dialogues.ids
-        for turn, name in enumerate(dialogues.segment_ids[dialogue])
-    }
+    dialogues = read_dialogues(path, KEMDY19).dialogues
+    return {name: row for one in dialogues for name, row in zip(one.segment_ids, one.joined("ta"), strict=True)}
 
 
 def test_batches_change_nothing_but_rounding(extract, place):

@@ -131,7 +131,8 @@ def test_unusual_speech_and_transcripts_give_finite_features_for_every_turn(call
     names = sorted(path.stem for path in (own / "txt_wav").glob("Sess19_*.wav"))
     for name, (kind, make) in zip(names, UNUSUAL, strict=False):
         make(own / "txt_wav" / f"{name}.{kind}")
-    dialogues = read_dialogues(call("feature_extractor_cogmen_format.py", own) / "dialogues_feat.pkl", KEMDY19)
-    assert dialogues.turns() == 55
-    for table in (dialogues.text, dialogues.audio):
-        assert all(np.isfinite(row).all() for rows in table.values() for row in rows)
+    dialogues = read_dialogues(
+        call("feature_extractor_cogmen_format.py", own) / "dialogues_feat.pkl", KEMDY19
+    ).dialogues
+    assert sum(map(len, dialogues)) == 55
+    assert all(np.isfinite(dialogue.joined("at")).all() for dialogue in dialogues)

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from erc.corpus.annotations import read_annotations
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import read_dialogues
 from erc.options import REPOSITORY, UserError
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
 
-from .conftest import read_dialogue_file, same, shuffled_copy, weights
+from .conftest import same, shuffled_copy, weights
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_the_cross_modal_trainer_has_no_choice_of_modalities(run_script, capsys)
 
 
 def test_importing_or_asking_for_help_loads_no_heavy_library():
-    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.funnel, erc.corpus.splits, mirai.options\n"
+    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.kemdy19, erc.corpus.splits, mirai.options\n"
     code += "heavy = {'torch', 'transformers', 'soundfile', 'librosa', 'pandas', 'pytorch_lightning'}\n"
     code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -144,11 +146,11 @@ def test_damaged_wav_in_training_is_named(train, data, tmp_path):
 
 
 def test_formatting(formatted):
-    dialogues = read_dialogue_file(formatted)
-    assert len(dialogues.ids) == 8 and sum(map(len, dialogues.labels.values())) == 55
-    assert dialogues.test == [f"Sess{s}_{kind}" for s in (19, 20) for kind in ("impro01", "script01")]
-    assert not any(dialogues.audio.values()) and not any(dialogues.text.values())
-    assert not any("/" in sentence or "(" in sentence for rows in dialogues.sentences.values() for sentence in rows)
+    file = read_dialogues(formatted, KEMDY19)
+    assert len(file.dialogues) == 8 and sum(map(len, file.dialogues)) == 55
+    assert file.test_ids == [f"Sess{s}_{kind}" for s in (19, 20) for kind in ("impro01", "script01")]
+    assert not any(dialogue.features for dialogue in file.dialogues)
+    assert not any("/" in said or "(" in said for dialogue in file.dialogues for said in dialogue.sentences)
 
 
 def test_extraction_twice_and_with_shuffled_rows_gives_the_same_file(extract, formatted, data, tmp_path):
@@ -163,21 +165,21 @@ def test_extraction_twice_and_with_shuffled_rows_gives_the_same_file(extract, fo
 
 @pytest.mark.parametrize("variant", ["both", "both+mmer", "audio"])
 def test_every_turn_gets_its_own_embedding(extract, formatted, data, experiments, variant):
-    """That of its checkpoint for the utterance alone; a modality that is not in use has empty lists."""
+    """That of its checkpoint for the utterance alone, in each modality that is in use."""
     checkpoint = experiments / variant / "best.ckpt"
-    dialogues = read_dialogue_file(extract(data / "annotation_speaker_only.csv", formatted, checkpoint=checkpoint))
+    path = extract(data / "annotation_speaker_only.csv", formatted, checkpoint=checkpoint)
+    dialogues = read_dialogues(path, KEMDY19).dialogues
     extractor, _ = load_extractor(checkpoint)
     utterances = {row.segment_id: row for row in read_annotations(data / "annotation_speaker_only.csv")}
-    for dialogue in dialogues.ids[::3]:
-        for turn, name in enumerate(dialogues.segment_ids[dialogue]):
+    for dialogue in dialogues[::3]:
+        for turn, name in enumerate(dialogue.segment_ids):
             dataset = UtteranceDataset([utterances[name]], data / "txt_wav", **extractor.dataset_settings())
             with torch.no_grad():
                 expected = extractor.embed(dataset.collate([dataset[0]]))
+            found = {{"t": "text", "a": "audio"}[key]: rows[turn] for key, rows in dialogue.features.items()}
+            assert found.keys() == expected.keys()
             for modality, vectors in expected.items():
-                found = getattr(dialogues, modality)[dialogue][turn]
-                assert found.dtype == np.float32
-                np.testing.assert_allclose(found, vectors[0], atol=1e-5)
-    assert any(dialogues.text.values()) == (variant != "audio")
+                np.testing.assert_allclose(found[modality], vectors[0], atol=1e-5)
 
 
 def test_an_extractor_that_was_trained_on_test_dialogues_is_refused(extract, run_script, data, tmp_path):
