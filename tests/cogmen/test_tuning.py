@@ -54,7 +54,7 @@ def tune(preprocessed, tmp_path):
     def call(*arguments, trainer=made_up, data=preprocessed):
         argv = ["--preprocessed_feature", data, "--out_dir", tmp_path, *QUICK, *arguments]
         argv = [str(argument) for argument in argv]
-        options = parse(TuneOptions, argv, "tune.py")
+        options = parse(TuneOptions, argv, "COGMEN_code/tune.py")
         search(options, given(TuneOptions, argv), trainer)
         return options.folder
 
