@@ -59,15 +59,15 @@ def test_every_case_has_a_row_and_every_row_its_tests():
     ("old", "new", "fault"),
     [
         (
-            "erc/test_claims.py::test_a_folder_is_made",
-            "erc/test_claims.py::test_x",
+            "erc/test_files.py::test_a_folder_is_made",
+            "erc/test_files.py::test_x",
             "row 15a: there is no cogmen/tes",
         ),
-        ("erc/test_claims.py::test_a_folder_is_made", "test_x.py::test_a", "row 15a: there is no test_x.py::test_a"),
+        ("erc/test_files.py::test_a_folder_is_made", "test_x.py::test_a", "row 15a: there is no test_x.py::test_a"),
         ("| 17 |", "| 16f |", "case 17 has no row"),
         ("| 17 |", "| x |", "row x is not numbered"),
         ("| it is made |", "| it is | made |", "row 15a has 5 cells"),
-        ("`erc/test_claims.py::test_a_folder_is_made` |", " |", "row 15a names no test"),
+        ("`erc/test_files.py::test_a_folder_is_made` |", " |", "row 15a names no test"),
     ],
 )
 def test_what_is_wrong_is_found(old, new, fault):

@@ -1,8 +1,7 @@
 """Training and scoring of the graph network: one visible loop, best dev weighted F1 kept."""
 
 import contextlib
-import csv
-import io
+import math
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from cogmen.network.batching import DialogueSet
 from cogmen.resume import Progress, StateKeeper
 from erc.corpus.corpora import CORPORA
 from erc.corpus.metrics import scores
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
 from erc.tracking import check_comet_options
@@ -44,7 +43,7 @@ class TrainOptions:
     )
     dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
     modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
-    tag: str = option("tmp", "name of the run; part of the checkpoint's file name")
+    tag: str = option("tmp", "name of the run; part of the checkpoint's file name", name=True)
     out_dir: Path = option("models_zoo", "the checkpoint goes to OUT_DIR/model_checkpoints")
     from_begin: bool = option(False, "start with fresh weights; without it, training continues from --model_ckpt")
     model_ckpt: Path | None = option(None, "checkpoint whose weights training continues from")
@@ -101,6 +100,10 @@ class TrainOptions:
             )
 
 
+class Diverged(UserError):
+    """The training's loss, or what the network gives, is not finite."""
+
+
 def seed_everything(seed):
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries below draw from it)
@@ -128,6 +131,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
         (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
     Raises:
         UserError: the training was asked to stop, or cannot be resumed from the state that is there.
+        Diverged: at the end of an epoch.
     """
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     network.to(device)
@@ -164,9 +168,15 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                 scheduler.step(dev_loss)
             elif scheduler:
                 scheduler.step()
+            train_loss = progress.loss_sum.item() / progress.turns
+            if not math.isfinite(train_loss) or log_probs.isnan().any():
+                raise Diverged(
+                    f"the training loss is not finite ({train_loss:g}) in epoch {progress.epoch + 1}: "
+                    "take a smaller --learning_rate"
+                )
             row = {
                 "epoch": progress.epoch + 1,
-                "train_loss": progress.loss_sum.item() / progress.turns,
+                "train_loss": train_loss,
                 "dev_loss": dev_loss,
                 "dev_accuracy": dev["accuracy"],
                 "dev_weighted_f1": dev["weighted_f1"],
@@ -232,8 +242,4 @@ def _advice(compiled=False):
 
 def write_history(path, history):
     """A training history as CSV, a row per epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(Path(path), text.getvalue())
+    write_table(Path(path), list(history[0]), [list(row.values()) for row in history])

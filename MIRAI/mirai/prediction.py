@@ -1,4 +1,4 @@
-"""A trained extractor over many utterances, in batches of alike lengths."""
+"""Running a trained extractor over many utterances, in batches of similar duration."""
 
 import contextlib
 import math
@@ -18,7 +18,7 @@ _MAX_WINDOW = MAX_WINDOW / SAMPLE_RATE  # seconds
 
 
 def plan_batches(dataset, places, options, device):
-    """Batches of alike lengths, the longest first: if memory does not suffice, that shows at once.
+    """Divide utterances into batches of similar duration, the longest first, so that too little memory shows at once.
 
     Args:
         dataset: `UtteranceDataset`.
@@ -29,11 +29,11 @@ def plan_batches(dataset, places, options, device):
         list[list[int]]: every place once.
     """
     seconds = math.inf  # they say nothing about text
-    if dataset.recordings:
+    if dataset.speech:
         seconds = options.batch_seconds or BATCH_SECONDS[device.type]
     lengths = {k: dataset.length(k) for k in places}
     # Longer speech is cut into equal windows, and it is windows that are padded.
-    windows = {k: max(1, math.ceil(lengths[k] / _MAX_WINDOW)) if dataset.recordings else 1 for k in places}
+    windows = {k: max(1, math.ceil(lengths[k] / _MAX_WINDOW)) if dataset.speech else 1 for k in places}
     padded = {k: lengths[k] / windows[k] for k in places}
     batches, held = [], 0  # windows of the last batch
     for k in sorted(places, key=lambda k: (-padded[k], dataset.utterances[k].segment_id)):
@@ -49,7 +49,7 @@ def plan_batches(dataset, places, options, device):
 
 @torch.inference_mode()
 def run_batches(extractor, dataset, batches, device, options):
-    """What the extractor makes of some batches.
+    """Embeddings and probabilities of some batches.
 
     Args:
         extractor: an `Extractor`; moved to `device`.
@@ -91,7 +91,7 @@ def predict(extractor, utterances, options, device):
     Args:
         options: `PredictionOptions`.
     """
-    dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings(), cache=options.cache)
+    dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings())
     batches = plan_batches(dataset, range(len(dataset)), options, device)
     results = run_batches(extractor, dataset, batches, device, options)
     table = np.empty((len(dataset), len(extractor.description["emotions"])), dtype=np.float32)

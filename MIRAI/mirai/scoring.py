@@ -1,13 +1,11 @@
 """Scoring checkpoints on what their training held out: one, or every experiment under a directory."""
 
-import csv
-import io
 import sys
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import summary, write_evaluation
 from erc.corpus.splits import check_unseen, held_out, split
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError
 from mirai.checkpoint import load_extractor
 from mirai.prediction import predict
@@ -63,9 +61,5 @@ def score_all(folder, utterances, options, device, out_dir):
             continue
         print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)
         rows.append([result[name] for name in COLUMNS])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(out_dir / "result.csv", text.getvalue())
+    write_table(out_dir / "result.csv", COLUMNS, rows)
     return failed

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from erc.corpus.corpora import KEMDY19, SegmentId
 from erc.corpus.transcripts import decode
+from erc.files import table_text
 from erc.options import UserError
 
 COLUMNS = (
@@ -39,11 +40,7 @@ class Utterance:
 
 def annotation_text(rows):
     """The text of a table. `rows`: dicts by column name, in the order of the file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return table_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
 
 
 def read_annotations(path, corpus=KEMDY19):

@@ -182,3 +182,11 @@ def test_wrong_devices(stage3, run_script):
             evaluate(run_script, stage3, "--device", name)
     with pytest.raises(UserError, match="--device cuda:99: PyTorch sees .* GPUs here"):
         evaluate(run_script, stage3, "--device", "cuda:99")
+
+
+def test_a_training_that_diverges_stops_and_leaves_no_checkpoint(stage3, run_script, tmp_path):
+    command = ("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
+    expected = r"the training loss is not finite \(.*\) in epoch [12]: take a smaller --learning_rate"
+    with pytest.raises(UserError, match=expected):
+        run_script(*command, "--from_begin", "--epochs", 3, "--optimizer", "sgd", "--learning_rate", 1e30)
+    assert not list(tmp_path.rglob("*.pt"))

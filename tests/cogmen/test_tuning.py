@@ -214,7 +214,7 @@ def test_a_half_written_journal_line_does_not_end_the_study(tune):
     ("arguments", "message"),
     [
         (["--trials", "0"], "--trials 0: expected at least 1"),
-        (["--study", "a/b"], "--study a/b: expected a name without slashes"),
+        (["--study", "a/b"], "--study: expected a name of at most 100 bytes without slashes, found 'a/b'"),
         (["--storage", "sqlite:///x.db"], "expected a journal file or postgresql+psycopg://..., found sqlite://"),
         (["--pruner", "best"], "--pruner"),
         (["--stale_minutes", "0"], "--stale_minutes 0: expected more than 0"),

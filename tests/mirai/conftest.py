@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+import subprocess
+import sys
 import wave
 from types import SimpleNamespace
 
@@ -15,6 +17,30 @@ TURNS = 7  # of a dialogue
 _TOP = ["Numb", "Wav", "", "ECG", "", "E4-EDA", "", "E4-TEMP", "", "Segment ID", "Total Evaluation", "", ""]
 _BELOW = ["", "start", "end", "start", "end", "start", "end", "start", "end", "", "Emotion", "Valence", "Arousal"]
 _WORDS = ["좋아요", "싫어", "정말", "어제", "b/ 그래", "(네+아니)", "오늘은", "무서워", "c/ 뭐라고?"]
+
+
+# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time.
+_KILLED = """
+import os, signal, sys
+name, count = sys.argv[1], int(sys.argv[2])
+call = getattr(os, name)
+def counted(*arguments, **keywords):
+    global count
+    count -= 1
+    if count == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(*arguments, **keywords)
+setattr(os, name, counted)
+sys.argv = sys.argv[3:]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+
+
+def run_killed(name, count, *command):
+    """Run a script, which is killed when it calls `os.<name>` for the `count`th time."""
+    arguments = [sys.executable, "-c", _KILLED, name, count, *command]
+    result = subprocess.run([*map(str, arguments)], capture_output=True, text=True, check=False, timeout=200)
+    assert result.returncode == -9, result.stderr
 
 
 def write_wav(path, sound, rate=16_000):

@@ -17,7 +17,7 @@ import torch
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
-from erc.files import claim, locked
+from erc.files import claim
 from erc.options import REPOSITORY, UserError
 from mirai.checkpoint import load_extractor
 from mirai.dataset import MAX_WINDOW
@@ -190,11 +190,11 @@ def test_a_damaged_part_is_made_again(extract, command, run_script, place, capsy
 def test_a_second_run_of_the_same_refuses(extract, command, run_script, place):
     with claim(place.features), pytest.raises(UserError, match=r"d_feat\.pkl: another run is writing it"):
         extract()
-    with locked(place.parts / "shards.lock", shared=True):  # a shard
+    with claim(place.parts / "shard-1-of-19"):
         run_script(SCRIPT, *command("--shard", "2/19"))
         with pytest.raises(UserError, match=r"d_feat\.pkl: shards of it are being extracted"):
             extract()
-    with locked(place.parts / "shards.lock"), pytest.raises(UserError, match="all of it is being extracted"):
+    with claim(place.features), pytest.raises(UserError, match="all of it is being extracted"):
         run_script(SCRIPT, *command("--shard", "2/19"))
     with claim(place.parts / "shard-2-of-19"), pytest.raises(UserError, match="another run is writing it"):
         run_script(SCRIPT, *command("--shard", "2/19"))

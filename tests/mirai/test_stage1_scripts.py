@@ -102,7 +102,7 @@ def test_help_and_wrong_flags(run_script, capsys, script):
         (["--using_model", "text", "--freeze_feature_encoder"], "--freeze_feature_encoder: needs speech"),
         (["--device", "cuda:1", "--num_nodes", "2"], "--num_nodes 2: --device cuda:1 names one GPU"),
         (["--precision", "64-true"], "invalid choice: '64-true'"),
-        (["--exp_name", "a/b"], "--exp_name 'a/b': expected a name without slashes"),
+        (["--exp_name", "a/b"], "--exp_name: expected a name of at most 100 bytes without slashes, found 'a/b'"),
     ],
 )
 def test_training_flags_that_make_no_sense(run_script, capsys, arguments, message):

@@ -15,7 +15,7 @@ def _no_option(default):
 @dataclass
 class TuneOptions(TrainOptions):
     trials: int = option(50, "trials of the study, those of all its processes and of earlier runs together")
-    study: str | None = option(None, "name of the study (default: DATASET_MODALITIES_TAG)")
+    study: str | None = option(None, "name of the study (default: DATASET_MODALITIES_TAG)", name=True)
     storage: str | None = option(
         None, "journal file, or postgresql+psycopg://USER@HOST/DATABASE (default: OUT_DIR/tuning/STUDY/journal.log)"
     )
@@ -33,8 +33,6 @@ class TuneOptions(TrainOptions):
     def __post_init__(self):
         super().__post_init__()
         self.study = self.study or run_name(self)
-        if "/" in self.study or self.study in (".", ".."):
-            raise ValueError(f"--study {self.study}: expected a name without slashes")
         if self.trials < 1:
             raise ValueError(f"--trials {self.trials}: expected at least 1")
         if not self.stale_minutes > 0:

@@ -1,12 +1,9 @@
 """The results of a study: trials.csv, the best trials as a table, a line for each trial."""
 
-import csv
-import io
-
 from optuna.trial import TrialState
 
 from cogmen.tuning.space import METRIC
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError
 
 SHOWN = 5  # trials of the table
@@ -38,18 +35,17 @@ def complete(study):
 
 def write_trials(path, study, names):
     """All trials of the study as CSV, a row each, with what was chosen for the options `names`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"])
+    header = ["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"]
+    rows = []
     for trial in study.get_trials(deepcopy=False):
         worker = trial.user_attrs.get("worker", {})
         seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-        writer.writerow(
+        rows.append(
             [trial.number, trial.state.name.lower(), best_score(trial), trial.last_step or 0, seconds]
             + [trial.params.get(name, "") for name in names]
             + [worker.get("host", ""), worker.get("pid", ""), _reason(trial)]
         )
-    write_text(path, text.getvalue())
+    write_table(path, header, rows)
 
 
 def show(options, study, names):

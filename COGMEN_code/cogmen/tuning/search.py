@@ -14,7 +14,7 @@ from optuna.samplers import PartialFixedSampler, TPESampler
 from optuna.trial import TrialState
 
 from cogmen.run import build_network, prepare
-from cogmen.training import train
+from cogmen.training import Diverged, train
 from cogmen.tuning import report
 from cogmen.tuning.space import METRIC, SPACE, comet_config
 from cogmen.tuning.study import Worker, open_study
@@ -95,6 +95,8 @@ def _run(trial, study, options, names, experiment, suggestions, trainer):
         pass
     except optuna.exceptions.UpdateFinishedTrialError:
         pass  # silent for so long that another process has the trial now
+    except Diverged as error:
+        trial.set_user_attr("reason", str(error))  # with these options; others may do
     except Exception as error:
         if not any(isinstance(one, torch.OutOfMemoryError) for one in (error, error.__context__)):
             raise

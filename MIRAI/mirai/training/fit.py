@@ -56,7 +56,7 @@ def fit(options):
     extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
     extractor.prepare(options)
     settings = extractor.dataset_settings()
-    train, dev = (UtteranceDataset(part, options.txt_wav, **settings, cache=options.cache) for part in (train, dev))
+    train, dev = (UtteranceDataset(part, options.txt_wav, **settings) for part in (train, dev))
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train.utterances])
     if resumed:
         _check_same(resumed, module.kept, options)
