@@ -1,4 +1,4 @@
-"""Going on with a training: its last checkpoint, and whether the run at hand is the same training."""
+"""Resuming a training: its last checkpoint, and whether its options and data are those of this run."""
 
 import dataclasses
 import math

@@ -1,6 +1,6 @@
 """The batches of an epoch: which utterances share a batch, an optimizer step and a process.
 
-The order of an epoch comes from the seed and the epoch alone, so that a resumed run goes on as it would have. Every
+The order of an epoch comes from the seed and the epoch alone, so that a resumed run takes the same steps. Every
 utterance is in it once. Utterances are drawn at random into pools; a pool is sorted by length before it is cut, so that
 little padding is computed, and the pieces are shuffled. An utterance thus meets others of similar length, but other
 ones in every epoch.
