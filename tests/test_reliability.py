@@ -61,7 +61,7 @@ def test_every_case_has_a_row_and_every_row_its_tests():
         (
             "erc/test_files.py::test_a_folder_is_made",
             "erc/test_files.py::test_x",
-            "row 15a: there is no cogmen/tes",
+            "row 15a: there is no erc/test_files",
         ),
         ("erc/test_files.py::test_a_folder_is_made", "test_x.py::test_a", "row 15a: there is no test_x.py::test_a"),
         ("| 17 |", "| 16f |", "case 17 has no row"),
