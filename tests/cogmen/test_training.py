@@ -171,7 +171,12 @@ def interrupt():
         (kill, 11, Killed, ("--rnn", "gru", "--optimizer", "sgd")),
         (terminate, 9, UserError, ()),
         (interrupt, 12, UserError, ("--scheduler", "expLR", "--optimizer", "rmsprop")),
-        (kill, 12 * STEPS, Killed, ("--epochs", 18, "--learning_rate", 0.03, "--rnn", "gru", "--drop_rate", 0)),
+        (
+            terminate,
+            12 * STEPS,
+            UserError,
+            ("--epochs", 18, "--learning_rate", 0.03, "--rnn", "gru", "--drop_rate", 0, "--save_every", 3600),
+        ),
     ],
 )
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
