@@ -4,11 +4,11 @@ Both are imported where they are used: importing librosa takes seconds, which on
 """
 
 import struct
-from pathlib import Path
 
 import numpy as np
 
 from erc.options import UserError
+from erc.untrusted import plain_file
 
 SAMPLE_RATE = 16_000  # Hz
 RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is padded with zeros to it
@@ -25,14 +25,11 @@ def probe(path):
     Returns:
         soundfile's description: `samplerate` (Hz), `channels`, `frames` (samples of a channel), `format`, `subtype`.
     Raises:
-        UserError: the file is missing, empty, no sound, or shorter than its header says.
+        UserError: the file is missing, empty, no sound, or shorter than its header says; or no plain file.
     """
     import soundfile
 
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
-    size = path.stat().st_size
+    size = plain_file(path)
     if size == 0:
         raise UserError(f"{path}: 0 bytes")
     declared, found = _wav_sizes(path)
@@ -88,7 +85,7 @@ def read_speech(path):
 def _wav_sizes(path):
     """Bytes of sound that a wav file declares, and that it has. libsndfile, which soundfile asks, takes what is there
     without a word where a wav file was cut short. (0, 0): of no wav file, or a length that is not declared."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
         if file.read(4) == b"RIFF":

@@ -167,7 +167,7 @@ class ZipReader:
 
 
 class WavReader:
-    """Plain, 24-bit stereo, float and extensible wav files."""
+    """Plain, 24-bit stereo, float and extensible wav files, and flac."""
 
     suffix = ".wav"
 
@@ -181,7 +181,7 @@ class WavReader:
         seeds = [(folder / "plain").read_bytes()]
         stereo = np.stack([sound, sound], axis=1)
         for kind, data, rate in (("PCM_24", stereo, 44_100), ("FLOAT", sound, 8_000), ("PCM_U8", sound, 22_050)):
-            for container in ("WAV", "WAVEX"):
+            for container in [name for name in ("WAV", "WAVEX", "FLAC") if soundfile.check_format(name, kind)]:
                 target = io.BytesIO()
                 soundfile.write(target, data, rate, subtype=kind, format=container)
                 seeds.append(target.getvalue())

@@ -52,7 +52,7 @@ WITH_SPEECH = ["trainer_hf.py", "inference.py", "feature_extractor_cogmen_format
     ("damage", "reason"),
     [
         (lambda path: path.unlink(), "no such file"),
-        (lambda path: path.unlink() or os.mkfifo(path), "is not a file"),
+        (lambda path: path.unlink() or os.mkfifo(path), "is not a plain file"),
         (lambda path: path.write_bytes(b""), "0 bytes"),
         (lambda path: path.write_bytes(path.read_bytes()[:40] + bytes(4)), "no sound in it, only a header"),
         (lambda path: path.write_bytes(path.read_bytes()[:3000]), "truncated"),
