@@ -5,10 +5,10 @@ each of several runs (seeds), whose mean and standard deviation are shown. The e
 `result.csv` of `MIRAI/inference.py --all`.
 """
 
-import csv
 import statistics
 from pathlib import Path
 
+from erc.corpus.annotations import read_csv
 from erc.options import UserError
 from erc.untrusted import read_json
 
@@ -76,23 +76,27 @@ def table(results, published=False):
 
 def extractor_table(path, published=False):
     """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
-    with path.open(newline="", encoding="utf-8") as file:
-        results = list(csv.DictReader(file))
+    (header, *lines), _ = read_csv(path, "expected the result.csv of MIRAI/inference.py --all")
+    results = [dict(zip(header.cells, line.fitted(len(header.cells)), strict=False)) for line in lines]
     if not results or not {"model", "loss", *SCORES} <= results[0].keys():
         raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
     rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
+        cells = [row["model"], row["loss"], _cell([_numbers(row, path)])]
         if published:
             values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
             cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
         rows.append(cells)
     return markdown(rows)
+
+
+def _numbers(row, path):
+    try:
+        return {score: float(row[score]) for score in SCORES}
+    except ValueError as error:
+        raise UserError(f"{path}: the row of {row['model']}, {row['loss']}: {error}") from None
 
 
 def markdown(rows):
