@@ -72,11 +72,16 @@ def write_evaluation(folder, turns, probabilities, emotions):
     header = ["segment_id", "dialogue", "speaker", "label", "prediction", *(f"p_{emotion}" for emotion in emotions)]
     writer.writerow(header)
     for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True):
-        writer.writerow([*names, emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)])
+        writer.writerow([*map(_harmless, names), emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)])
     write_text(folder / "predictions.csv", text.getvalue())
     _draw_confusion(folder / "confusion_matrix.png", np.array(result["confusion"]), emotions)
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result
+
+
+def _harmless(text):
+    """Text as a cell that a spreadsheet takes for no formula."""
+    return f"'{text}" if text[0] in "=+-@" else text
 
 
 def _draw_confusion(path, confusion, emotions):
