@@ -6,7 +6,7 @@ from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import summary, write_evaluation
 from erc.corpus.splits import check_unseen, held_out, split
 from erc.files import write_table
-from erc.options import UserError
+from erc.options import UserError, printable
 from mirai.checkpoint import load_extractor
 from mirai.prediction import predict
 
@@ -56,7 +56,7 @@ def score_all(folder, utterances, options, device, out_dir):
         try:
             result = score(path, utterances, "own", options, device, out_dir / experiment)
         except (UserError, OSError) as error:
-            print(f"error: {experiment} is not scored: {error}", file=sys.stderr)
+            print(printable(f"error: {experiment} is not scored: {error}"), file=sys.stderr)
             failed += 1
             continue
         print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)
