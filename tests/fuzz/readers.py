@@ -26,7 +26,7 @@ from erc.corpus.splits import divide
 from erc.options import UserError
 from erc.split_zip import pack, unpack
 from erc.untrusted import read_pickle
-from mirai.speech import read_wav
+from mirai.speech import read_speech
 from tests.cogmen.conftest import make_dialogues
 from tests.fuzz.mutations import mutate, mutate_pickle, mutate_zip
 
@@ -167,7 +167,7 @@ class ZipReader:
 
 
 class WavReader:
-    """Plain, 24-bit stereo, float and extensible wav files."""
+    """Plain, 24-bit stereo, float and extensible wav files, and flac."""
 
     suffix = ".wav"
 
@@ -181,7 +181,7 @@ class WavReader:
         seeds = [(folder / "plain").read_bytes()]
         stereo = np.stack([sound, sound], axis=1)
         for kind, data, rate in (("PCM_24", stereo, 44_100), ("FLOAT", sound, 8_000), ("PCM_U8", sound, 22_050)):
-            for container in ("WAV", "WAVEX"):
+            for container in [name for name in ("WAV", "WAVEX", "FLAC") if soundfile.check_format(name, kind)]:
                 target = io.BytesIO()
                 soundfile.write(target, data, rate, subtype=kind, format=container)
                 seeds.append(target.getvalue())
@@ -191,7 +191,7 @@ class WavReader:
         return mutate(random, data, others, near=range(0, 64, 2))
 
     def read(self, path):
-        sound = read_wav(path)
+        sound = read_speech(path)
         assert sound.ndim == 1 and sound.dtype == np.float32 and len(sound) and np.isfinite(sound).all()
 
 
