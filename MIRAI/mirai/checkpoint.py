@@ -94,7 +94,7 @@ def load_extractor(path):
 
 
 def _check_sizes(part):
-    """Before a network is made, even one without memory: no number of a configuration is larger than an encoder's."""
+    """Check, before a network is made, even one without memory, that no number is larger than an encoder's."""
     for name, value in part.items() if isinstance(part, dict) else enumerate(part):
         if isinstance(value, dict | list | tuple):
             _check_sizes(value)

@@ -19,8 +19,8 @@ from mirai.training.sampling import EpochBatches, batches_in_order
 def cosine_and_cross_entropy(logits, labels):
     """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,) -> scalar."""
     targets = one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
-    alike = torch.ones_like(labels)  # (B,) all pairs are to be similar
-    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, targets, alike)
+    similar = torch.ones_like(labels)  # (B,) what every pair is to be
+    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, targets, similar)
 
 
 LOSSES = {"ce": cross_entropy, "cs_and_ce": cosine_and_cross_entropy}
