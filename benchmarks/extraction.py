@@ -28,6 +28,7 @@ from erc.files import write_json
 from erc.options import option, parse, run, to_dict
 from erc.runtime import find_device
 from mirai.dataset import UtteranceDataset
+from mirai.options import PREDICTION_PRECISIONS
 from mirai.prediction import plan_batches, run_batches
 from mirai.speech import SAMPLE_RATE
 
@@ -44,7 +45,7 @@ class Options:
     batch_size: int = option(64, "as in the script")
     batch_seconds: float | None = option(None, "as in the script")
     num_workers: int = option(0, "as in the script")
-    precision: str = option("32-true", "as in the script", choices=("32-true", "bf16-mixed"))
+    precision: str = option("32-true", "as in the script", choices=list(PREDICTION_PRECISIONS))
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     seed: int = option(0, "of speech and weights")
     out: Path | None = option(None, "JSON file for the figures")

@@ -127,7 +127,6 @@ def timed_training(extractor, dataset, options, device):
     training = TrainingOptions(
         exp_name="benchmark", csv_path=Path("none"), accumulate_grad=1, max_epochs=1_000_000, **chosen
     )
-    extractor.prepare(training)
     spent = SimpleNamespace(step=0.0, wait=0.0, speech=0.0, padded=0.0, now=0.0)
 
     class Clock(pl.Callback):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import Dialogues
+from erc.corpus.dialogues import Dialogue, DialogueFile
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
@@ -37,12 +37,12 @@ def dialogue_lengths(dialogues, seed=0):
 
 
 def make_dialogues(dialogues, sizes, seed=0):
-    """Dialogues of random turns, a tenth of them held out.
+    """A `DialogueFile` of random turns, a tenth of the dialogues held out.
 
     Args:
-        sizes: `{"text": D, "audio": D}`; 0 or none: the modality is absent.
+        sizes: by modality, the size of its features, such as `{"t": 768}`.
     Returns:
-        Dialogues: its sentences have as many words as fit KEMDy19's durations, 18.5% of them said before.
+        DialogueFile: its sentences have as many words as fit KEMDy19's durations, 18.5% of them said before.
     """
     generator = np.random.default_rng(seed)
     lengths = dialogue_lengths(dialogues, seed)
@@ -51,27 +51,18 @@ def make_dialogues(dialogues, sizes, seed=0):
     sessions += [sessions[-1] + 1 + k // 10 for k in range(held_out)]  # of their own
     ids = [f"Sess{session:02}_script{k % 10 + 1:02}" for k, session in enumerate(sessions)]
     sentences = _sentences(int(lengths.sum()), generator)
-
-    def column(make):
-        return {dialogue: make(int(n)) for dialogue, n in zip(ids, lengths, strict=True)}
-
-    def vectors(size):
-        return column(lambda n: list(generator.standard_normal((n, size), dtype=np.float32)) if size else [])
-
-    return Dialogues(
-        ids=ids,
-        speakers=column(lambda n: generator.choice(KEMDY19.speakers, n).tolist()),
-        labels=column(lambda n: generator.integers(len(KEMDY19.emotions), size=n).tolist()),
-        text=vectors(sizes.get("text", 0)),
-        audio=vectors(sizes.get("audio", 0)),
-        visual=vectors(0),
-        sentences=column(lambda n: [next(sentences) for _ in range(n)]),
-        train_ids=ids[:-held_out],
-        test_ids=ids[-held_out:],
-        segment_ids={
-            dialogue: [f"{dialogue}_F{turn:03}" for turn in range(n)] for dialogue, n in zip(ids, lengths, strict=True)
-        },
-    )
+    made = [
+        Dialogue(
+            dialogue,
+            segment_ids=[f"{dialogue}_F{turn:03}" for turn in range(n)],
+            speakers=generator.choice(KEMDY19.speakers, n).tolist(),
+            labels=generator.integers(len(KEMDY19.emotions), size=n),
+            sentences=[next(sentences) for _ in range(n)],
+            features={m: generator.standard_normal((n, size), dtype=np.float32) for m, size in sizes.items()},
+        )
+        for dialogue, n in zip(ids, lengths.tolist(), strict=True)
+    ]
+    return DialogueFile(made, train_ids=ids[:-held_out], test_ids=ids[-held_out:])
 
 
 def _sentences(number, generator):

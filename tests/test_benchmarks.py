@@ -7,7 +7,8 @@ import runpy
 import numpy as np
 
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
 
@@ -46,7 +47,7 @@ def test_memory_of_a_script_is_its_own(tmp_path):
 
 def test_padding(run_script, tmp_path, capsys):
     dialogues = make_dialogues()
-    write_preprocessed(tmp_path / "p.pkl", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
     data = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
     run_script("benchmarks/padding.py", *data, "--seeds", 0, "--epochs", 30)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| masked", "| unmasked"))]

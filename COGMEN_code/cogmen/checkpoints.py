@@ -7,14 +7,12 @@ from cogmen.network.model import CGNN, Architecture
 from erc.corpus.corpora import CORPORA, MODALITIES
 from erc.files import write_torch
 from erc.options import UserError
-from erc.untrusted import check_weights, read_torch, shown
+from erc.untrusted import check_weights, damaged, read_torch, shown
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
 
-_RNNS = ("transformer", "lstm", "gru")
-_MAX_LAYERS = 100
-_MAX_SIZE = 1 << 20
+_MAX_LAYERS, _MAX_SIZE = 100, 1 << 20
 
 
 @dataclass
@@ -63,7 +61,35 @@ def load_checkpoint(path):
         UserError: the file is missing, damaged, holds more than plain values, or is something else; or names the part
             that does not fit.
     """
-    content = read_torch(path)
+    content = _read(path)
+    with damaged(path):
+        kept = {field.name: content[field.name] for field in fields(Checkpoint) if field.name != "network"}
+        sizes = content["architecture"]
+        for name, value in sizes.items():  # before layer after layer is made
+            limit = _MAX_LAYERS if name == "seqcontext_nlayer" else _MAX_SIZE
+            if type(value) is int and not 0 < value <= limit:
+                raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected 1 to {limit}")
+        architecture = Architecture(**sizes)
+        if not 0 <= architecture.drop_rate < 1:
+            raise UserError(f"{path}: its architecture has drop_rate {architecture.drop_rate}, expected 0 <= rate < 1")
+        _check_kept(path, kept, architecture)
+        check_weights(path, content["state_dict"], lambda: CGNN(architecture))
+        network = CGNN(architecture)
+        network.load_state_dict(content["state_dict"])  # 16-bit floats become 32-bit ones
+        return Checkpoint(network=network.eval(), **kept)
+
+
+def _read(path):
+    """The content of a file of our format and version."""
+    try:
+        content = read_torch(path)
+    except UserError as error:
+        if "argparse.Namespace" not in str(error):
+            raise
+        raise UserError(
+            f"{path}: a checkpoint as COGMEN or the KEMDy19 pipeline publish them; make it one of ours first: "
+            f"python COGMEN_code/convert_checkpoint.py {path} NEW.pt"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
     version = content.get("version")
@@ -71,72 +97,28 @@ def load_checkpoint(path):
         newer = type(version) is int and version > VERSION
         what = "update this program" if newer else "convert it with the program that wrote it"
         raise UserError(f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; {what}")
-    kept = {field.name: _part(path, content, field.name) for field in fields(Checkpoint) if field.name != "network"}
-    architecture = _architecture(path, _part(path, content, "architecture"))
-    _check_kept(path, kept, architecture)
-    weights = _part(path, content, "state_dict")
-    if not isinstance(weights, dict):
-        raise UserError(f"{path}: its state_dict is {shown(weights)}, expected weights by name")
-    check_weights(path, weights, lambda: CGNN(architecture))
-    network = CGNN(architecture)
-    network.load_state_dict(weights)  # 16-bit floats become 32-bit ones
-    return Checkpoint(network=network.eval(), **kept)
-
-
-def _part(path, content, name):
-    if name not in content:
-        raise UserError(f"{path}: damaged: it has no {name}")
-    return content[name]
-
-
-def _architecture(path, values):
-    """An `Architecture` whose numbers are of a size that a network can have."""
-    known = {field.name: field for field in fields(Architecture)}
-    if not isinstance(values, dict) or values.keys() != known.keys():
-        found = ", ".join(map(str, values)) if isinstance(values, dict) else shown(values)
-        raise UserError(f"{path}: its architecture has {found[:200]}; expected {', '.join(known)}")
-    for name, value in values.items():
-        if name == "drop_rate":
-            fits, expected = type(value) in (int, float) and 0 <= value < 1, "0 <= rate < 1"
-        elif name == "rnn":
-            fits, expected = value in _RNNS, " or ".join(_RNNS)
-        elif known[name].type is bool:
-            fits, expected = type(value) is bool, "True or False"
-        else:
-            limit = _MAX_LAYERS if name == "seqcontext_nlayer" else _MAX_SIZE
-            fits, expected = type(value) is int and 0 < value <= limit, f"1 to {limit}"
-        if not fits:
-            raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {expected}")
-    return Architecture(**values)
+    return content
 
 
 def _check_kept(path, kept, architecture):
     """What is stored beside the network describes it."""
-    corpus = CORPORA.get(kept["dataset"]) if isinstance(kept["dataset"], str) else None
+    corpus = CORPORA.get(kept["dataset"])
     if corpus is None:
         raise UserError(f"{path}: its dataset is {shown(kept['dataset'])}, expected one of {', '.join(CORPORA)}")
     sizes, windows = kept["feature_sizes"], kept["windows"]
-    modalities = "".join(m for m in MODALITIES if m in sizes) if isinstance(sizes, dict) else ""
-    if (
-        not modalities
-        or len(modalities) != len(sizes)
-        or not all(type(size) is int and size > 0 for size in sizes.values())
-    ):
+    modalities = "".join(modality for modality in MODALITIES if modality in sizes)
+    if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
-        ("number of speakers", architecture.num_speakers, len(corpus.speakers)),
+        ("number of speakers", architecture.num_speakers, len(corpus.speakers) or architecture.num_speakers),
         ("feature size", architecture.feature_size, sum(sizes.values())),
     ):
         if type(found) is not type(expected) or found != expected:
             raise UserError(f"{path}: damaged: its {name} is {shown(found)}, its other parts say {shown(expected)}")
-    if (
-        not isinstance(windows, dict)
-        or windows.keys() != {"wp", "wf"}
-        or not all(type(turns) is int and turns >= -1 for turns in windows.values())
-    ):
+    if windows.keys() != {"wp", "wf"} or not all(type(n) is int and -1 <= n < 1 << 31 for n in windows.values()):
         raise UserError(f"{path}: its windows are {shown(windows)}, expected wp and wf, each of -1 or more turns")
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):

@@ -1,7 +1,7 @@
 """Checkpoints as COGMEN and the KEMDy19 pipeline published them, turned into ours.
 
 They are `{"args": Namespace, "state_dict": <the whole module>}`. The module arrives as inert records (see
-`erc.inert_checkpoints`); its weights keep their names, and its sizes are read from the weights and held against
+`erc.untrusted`); its weights keep their names, and its sizes are read from the weights and held against
 the options beside them.
 """
 
@@ -14,16 +14,15 @@ from cogmen.network.graph import num_relations
 from cogmen.network.model import CGNN, RNN_WIDTH, Architecture, num_heads
 from cogmen.training import MODALITY_SETS, TrainOptions
 from erc.corpus.corpora import CORPORA
-from erc.inert_checkpoints import Record, read_inert
 from erc.options import UserError
-from erc.untrusted import check_weights
+from erc.untrusted import Record, Refused, check_weights, damaged, read_module
 
 # Layers of the published network that its forward pass never uses, and the class weights of its loss.
 UNUSED = (
     *("rnn.encoding_layer", "rnn.LayerNorm", "clf.emotion_att", "clf.lin_7", "clf.linear"),
     "clf.nll_loss",
 )
-_MAX = 1000  # layers, and weights
+_MAX = 4000  # layers and weights
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -41,10 +40,18 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     Raises:
         UserError: the file is refused, is of another kind, or its parts do not fit together.
     """
-    args, modules = _parts(path, read_inert(path))
+    content = read_module(path)
+    with damaged(path, "not a published checkpoint, or damaged"):
+        args, network = content["args"], content["state_dict"]
+        if (args.name, type(network)) != ("argparse.Namespace", Record):
+            raise ValueError("expected args, a Namespace, and state_dict, a module")
+        return _convert(path, args.state or {}, _modules(network), dataset, modalities, feature_sizes)
+
+
+def _convert(path, args, modules, dataset, modalities, feature_sizes):
     dataset = _option(path, args, "dataset", dataset, sorted(CORPORA))
     modalities = _option(path, args, "modalities", modalities, MODALITY_SETS)
-    weights = _weights(path, modules)
+    weights = _weights(modules)
     unused = [name for name in weights if name.startswith(tuple(layer + "." for layer in UNUSED))]
     weights = {name: weight for name, weight in weights.items() if name not in unused}
     architecture = _architecture(path, args, weights, CORPORA[dataset])
@@ -68,84 +75,67 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     return checkpoint, unused
 
 
-def _parts(path, content):
-    """The options as a dict, and every module's attributes by its path (`""` is the network itself)."""
-    args, network = (content.get(key) if type(content) is dict else None for key in ("args", "state_dict"))
-    if not (isinstance(args, Record) and args.name == "argparse.Namespace" and isinstance(network, Record)):
-        raise UserError(f"{path}: not a published checkpoint: expected args (a Namespace) and state_dict (a module)")
-    modules, waiting = {}, [("", network)]
+def _modules(network):
+    """Every module's attributes by its path (`""` is the network itself)."""
+    modules, waiting, count = {}, [("", network)], 0
     while waiting:
         place, module = waiting.pop()
-        state = module.state if isinstance(module, Record) else None
-        tables = [state.get(name) for name in ("_modules", "_parameters", "_buffers")] if state else [None]
-        if not all(type(table) is dict for table in tables):
-            raise UserError(f"{path}: not a published checkpoint: {place or 'state_dict'} is not a module")
-        if len(modules) + len(waiting) + sum(map(len, tables)) > _MAX:
-            raise UserError(f"{path}: refused: more than {_MAX} layers")
-        modules[place] = state
-        waiting += [(_join(path, place, name), child) for name, child in tables[0].items() if child is not None]
-    return args.state or {}, modules
+        modules[place] = state = module.state
+        count += 1 + sum(len(state[table]) for table in ("_modules", "_parameters", "_buffers"))
+        if count > _MAX:
+            raise Refused(f"more than {_MAX} layers and weights")
+        waiting += [(_join(place, name), child) for name, child in state["_modules"].items() if child is not None]
+    return modules
 
 
-def _join(path, place, name):
-    if type(name) is not str or not (name.isidentifier() or name.isdecimal()) or len(name) > 100:
-        raise UserError(f"{path}: refused: malformed name in {place or 'state_dict'}")
+def _join(place, name):
+    if not (name.isidentifier() or name.isdecimal()) or len(name) > 100:
+        raise Refused(f"malformed name in {place or 'state_dict'}")
     return f"{place}.{name}" if place else name
 
 
-def _weights(path, modules):
+def _weights(modules):
     """Name to tensor, as `state_dict()` would list them."""
     weights = {}
     for place, state in modules.items():
         passing = state.get("_non_persistent_buffers_set")  # a `set([names])`
-        passing = passing.args[0] if isinstance(passing, Record) and passing.args else []
-        if type(passing) is not list or len(passing) > _MAX or len(weights) > _MAX:
-            raise UserError(f"{path}: refused: more than {_MAX} weights")
-        passing = [name for name in passing if type(name) is str]
+        passing = passing.args[0][:_MAX] if passing and passing.args else []
         buffers = {name: value for name, value in state["_buffers"].items() if name not in passing}
         for name, value in (state["_parameters"] | buffers).items():
-            name = _join(path, place, name)
-            if value is not None and not (isinstance(value, torch.Tensor) and value.numel()):
-                raise UserError(f"{path}: refused: the weight {name} is not a tensor, or an empty one")
             if value is not None:
-                weights[name] = value
+                weights[_join(place, name)] = value
+                if not (isinstance(value, torch.Tensor) and value.numel()):
+                    raise Refused(f"the weight {_join(place, name)} is not a tensor, or an empty one")
     # Views of one storage could ask for more memory than the file has.
     storages = {w.untyped_storage().data_ptr(): w.untyped_storage().nbytes() for w in weights.values()}
     if sum(weight.nbytes for weight in weights.values()) > sum(storages.values()):
-        raise UserError(f"{path}: refused: several weights share their numbers")
+        raise Refused("several weights share their numbers")
     return weights
 
 
 def _architecture(path, args, weights, corpus):
     """The sizes and options of the network as its weights tell them, held against the options in the file."""
 
-    def size(name, axis):
-        if name not in weights:
-            raise UserError(f"{path}: not the published network: it has no layer {name}")
-        if weights[name].dim() <= axis:
-            raise UserError(f"{path}: {name} has the wrong shape {tuple(weights[name].shape)}")
-        return weights[name].shape[axis]
-
-    recurrent = "rnn.rnn.weight_hh_l0" in weights
-    if recurrent:
-        rnn = "lstm" if size("rnn.rnn.weight_hh_l0", 0) == 4 * RNN_WIDTH else "gru"
-        feature_size, layer = size("rnn.rnn.weight_ih_l0", 1), "rnn.rnn.weight_ih_l{}"
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    if "rnn.rnn.weight_hh_l0" in weights:
+        rnn = "lstm" if shapes["rnn.rnn.weight_hh_l0"][0] == 4 * RNN_WIDTH else "gru"
+        feature_size, layer = shapes["rnn.rnn.weight_ih_l0"][1], "rnn.rnn.weight_ih_l{}"
     else:
-        rnn, feature_size = "transformer", size("rnn.transformer_out.weight", 1)
+        rnn, feature_size = "transformer", shapes["rnn.transformer_out.weight"][1]
         layer = "rnn.transformer_encoder.layers.{}.norm1.weight"
-    hidden_size = size("gcn.conv1.weight", 2)
+    hidden_size = shapes["gcn.conv1.weight"][2]
     found = {
         "rnn": rnn,
         "hidden_size": hidden_size,
         "seqcontext_nlayer": next(k for k in range(1, len(weights) + 1) if layer.format(k) not in weights),
-        "gnn_nheads": max(size("gcn.bn.weight", 0) // hidden_size, 1),
-        "concat_gin_gout": size("clf.lin1.weight", 1) != size("gcn.bn.weight", 0),
+        "gnn_nheads": max(shapes["gcn.bn.weight"][0] // hidden_size, 1),
+        "concat_gin_gout": shapes["clf.lin1.weight"][1] != shapes["gcn.bn.weight"][0],
         "use_highway": any(name.startswith("clf.highway.") for name in weights),
     }
     for name, value in found.items():
         if not _equal(args.get(name, value), value):
             raise UserError(f"{path}: its options say {name} {_shown(args[name])}, its weights {value}")
-    emotions, relations = size("clf.lin2.weight", 0), size("gcn.conv1.weight", 0)
+    emotions, relations = shapes["clf.lin2.weight"][0], shapes["gcn.conv1.weight"][0]
     if emotions != len(corpus.emotions) or relations != num_relations(len(corpus.speakers)):
         raise UserError(
             f"{path}: it tells {emotions} emotions apart over {relations} relations of speakers; {corpus.name} has "
@@ -192,7 +182,7 @@ def _option(path, args, name, given, choices):
 
 def _window(path, args, name):
     value = args.get(name)
-    if type(value) is not int or value < -1:
+    if type(value) is not int or not -1 <= value < 1 << 31:
         raise UserError(f"{path}: its options say {name} {_shown(value)}, expected a number of turns, or -1 for all")
     return value
 

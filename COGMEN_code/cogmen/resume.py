@@ -1,4 +1,4 @@
-"""How far a training of the graph network has come, and the file from which it goes on after an interruption.
+"""Progress of a training of the graph network, and the file from which an interrupted one is resumed.
 
 A resumed run takes the very steps that the interrupted one had left, so on a CPU it ends with the same weights.
 """
@@ -11,7 +11,7 @@ import torch
 
 from erc.files import write_torch
 from erc.options import UserError, to_dict
-from erc.untrusted import read_torch
+from erc.untrusted import damaged, read_torch, shown
 
 FORMAT = "cogmen-training-state"
 VERSION = 1
@@ -23,13 +23,15 @@ _PLAIN = ("epoch", "step", "turns", "best_epoch", "best_f1", "best_state", "hist
 
 @dataclass
 class Progress:
-    """Attributes:
-    order: the generator that shuffles the dialogues.
-    loss_sum, turns: of the steps taken in the epoch at hand: the sum of the turns' losses, and how many turns.
-    epoch, step: finished epochs; batches done in the epoch at hand.
-    best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
-    history: a dict per finished epoch.
-    epoch_order: the generator's state when the epoch at hand began.
+    """How far a training has come.
+
+    Attributes:
+        order: the generator that shuffles the dialogues.
+        loss_sum, turns: of the current epoch so far: the sum of the turns' losses, and the number of turns.
+        epoch, step: finished epochs; finished batches of the current one.
+        best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
+        history: a dict per finished epoch.
+        epoch_order: the generator's state at the beginning of the current epoch.
     """
 
     order: torch.Generator
@@ -44,12 +46,12 @@ class Progress:
     epoch_order: torch.Tensor = None
 
     def rest_of_epoch(self, dialogues, batch_size):
-        """The batches, as lists of dialogue numbers, that the epoch at hand has left."""
+        """The batches that the current epoch has left, as lists of dialogue numbers."""
         self.epoch_order = self.order.get_state()
         return dialogues.order(batch_size, self.order)[self.step :]
 
     def end_epoch(self, row, network):
-        """Note a finished epoch; `row` is its line of the history."""
+        """Record a finished epoch; `row` is its line of the history."""
         self.epoch, self.step, self.turns = self.epoch + 1, 0, 0
         self.loss_sum.zero_()
         self.epoch_order = self.order.get_state()
@@ -65,13 +67,13 @@ class StateKeeper:
     Args:
         path: the file; None: nothing is saved.
         options: `TrainOptions`.
-        parts: (network, optimizer, scheduler or None, `Progress`).
-        dialogues: the training dialogues; a state is only good for the same ones.
+        trained: (network, optimizer, scheduler or None, `Progress`), whose state is saved.
+        dialogues: the training `DialogueSet`; a state is only good for the same ones.
     """
 
-    def __init__(self, path, options, parts, dialogues):
+    def __init__(self, path, options, trained, dialogues):
         self.path, self.options, self.dialogues = path, options, dialogues
-        self.network, self.optimizer, self.scheduler, self.progress = parts
+        self.network, self.optimizer, self.scheduler, self.progress = trained
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -109,8 +111,9 @@ class StateKeeper:
         content = read_torch(self.path)
         if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
-        try:
+        with damaged(self.path, "damaged training state"):
             self._check_same(content)
+            self._check_form(content)
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.scheduler:
@@ -123,11 +126,36 @@ class StateKeeper:
             torch.set_rng_state(content["random"])
             if self._device.type == "cuda" and content["random_cuda"] is not None:
                 torch.cuda.set_rng_state(content["random_cuda"], self._device)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{self.path}: damaged training state: {str(error).splitlines()[0]}") from None
+
+    def _check_form(self, content):
+        """Check that the state has the names, types and shapes that a training with these options has."""
+        for parameter in self.network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        self.optimizer.step()  # gives the optimizer a state; the weights are about to be replaced
+        self.optimizer.zero_grad(set_to_none=True)
+        weights = self.network.state_dict()
+        row = {"epoch": 1, **dict.fromkeys(("train_loss", "dev_loss", "dev_accuracy", "dev_weighted_f1"), 0.0)}
+        epoch = content["epoch"]
+        own = {
+            "network": weights,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "loss_sum": self.progress.loss_sum,
+            "order": self.progress.order.get_state(),
+            "random": torch.get_rng_state(),
+            **dict.fromkeys(("epoch", "step", "turns", "best_epoch"), 0),
+            "best_f1": 0.0,
+            "best_state": None if epoch == 0 else weights,
+            "history": [row] * (epoch if epoch == len(content["history"]) else 0),
+        }
+        for name, value in own.items():
+            _check_alike(content[name], value, name)
+        numbers = [content[name] for name in ("epoch", "step", "turns", "best_epoch")]
+        if min(numbers) < 0 or (content["step"] > 0) != (content["turns"] > 0) or len(content["history"]) != epoch:
+            raise ValueError(f"epoch {epoch}, step {content['step']} and the history do not fit together")
 
     def how_to_go_on(self, signal):
-        """What to tell the user who stopped the training with `signal`."""
+        """The message for a user who has stopped the training with `signal`."""
         done = f"stopped by {signal} in epoch {self.progress.epoch + 1} of {self.options.epochs}"
         if self.path is None:
             return done
@@ -151,10 +179,26 @@ class StateKeeper:
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels and features."""
+    """A checksum of the dialogues' names, labels, speakers and features."""
     check = 0
-    for dialogue in dialogues:
+    for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
+        for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):
             check = zlib.crc32(part, check)
     return check
+
+
+def _check_alike(found, own, place):
+    """Raises: ValueError: `found` differs from `own` in more than its numbers."""
+    same = type(found) is type(own) or (isinstance(own, dict) and type(found) is dict)
+    if isinstance(own, torch.Tensor):
+        same = same and found.shape == own.shape and found.dtype == own.dtype
+    elif isinstance(own, dict):
+        same = same and found.keys() == own.keys()
+    elif isinstance(own, list | tuple):
+        same = same and len(found) == len(own)
+    if not same:
+        raise ValueError(f"{place} is {shown(found)}, expected one like {shown(own)}")
+    if isinstance(own, dict | list | tuple):
+        for key in own if isinstance(own, dict) else range(len(own)):
+            _check_alike(found[key], own[key], f"{place}.{key}")

@@ -101,10 +101,11 @@ class TrainOptions:
 
 
 class Diverged(UserError):
-    """The training's loss, or what the network gives, is not finite."""
+    """The training loss, or an output of the network, is not finite."""
 
 
 def seed_everything(seed):
+    """Seed the random numbers of Python, numpy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries below draw from it)
     torch.manual_seed(seed)
@@ -112,26 +113,27 @@ def seed_everything(seed):
 
 def class_weights(dialogues, num_emotions):
     """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
-    counts = torch.bincount(torch.cat([dialogue.labels for dialogue in dialogues]), minlength=num_emotions)
+    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
+    counts = torch.bincount(labels, minlength=num_emotions)
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
 def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
-    """Train, and leave the network with the weights of the epoch that had the best dev weighted F1.
+    """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
 
-    On SIGINT or SIGTERM it stops after the step in hand.
+    SIGINT and SIGTERM stop the training after the current step.
 
     Args:
         network: a `CGNN`; moved to `device`.
-        train_dialogues, dev_dialogues: lists of `cogmen.network.batching.Dialogue`.
+        train_dialogues, dev_dialogues: lists of `erc.corpus.dialogues.Dialogue`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
         state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.
     Returns:
         (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
     Raises:
-        UserError: the training was asked to stop, or cannot be resumed from the state that is there.
-        Diverged: at the end of an epoch.
+        UserError: a signal stopped the training, or it cannot be resumed from the state that is there.
+        Diverged: the loss of an epoch is not finite.
     """
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     network.to(device)
@@ -142,10 +144,13 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    train_set = _on_device(network, train_dialogues, options.wp, options.wf, device)
-    dev_set = _on_device(network, dev_dialogues, options.wp, options.wf, device)
+    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
+    train_set, dev_set = (
+        DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
+        for dialogues in (train_dialogues, dev_dialogues)
+    )
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
-    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_dialogues)
+    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_set)
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
@@ -170,8 +175,9 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                 scheduler.step()
             train_loss = progress.loss_sum.item() / progress.turns
             if not math.isfinite(train_loss) or log_probs.isnan().any():
+                name, loss = ("dev", dev_loss) if math.isfinite(train_loss) else ("training", train_loss)
                 raise Diverged(
-                    f"the training loss is not finite ({train_loss:g}) in epoch {progress.epoch + 1}: "
+                    f"the {name} loss is not finite ({loss:g}) in epoch {progress.epoch + 1}: "
                     "take a smaller --learning_rate"
                 )
             row = {
@@ -206,9 +212,11 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
     return loss.detach()
 
 
-def predict(network, dialogues, batch_size, wp, wf, device):
-    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
-    dialogues = _on_device(network, dialogues, wp, wf, device)
+def predict(network, dialogues, batch_size):
+    """(N, emotions) log-probabilities and (N,) labels of all turns of a `DialogueSet`, in its order, on the CPU.
+
+    The network is on the set's device.
+    """
     with _advice():
         return _log_probabilities(network, dialogues, batch_size)
 
@@ -219,10 +227,6 @@ def _log_probabilities(network, dialogues, batch_size):
     batches = (dialogues.batch(numbers) for numbers in dialogues.order(batch_size))
     log_probs, labels = zip(*((network(batch), batch.labels) for batch in batches), strict=True)
     return torch.cat(log_probs).cpu(), torch.cat(labels).cpu()
-
-
-def _on_device(network, dialogues, wp, wf, device):
-    return DialogueSet(dialogues, wp, wf, network.architecture.num_speakers, device)
 
 
 @contextlib.contextmanager

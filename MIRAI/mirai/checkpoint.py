@@ -3,9 +3,9 @@
 from erc.corpus.corpora import KEMDY19
 from erc.files import write_torch
 from erc.options import UserError
-from erc.untrusted import check_weights, read_torch
-from mirai.network.extractor import Extractor, fusion_of
-from mirai.options import FUSIONS, MODALITIES
+from erc.untrusted import check_weights, damaged, read_torch, shown
+from mirai.network.extractor import Extractor
+from mirai.options import FUSIONS
 
 FORMAT = "mirai-extractor"
 VERSION = 1
@@ -17,6 +17,22 @@ _PARTS = {
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
+
+
+def hyper_parameters(extractor, options, trained_on):
+    """The hyper-parameters of a training's checkpoints: all that is needed to build the extractor again, to score it on
+    what was held out, and to go on with the training. `validation`, the scores of the epoch, joins them when saved.
+
+    Args:
+        trained_on: segment ids of the training set.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "options": options.stored(),
+        "description": extractor.description,
+        "trained_on": list(trained_on),
+    }
 
 
 def read_checkpoint(path):
@@ -46,6 +62,8 @@ def read_checkpoint(path):
             f"{path}: refused: it holds {', '.join(sorted(foreign))}, which no checkpoint of this program does; take "
             "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
         )
+    with damaged(path):
+        hyper_parameters["description"].setdefault("fusion", "concat")  # the first checkpoints, which had no other
     return content
 
 
@@ -60,24 +78,19 @@ def load_extractor(path):
         UserError: as `read_checkpoint`, or its parts do not fit together.
     """
     content = read_checkpoint(path)
-    hyper_parameters = content["hyper_parameters"]
-    description = hyper_parameters["description"]
-    if tuple(description["emotions"]) != KEMDY19.emotions:
-        raise UserError(f"{path}: its emotions are {', '.join(description['emotions'])}; {KEMDY19.name} has others")
-    if fusion_of(description) not in FUSIONS:
-        raise UserError(f"{path}: of fusion {fusion_of(description)!r}, expected {' or '.join(FUSIONS)}")
-    weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
-    try:
-        _check_sizes(
-            [description["width"], *(description[part]["config"] for part in MODALITIES[description["using_model"]])]
-        )
+    with damaged(path, "damaged, or not ours: its description makes no network"):
+        hyper_parameters = content["hyper_parameters"]
+        description = hyper_parameters["description"]
+        if tuple(description["emotions"]) != KEMDY19.emotions:
+            raise UserError(f"{path}: its emotions are {shown(description['emotions'])}; {KEMDY19.name} has others")
+        if description["fusion"] not in FUSIONS:
+            raise UserError(f"{path}: of fusion {shown(description['fusion'])}, expected {' or '.join(FUSIONS)}")
+        weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
+        _check_sizes(description)
         check_weights(path, weights, lambda: Extractor(description))
         extractor = Extractor(description)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged: its description makes no network ({reason})") from None
-    extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
-    return extractor.eval(), hyper_parameters
+        extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
+        return extractor.eval(), hyper_parameters
 
 
 def _check_sizes(part):

@@ -33,8 +33,8 @@ def score(path, utterances, test_sessions, options, device, out_dir):
     advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
     check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
-    names = ([getattr(row, name) for row in test] for name in ("segment_id", "dialogue", "speaker", "label"))
-    result = write_evaluation(out_dir, *names, probabilities, KEMDY19.emotions)
+    turns = ((row.segment_id, row.dialogue, row.speaker, row.label) for row in test)
+    result = write_evaluation(out_dir, turns, probabilities, KEMDY19.emotions)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from erc.corpus.corpora import KEMDY19, SegmentId
-from erc.corpus.transcripts import decode
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.transcripts import read_text
 from erc.files import table_text
 from erc.options import UserError
 
@@ -100,13 +100,7 @@ def read_csv(path):
     Raises:
         UserError: the file is missing, empty or no CSV file.
     """
-    path = Path(path)
-    try:
-        text, encoding = decode(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; MIRAI/preprocess.py makes the annotation tables") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory, expected a CSV file") from None
+    text, encoding = read_text(path, "a CSV file", "MIRAI/preprocess.py makes the annotation tables")
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
@@ -129,7 +123,7 @@ def seconds(text):
 
 def _utterance(cells, where, corpus):
     try:
-        segment = SegmentId.parse(cells["segment_id"])
+        segment = corpus.parse_segment_id(cells["segment_id"])
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if cells["emotion"] not in corpus.emotions:

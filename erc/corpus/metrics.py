@@ -53,26 +53,22 @@ def report(result):
     return "\n".join(lines)
 
 
-def write_evaluation(folder, segment_ids, dialogues, speakers, labels, probabilities, emotions):
+def write_evaluation(folder, turns, probabilities, emotions):
     """Score and write `metrics.json`, `predictions.csv` and `confusion_matrix.png` into `folder`.
 
     Args:
-        segment_ids, dialogues, speakers: N strings each.
-        labels: (N,) emotion numbers.
+        turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
-    probabilities = np.asarray(probabilities)
+    folder, turns, probabilities = Path(folder), list(turns), np.asarray(probabilities)
     predictions = probabilities.argmax(axis=1)
-    result = scores(labels, predictions, emotions)
-    folder = Path(folder)
+    result = scores([label for *_, label in turns], predictions, emotions)
     header = ["segment_id", "dialogue", "speaker", "label", "prediction", *(f"p_{emotion}" for emotion in emotions)]
     rows = [
-        [segment_id, dialogue, speaker, emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
-        for segment_id, dialogue, speaker, label, prediction, row in zip(
-            segment_ids, dialogues, speakers, labels, predictions, probabilities, strict=True
-        )
+        [*names, emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
+        for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True)
     ]
     write_table(folder / "predictions.csv", header, rows)
     _draw_confusion(folder / "confusion_matrix.png", np.array(result["confusion"]), emotions)

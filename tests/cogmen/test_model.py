@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from cogmen.network.batching import Dialogue, DialogueSet, Layout
+from cogmen.network.batching import DialogueSet, Layout
 from cogmen.network.model import CGNN, Architecture, PackedEncoderLayer, drop, num_heads
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import Dialogue
 
 GOLDEN = np.load(Path(__file__).with_name("golden.npz"), allow_pickle=False)
 CASES = {case["name"]: case for case in json.loads(str(GOLDEN["cases.json"]))}
@@ -46,13 +48,15 @@ def windows(name):
 
 
 def dialogue_of(name, k):
-    features, speakers, labels = (golden(name, k, field) for field in ("features", "speakers", "labels"))
-    return Dialogue(str(k), features, speakers.numpy(), labels, [])
+    features, speakers, labels = (golden(name, k, field).numpy() for field in ("features", "speakers", "labels"))
+    names = [KEMDY19.speakers[number] for number in speakers]
+    return Dialogue(str(k), [f"{k}_{turn}" for turn in range(len(labels))], names, labels, names, {"t": features})
 
 
 def batch_of(name, *numbers):
     """The golden dialogues with these numbers as one batch."""
-    return DialogueSet([dialogue_of(name, k) for k in numbers], **windows(name)).batch(range(len(numbers)))
+    dialogues = [dialogue_of(name, k) for k in numbers]
+    return DialogueSet(dialogues, "t", KEMDY19, **windows(name)).batch(range(len(numbers)))
 
 
 @pytest.mark.parametrize("name", CASES)

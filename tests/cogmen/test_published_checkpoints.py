@@ -16,9 +16,10 @@ from torch import nn
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.published_checkpoints import convert
+from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_dialogues
-from erc.inert_checkpoints import read_inert
 from erc.options import UserError
+from erc.untrusted import read_module
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_model import CASES, dialogue_of, golden, network_of
 
@@ -103,7 +104,7 @@ def write(path, name="gru", network=None, **changes):
 
 def assert_golden(name, checkpoint, atol=1e-5):
     for k in range(len(CASES[name]["lengths"])):
-        batch = DialogueSet([dialogue_of(name, k)], **checkpoint.windows, num_speakers=2).batch([0])
+        batch = DialogueSet([dialogue_of(name, k)], "t", KEMDY19, **checkpoint.windows, num_speakers=2).batch([0])
         with torch.no_grad():
             torch.testing.assert_close(checkpoint.network(batch), golden(name, k, "log_probs"), atol=atol, rtol=0)
 
@@ -331,7 +332,7 @@ def write_zip(path, data, members=(("data/0", bytes(16)),), compression=zipfile.
 
 def test_a_small_file_made_by_hand(tmp_path):
     """The files below are refused for what they are, not for how they are made."""
-    value = read_inert(write_zip(tmp_path / "old.pt", pickled([tensor((2, 2), (2, 1)), {"a": (1, None, 2.5)}])))
+    value = read_module(write_zip(tmp_path / "old.pt", pickled([tensor((2, 2), (2, 1)), {"a": (1, None, 2.5)}])))
     assert torch.equal(value[0], torch.zeros(2, 2)) and value[1] == {"a": (1, None, 2.5)}
 
 

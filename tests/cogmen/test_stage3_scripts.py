@@ -12,8 +12,7 @@ import torch
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.model import CGNN
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
 
@@ -48,10 +47,10 @@ def test_it_learns_and_writes_what_it_promises(stage3, run_script):
     with (stage3 / "result/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     test = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]
-    assert [row["segment_id"] for row in rows] == [s for record in test for s in record["segment_ids"]]
+    assert [(row["segment_id"], row["dialogue"], row["speaker"], KEMDY19.label(row["label"])) for row in rows] == [
+        turn for dialogue in test for turn in dialogue.turns()
+    ]
     assert all(row["segment_id"].startswith(f"{row['dialogue']}_{row['speaker']}") for row in rows)
-    labels = [KEMDY19.emotions[label] for record in test for label in record["labels"]]
-    assert [row["label"] for row in rows] == labels
     for row in rows:
         p = [float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions]
         assert sum(p) == pytest.approx(1, abs=1e-4) and KEMDY19.emotions[np.argmax(p)] == row["prediction"]
@@ -94,7 +93,7 @@ def test_the_test_set_is_scored_once_after_training(stage3, run_script, tmp_path
     shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 3)
     splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
-    dev, test = (np.concatenate([record["labels"] for record in splits[name]]).tolist() for name in ("dev", "test"))
+    dev, test = (np.concatenate([dialogue.labels for dialogue in splits[name]]).tolist() for name in ("dev", "test"))
     assert scored == [dev] * 3 + [test]
 
 
@@ -128,7 +127,7 @@ def test_every_option_trains_and_scores(stage3, run_script, tmp_path, flags):
     )
     checkpoint = checkpoint_of(tmp_path, modalities)
     result = evaluate(run_script, stage3, "--modalities", modalities, pt_dir=checkpoint)
-    assert result["n"] == sum(len(r["labels"]) for r in read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"])
+    assert result["n"] == sum(map(len, read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]))
 
 
 def test_the_windows_come_from_the_checkpoint(stage3, run_script, tmp_path):

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -27,8 +28,7 @@ from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config
 from cogmen.tuning.study import MAX_RETRIES, Worker, open_study
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed, write_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues, write_preprocessed
 from erc.options import REPOSITORY, UserError, given, parse
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.tuning_worker import made_up
@@ -135,6 +135,20 @@ def test_trials_are_logged_in_comet(tune, tmp_path, monkeypatch):
     archives = [read_archive(path) for path in (tmp_path / "comet").glob("*.zip")]
     assert len(archives) == 2 and all(len(metrics["dev_weighted_f1"]) == 4 for _, metrics, _ in archives)
     assert len({parameters["learning_rate"] for parameters, _, _ in archives}) == 2
+
+
+def test_the_test_dialogues_do_not_change_the_search(run_script, preprocessed, tmp_path):
+    splits = read_preprocessed(preprocessed, KEMDY19)
+    for dialogue in splits["test"]:
+        dialogue.labels[:] = 0
+        dialogue.features = {modality: np.ones_like(rows) for modality, rows in dialogue.features.items()}
+    write_preprocessed(tmp_path / "other.pkl", splits)
+    searches = []
+    for name, data in (("as_they_are", preprocessed), ("others", tmp_path / "other.pkl")):
+        folder = tmp_path / name
+        run_script("COGMEN_code/tune.py", "--preprocessed_feature", data, "--out_dir", folder, *QUICK, "--trials", 2)
+        searches.append([row["dev_weighted_f1"] for row in trials_of(folder / "tuning/KEMDy19_at_tmp")])
+    assert searches[0] == searches[1]
 
 
 def test_a_study_goes_on_and_stops_at_its_trials(tune, tmp_path):

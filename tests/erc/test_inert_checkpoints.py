@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from erc import inert_checkpoints
+from erc import untrusted
 from erc.options import UserError
 from erc.untrusted import read_torch
 
@@ -62,7 +62,7 @@ def test_anything_else_is_refused(tmp_path, value, message):
 
 
 def test_a_directory_of_many_members_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(inert_checkpoints, "_MAX_READ", 10_000)
+    monkeypatch.setattr(untrusted, "_CHUNK", 10_000)
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
         for k in range(300):
             archive.writestr(f"x/data/{k}", b"")

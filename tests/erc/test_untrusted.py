@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy._core.multiarray import _reconstruct
 
-from erc import plain_pickles
+from erc import pickles
 from erc.files import atomic_writer, write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
@@ -164,12 +164,12 @@ def test_every_copy_is_counted(tmp_path):
         pickle.dumps([Call(_reconstruct, np.ndarray, (0,), b"b", state=state) for _ in range(1000)]),
     ):
         (tmp_path / "x.pkl").write_bytes(content)
-        with pytest.raises(UserError, match=r"x\.pkl: refused: .*(pickle bomb|refers again to more than 256 bytes)"):
+        with pytest.raises(UserError, match=r"x\.pkl: refused: .*(pickle bomb|holds the same things so often)"):
             read_pickle(tmp_path / "x.pkl")
 
 
 def test_the_number_of_objects_is_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr(plain_pickles, "_FREE", 10 << 20)
+    monkeypatch.setattr(pickles, "FREE", 10 << 20)
     for content in (b"]" * 200_000, b"(" * 200_000, b"N\x94" * 200_000, b"}" * 100_000, b"N" * 2_000_000):
         (tmp_path / "x.pkl").write_bytes(b"\x80\x04(" + content + b"t.")
         with pytest.raises(UserError, match=r"x\.pkl: refused: .*pickle bomb"):

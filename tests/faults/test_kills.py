@@ -13,8 +13,8 @@ import torch
 
 from cogmen.checkpoints import load_checkpoint
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import read_dialogues, write_dialogues
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import read_dialogues, write_dialogues, write_preprocessed
+from erc.corpus.splits import divide
 from erc.files import write_pickle, write_text, write_torch
 from erc.options import UserError
 from erc.split_zip import MIN_PART_SIZE, pack, unpack
@@ -68,7 +68,7 @@ def test_writing(kind, tmp_path):
 def test_training_the_graph_network(run_script, tmp_path):
     preprocessed, folder = tmp_path / "preprocessed.pkl", tmp_path / "out"
     dialogues = make_dialogues()
-    write_preprocessed(preprocessed, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(preprocessed, divide(dialogues, KEMDY19))
     name = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp"
     command = ("COGMEN_code/train.py", "--preprocessed_feature", preprocessed, "--from_begin", "--epochs", 6)
     command += ("--batch_size", 2, "--learning_rate", 1e-3, "--save_every", 0, "--out_dir")
@@ -162,7 +162,7 @@ def test_packing_and_unpacking(tmp_path):
         assert (tmp_path / "again/features.pkl").read_bytes() == expected
 
     kill_often(partial(pack_and_unpack, archive, source, target), kills(4, 30), check, "archive")
-    assert read_dialogues(target / "features.pkl", KEMDY19).turns()
+    assert read_dialogues(target / "features.pkl", KEMDY19).dialogues
 
 
 @pytest.mark.parametrize("limit", [0, 1_000, 100_000])

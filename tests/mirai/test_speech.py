@@ -132,7 +132,11 @@ def test_samples_that_are_no_sound(tmp_path, value):
 def test_what_is_no_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "none").symlink_to(tmp_path / "gone")
-    for path, reason in (("pipe", "is not a file"), ("/dev/zero", "is not a file"), (".", "is not a file")):
+    for path, reason in (
+        ("pipe", "is not a plain file"),
+        ("/dev/zero", "is not a plain file"),
+        (".", "is a directory"),
+    ):
         with pytest.raises(UserError, match=reason):
             read_speech(tmp_path / path)
     with pytest.raises(UserError, match="none: no such file"):

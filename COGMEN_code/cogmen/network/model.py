@@ -24,7 +24,7 @@ class Architecture:
 
     Attributes:
         feature_size: D, the features of one turn.
-        num_emotions, num_speakers: of the corpus.
+        num_emotions, num_speakers: of the corpus; without speakers of its own, the most of any dialogue.
         rnn: the context: `transformer`, `lstm` or `gru` (the recurrent ones run in both directions).
         hidden_size: width of the context transformer's output and of the graph's layers.
         seqcontext_nlayer: layers of the context.
@@ -36,7 +36,7 @@ class Architecture:
 
     feature_size: int
     num_emotions: int
-    num_speakers: int = 2
+    num_speakers: int
     rnn: str = "transformer"
     hidden_size: int = 100
     seqcontext_nlayer: int = 2
@@ -46,14 +46,14 @@ class Architecture:
     drop_rate: float = 0.5
 
     @classmethod
-    def from_options(cls, options, feature_size, corpus):
+    def from_options(cls, options, feature_size, num_emotions, num_speakers):
         """The architecture that `TrainOptions` ask for."""
         chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
-        return cls(feature_size, len(corpus.emotions), len(corpus.speakers), **chosen)
+        return cls(feature_size, num_emotions, num_speakers, **chosen)
 
 
 class CGNN(nn.Module):
-    """Context, graph and classifier over a `cogmen.network.batching.Batch`.
+    """Context, graph and classifier over a `cogmen.network.batching.DialogueBatch`.
 
     Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions).
     """
@@ -212,7 +212,10 @@ class GraphLayers(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Shapes: (N, width) -> log-probabilities (N, emotions)."""
+    """Highway layer (`use_highway`), hidden layer with ReLU and dropout, log-softmax.
+
+    Shapes: (N, width) -> log-probabilities (N, emotions).
+    """
 
     def __init__(self, width, a):
         super().__init__()

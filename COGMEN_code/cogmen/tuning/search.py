@@ -165,7 +165,7 @@ def _settings(options, names, experiment):
     fixed = {f"--{name}": value for name, value in _kept(options.of_trial({})).items() if name not in names}
     data = hashlib.sha256()
     for dialogue in [*experiment.dialogues["train"], *experiment.dialogues["dev"]]:
-        data.update(dialogue.features.numpy().tobytes() + dialogue.labels.numpy().tobytes())
+        data.update(dialogue.joined(options.modalities).tobytes() + dialogue.labels.tobytes())
     searched = {name: repr(SPACE[name]) for name in names}
     return {**fixed, "--pruner": options.pruner, "options searched": searched, "dialogues": data.hexdigest()[:16]}
 

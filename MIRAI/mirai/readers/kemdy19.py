@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from erc.corpus.annotations import COLUMNS, CsvRow, Utterance, read_csv, seconds
-from erc.corpus.corpora import KEMDY19, SegmentId
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus, shown
 from mirai.readers.speech_files import usable_files
@@ -31,7 +31,6 @@ _ALL_COLUMNS = 43
 # Row 1 names the columns of the signals and of the segment id, row 2 those of the label.
 _TOP = {1: "Wav", 9: "Segment ID", 10: "Total Evaluation"}
 _BELOW = {10: "Emotion", 11: "Valence", 12: "Arousal"}
-_ALIASES = {"disqust": "disgust"}
 _FILE = re.compile(r"Session([0-9]{2})_([FM])_res\.csv")
 
 
@@ -108,7 +107,7 @@ def _table(turns):
 
 
 def _utterance(cells):
-    segment = SegmentId.parse(cells["segment_id"])
+    segment = KEMDY19.parse_segment_id(cells["segment_id"])
     return Utterance(
         segment_id=cells["segment_id"],
         emotion=cells["emotion"],
@@ -186,7 +185,7 @@ def _checked_cells(line, width, file, session, first_row, findings):
     """
     cells, place = line.fitted(width), f"{file}, row {line.number}"
     try:
-        segment = SegmentId.parse(cells[9])
+        segment = KEMDY19.parse_segment_id(cells[9])
     except UserError:
         reason = "malformed segment id, expected one like Sess19_impro02_M014"
         findings.errors[reason].append(f"{place}: {shown(cells[9])}")
@@ -220,7 +219,7 @@ def _checked_cells(line, width, file, session, first_row, findings):
 def _emotions(cell, place, findings):
     """The label of a row, raters who tie joined by `;`; None if it has none, or an unknown one."""
     names = [name.strip() for name in cell.split(";")]
-    for wrong, right in _ALIASES.items():
+    for wrong, right in KEMDY19.label_aliases.items():
         if wrong in names:
             findings.notes[f"label {wrong!r}, read as {right!r}"].append(place)
         names = [right if name == wrong else name for name in names]
