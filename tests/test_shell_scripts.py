@@ -22,6 +22,7 @@ def shell(*command, **environment):
         text=True,
         check=False,
         env={**os.environ, "PYTHON": sys.executable, **environment},
+        timeout=240,
     )
     return result.returncode, result.stdout, result.stderr
 

@@ -104,7 +104,7 @@ def test_user_errors_end_in_one_line(capsys):
 def test_importing_the_packages_loads_no_model():
     heavy = "transformers sentence_transformers comet_ml librosa soundfile pytorch_lightning torch"
     code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     assert result.stdout == "[]\n"
 
 

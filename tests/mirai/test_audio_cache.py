@@ -200,7 +200,7 @@ def test_killed_while_filling(paths, cache, capsys):
     while len(packs(cache)) < 9:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=240)
     last.unlink()
     last.write_bytes(data)
     check(Recordings(sorted(paths), cache), sorted(paths))
@@ -209,6 +209,6 @@ def test_killed_while_filling(paths, cache, capsys):
 
 
 def test_two_processes_fill_it_together(paths, cache):
-    shown = [process.communicate()[0] for process in [fill(paths[0].parent, cache) for _ in range(2)]]
+    shown = [process.communicate(timeout=240)[0] for process in [fill(paths[0].parent, cache) for _ in range(2)]]
     assert sum("decoding 10 of 10" in text for text in shown) == 1 and len(packs(cache)) == 10
     check(Recordings(paths, cache), paths)

@@ -120,7 +120,7 @@ def test_killed_and_started_again(start, extract, place, parts, capsys):
     while len(list(place.parts.glob("*.npz"))) < len(parts) - 1:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=240)
     assert not place.features.exists()
     last.unlink()
     held.rename(last)
@@ -133,7 +133,7 @@ def test_killed_and_started_again(start, extract, place, parts, capsys):
 def test_shards_of_two_processes_make_the_same_file(start, extract, command, run_script, place):
     expected = extract()
     place.features.unlink()
-    shown = [process.communicate()[0] for process in [start("--shard", f"{k}/2") for k in (1, 2)]]
+    shown = [process.communicate(timeout=240)[0] for process in [start("--shard", f"{k}/2") for k in (1, 2)]]
     assert "shard 1 of 2: its 10 parts of 19 are in" in shown[0] and "shard 2 of 2: its 9 parts of 19" in shown[1]
     assert not place.features.exists()
     run_script(SCRIPT, *command("--merge"))

@@ -375,14 +375,14 @@ def test_check_tells_every_problem_and_writes_nothing(preprocess, corpus, tmp_pa
 
 def test_check_of_a_good_corpus(corpus_made, tmp_path):
     command = [sys.executable, REPOSITORY / "MIRAI/preprocess.py", "--root_path", corpus_made, "--check"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=240)
     assert result.returncode == 0 and not result.stderr
     assert result.stdout.endswith("corpus: 0 errors, 0 left out; preprocess.py can use it\n")
     assert funnel(result.stdout)["all rows"] == "112"
     assert not any(tmp_path.iterdir())
     broken = shutil.copytree(corpus_made, tmp_path / "corpus")
     (broken / "annotation" / "Session01_F_res.csv").write_text("")
-    result = subprocess.run([*command[:3], broken, "--check"], capture_output=True, text=True, check=False)
+    result = subprocess.run([*command[:3], broken, "--check"], capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 1 and "Traceback" not in result.stderr
 
 

@@ -148,6 +148,7 @@ def test_a_limit_of_the_system_is_told_in_one_line(preprocess, corpus):
         text=True,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+        timeout=240,
     )
     assert result.returncode == 1
     place = rf"{re.escape(str(data))}/\S+/Sess\w+\.wav"
@@ -168,7 +169,10 @@ def test_killed_anywhere_the_tables_fit_their_files(preprocess, corpus, corpus_m
     for subject in "FM":
         (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
     result = subprocess.run(
-        [sys.executable, "-c", KILLED, call, str(count), *command(corpus, data)], capture_output=True, check=False
+        [sys.executable, "-c", KILLED, call, str(count), *command(corpus, data)],
+        capture_output=True,
+        check=False,
+        timeout=240,
     )
     assert result.returncode == -9
     for name in ("annotation.csv", "annotation_speaker_only.csv"):

@@ -115,12 +115,12 @@ def test_importing_or_asking_for_help_loads_no_heavy_library():
     code = "import sys, mirai, erc.corpus.annotations, mirai.readers.funnel, erc.corpus.splits, mirai.options\n"
     code += "heavy = {'torch', 'transformers', 'soundfile', 'librosa', 'pandas', 'pytorch_lightning'}\n"
     code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
 
 
 def test_a_mistake_is_told_in_one_line(tmp_path):
     command = [sys.executable, REPOSITORY / "MIRAI/preprocess.py", "--root_path", tmp_path, "--save_path", tmp_path]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 1 and result.stderr.startswith("error: --root_path") and not result.stdout
     assert len(result.stderr.splitlines()) == 1
 

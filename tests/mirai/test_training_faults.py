@@ -104,7 +104,7 @@ def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, e
         *("--audio_encoder", encoders.audio, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003),
         *("--device", "cpu"),
     ]
-    result = subprocess.run([str(part) for part in command], check=False, capture_output=True)
+    result = subprocess.run([str(part) for part in command], check=False, capture_output=True, timeout=240)
     assert result.returncode == -signal.SIGKILL
     folder = tmp_path / "checkpoint" / "run"
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
