@@ -165,7 +165,7 @@ def test_dialogues_of_one_turn_and_of_one_speaker(run_script, tmp_path):
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
         command = [sys.executable, REPOSITORY / "COGMEN_code/eval.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False)
+        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False, timeout=240)
 
     result = run_shell("--pt_dir", "none.pt")
     assert (result.returncode, result.stderr) == (1, "error: none.pt: no such checkpoint\n")

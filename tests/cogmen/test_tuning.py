@@ -276,7 +276,7 @@ def start(preprocessed, tmp_path):
     for process, timer in zip(processes, timers, strict=True):
         timer.cancel()
         process.kill()
-        process.communicate()
+        process.communicate(timeout=240)
 
 
 def wait_for(process, line):
@@ -344,7 +344,7 @@ def postgresql():
         def call(program, *arguments):
             command = [programs / program, "-D", data, *arguments]
             log = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-            subprocess.run(command, check=True, cwd=folder, **log, **who)
+            subprocess.run(command, check=True, cwd=folder, **log, **who, timeout=240)
 
         call("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
