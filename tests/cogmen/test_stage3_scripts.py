@@ -141,17 +141,25 @@ def test_the_windows_of_the_training_are_those_of_the_evaluation(stage3, run_scr
     assert f"test: {capsys.readouterr().out.splitlines()[0]}\n" in trained
     kept = load_checkpoint(checkpoint_of(tmp_path))
     assert kept.windows == {"wp": 3, "wf": 1}
-    expected = []
-    for dialogue in read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]:
-        speakers = ["MF".index(speaker) for speaker in dialogue.speakers]
-        edges, relations = map(torch.tensor, naive_graph([len(dialogue)], speakers, 3, 1, 2))
-        features, labels = torch.from_numpy(dialogue.joined("at")), torch.from_numpy(dialogue.labels)
-        batch = DialogueBatch(features, labels, edges.T, relations, Layout.of([len(dialogue)]))
-        with torch.no_grad():
-            expected += kept.network(batch).exp().tolist()
+    splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
+    log_probs = {name: [by_hand(kept.network, one, wp=3, wf=1) for one in splits[name]] for name in ("dev", "test")}
     with (stage3 / "result/predictions.csv").open(newline="") as file:
         found = [[float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in csv.DictReader(file)]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, torch.cat(log_probs["test"]).exp(), atol=1e-5)
+    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in splits["dev"]]))
+    with checkpoint_of(tmp_path).with_suffix(".csv").open(newline="") as file:
+        best = list(csv.DictReader(file))[kept.epoch - 1]
+    loss = torch.nn.functional.nll_loss(torch.cat(log_probs["dev"]), labels).item()
+    assert float(best["dev_loss"]) == pytest.approx(loss, abs=1e-5)
+
+
+@torch.no_grad()
+def by_hand(network, dialogue, wp, wf):
+    """(L, emotions) log-probabilities over a graph made by plain loops."""
+    speakers = ["MF".index(speaker) for speaker in dialogue.speakers]
+    edges, relations = map(torch.tensor, naive_graph([len(dialogue)], speakers, wp, wf, 2))
+    features, labels = torch.from_numpy(dialogue.joined("at")), torch.from_numpy(dialogue.labels)
+    return network(DialogueBatch(features, labels, edges.T, relations, Layout.of([len(dialogue)])))
 
 
 def test_what_does_not_fit_is_refused(stage3, run_script, tmp_path):
