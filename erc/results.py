@@ -9,6 +9,7 @@ import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
+from erc.corpus.annotations import read_csv
 from erc.options import UserError, printable
 from erc.untrusted import read_json
 
