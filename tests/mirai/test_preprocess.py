@@ -62,11 +62,12 @@ def test_funnel_and_tables(preprocess, corpus_made, capsys):
 
 
 def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):
-    truth = {name: labels[name.split("_")[2][0]] for name, *_, labels in annotation_rows(1)}
+    labels = {name: labels for name, *_, labels in annotation_rows(1) if name != "Sess01_impro01_F001"}  # a tie
     own = {row["segment_id"]: row["emotion"] for row in table(data / "annotation_speaker_only.csv")}
     first = {row["segment_id"]: row["emotion"] for row in table(data / "annotation.csv")}
-    assert all(own[name] == label for name, label in truth.items() if name in own)
-    assert any(first[name] != label for name, label in truth.items())  # an M turn, with the label of the F file
+    assert all(own[name] == both[name.split("_")[2][0]] for name, both in labels.items())
+    assert all(first[name] == both["F"] for name, both in labels.items())  # an M turn with the label of the F file
+    assert any(first[name] != own[name] for name in labels)
 
 
 def test_rows_are_in_session_dialogue_and_time_order(data):
@@ -90,12 +91,16 @@ def test_links_then_copies_then_links(preprocess, corpus):
 def test_again_on_a_smaller_corpus_removes_only_stale_links(preprocess, corpus):
     data = preprocess(corpus)
     (data / "txt_wav" / "notes.txt").symlink_to(corpus)
+    (data / "txt_wav" / "Sess20_script09_F001.wav").write_bytes(b"mine")
     for subject in "FM":
         (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
     preprocess(corpus)
     names = {path.name for path in (data / "txt_wav").iterdir()}
-    assert "notes.txt" in names and len(names) == 2 * 42 + 1
-    assert not any(name.startswith("Sess20") for name in names)
+    assert {name for name in names if not name.startswith(("Sess01", "Sess02", "Sess19"))} == {
+        "notes.txt",
+        "Sess20_script09_F001.wav",
+    }
+    assert len(names) == 2 * 42 + 2
 
 
 def test_an_utterance_without_its_files_is_left_out_with_its_reason(preprocess, corpus, capsys):
@@ -169,10 +174,14 @@ def test_other_sounds_are_counted(preprocess, corpus, capsys):
         soundfile.write(folder / f"Sess01_script01_{name}.wav", np.stack([sound] * channels, axis=1), rate, subtype)
     write_wav(folder / "Sess01_script01_F003.wav", sound[:399])
     write_wav(folder / "Sess01_script01_F004.wav", sound[:1200], rate=48_000)  # 400 samples at 16 kHz
+    write_wav(folder / "Sess01_script01_M002.wav", sound[:1199], rate=48_000)
     data = preprocess(corpus)
     shown = capsys.readouterr().out
-    assert "4 x wav that is not 16 kHz mono 16-bit; converted when it is read: " in shown
-    assert "1 x wav shorter than 400 samples; padded when it is read: Sess01_script01_F003\n" in shown
+    assert "5 x wav that is not 16 kHz mono 16-bit; converted when it is read: " in shown
+    assert (
+        "2 x wav shorter than 400 samples; padded when it is read: Sess01_script01_F003; Sess01_script01_M002\n"
+        in shown
+    )
     assert len(table(data / "annotation.csv")) == 56
 
 
