@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -86,16 +87,32 @@ def matmul_rate(device="cpu", dtype=torch.float32, size=2048, seconds=1.0):
 
 def timed(function, device="cpu"):
     """(seconds, result) of a call, with all that it started on the device done."""
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     result = function()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - start, result
 
 
-def _wait_for(device):
+def wait_for(device):
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def reset_peak(device):
+    """Begin to measure the peak that `peak_bytes` returns."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device):
+    """Peak memory since `reset_peak`, or the start: of the GPU, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0]) if status.exists() else float("nan")
 
 
 # Linux counts the memory of the process that starts another towards the other's `ru_maxrss`; VmHWM it does not.
@@ -144,11 +161,8 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
-def show(rows):
-    """Print rows of (what, figure, goal) as a Markdown table."""
-    rows = [("", "measured", "goal"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for number, row in enumerate(rows):
+def show(rows, header=("", "measured", "goal")):
+    """Print rows of cells as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-        if number == 0:
-            print("| " + " | ".join("-" * width for width in widths) + " |")

@@ -201,7 +201,7 @@ def lock_file(path):
 
 
 def is_claimed(path):
-    """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be told."""
+    """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be known."""
     lock = lock_file(Path(os.path.abspath(path)))
     if not lock.exists():
         return None

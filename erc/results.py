@@ -9,11 +9,11 @@ import csv
 import statistics
 from pathlib import Path
 
-from erc.options import UserError
+from erc.options import UserError, printable
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
-COLUMNS = ("a", "t", "at")  # the modalities that a table compares
+COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
@@ -69,34 +69,40 @@ def table(results, published=False):
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
         if published:
-            cells = [" / ".join(f"{value:.2f}" for value in PUBLISHED[method][m]) + " / -" for m in columns]
-            rows.append(["    published, KEMDy19", *cells])
+            rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
 def extractor_table(path, published=False):
     """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
-    with path.open(newline="", encoding="utf-8") as file:
-        results = list(csv.DictReader(file))
-    if not results or not {"model", "loss", *SCORES} <= results[0].keys():
-        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    results = _extractors_in(Path(path))
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
     rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
+        cells = [row["model"], row["loss"], _cell([row])]
         if published:
-            values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
-            cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
+            cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
     return markdown(rows)
 
 
+def _extractors_in(path):
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+            if not rows:
+                raise ValueError(path)
+            return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows if row["model"]]
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise UserError(f"{path}: expected the columns model, loss, {', '.join(SCORES)} and numbers in them") from None
+
+
 def markdown(rows):
     """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -107,6 +113,10 @@ def markdown(rows):
 
 def _cell(runs):
     return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+
+
+def _published(values):
+    return " / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-"
 
 
 def _score(values):

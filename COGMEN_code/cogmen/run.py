@@ -77,7 +77,7 @@ def state_path(options):
 
 
 def save_best(network, data, options, epoch, dev_weighted_f1, history):
-    """Write the checkpoint and, beside it, the history of the training; its state is then not needed any more.
+    """Write the checkpoint and, beside it, the history of the training; removes its state.
 
     Returns:
         Path: of the checkpoint.

@@ -101,10 +101,11 @@ class TrainOptions:
 
 
 class Diverged(UserError):
-    """The training's loss, or what the network gives, is not finite."""
+    """The training loss, or an output of the network, is not finite."""
 
 
 def seed_everything(seed):
+    """Seed the random numbers of Python, numpy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries below draw from it)
     torch.manual_seed(seed)
@@ -118,9 +119,9 @@ def class_weights(dialogues, num_emotions):
 
 
 def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
-    """Train, and leave the network with the weights of the epoch that had the best dev weighted F1.
+    """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
 
-    On SIGINT or SIGTERM it stops after the step in hand.
+    SIGINT and SIGTERM stop the training after the current step.
 
     Args:
         network: a `CGNN`; moved to `device`.
@@ -131,8 +132,8 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     Returns:
         (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
     Raises:
-        UserError: the training was asked to stop, or cannot be resumed from the state that is there.
-        Diverged: at the end of an epoch.
+        UserError: a signal stopped the training, or it cannot be resumed from the state that is there.
+        Diverged: the loss of an epoch is not finite.
     """
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     network.to(device)
@@ -174,8 +175,9 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                 scheduler.step()
             train_loss = progress.loss_sum.item() / progress.turns
             if not math.isfinite(train_loss) or log_probs.isnan().any():
+                name, loss = ("dev", dev_loss) if math.isfinite(train_loss) else ("training", train_loss)
                 raise Diverged(
-                    f"the training loss is not finite ({train_loss:g}) in epoch {progress.epoch + 1}: "
+                    f"the {name} loss is not finite ({loss:g}) in epoch {progress.epoch + 1}: "
                     "take a smaller --learning_rate"
                 )
             row = {

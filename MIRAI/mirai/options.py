@@ -9,19 +9,22 @@ from erc.tracking import check_comet_options
 
 TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
-# What `--using_model` takes, and the embeddings of each in the order in which they are joined.
-MODALITIES = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
+# What `--using_model` takes: the modalities of each, in the order in which their embeddings are joined.
+USING_MODEL = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
 LOSSES = ("ce", "cs_and_ce")
-# How the two modalities are joined: one after the other, or by the cross-modal network of `mirai.network.fusion`.
+# How the two modalities are joined: their embeddings concatenated, or by the network of `mirai.network.fusion`.
 FUSIONS = ("concat", "mmer")
 # Of Lightning's, those that train whole networks and write one checkpoint.
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+PREDICTION_PRECISIONS = ("32-true", "bf16-mixed")  # those in which nothing scales gradients
 TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 
 @dataclass
 class _CommonOptions:
+    """What both trainers take; a subclass adds `using_model` and `fusion`."""
+
     exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/", name=True)
     batch_size: int | None = option(
         None, "utterances of a batch, at most; default: 2, with --max_batch_seconds as many as it takes"
@@ -104,10 +107,11 @@ class _CommonOptions:
 
     @property
     def processes(self):
+        """Processes that train together, on all machines."""
         return self.devices * self.num_nodes
 
     @property
-    def parts(self):
+    def batches_per_step(self):
         """Batches of an optimizer step, of all processes together."""
         return self.accumulate_grad * self.processes
 
@@ -123,20 +127,22 @@ class _CommonOptions:
 
 @dataclass
 class TrainingOptions(_CommonOptions):
-    using_model: str = option("both", "modalities", choices=list(MODALITIES))
+    """Those of the extractor that concatenates its embeddings."""
+
+    using_model: str = option("both", "modalities", choices=list(USING_MODEL))
     fusion = "concat"  # no option
 
 
 @dataclass
 class FusionTrainingOptions(_CommonOptions):
-    """Of the cross-modal network, which always takes both modalities."""
+    """Those of the cross-modal network, which always takes both modalities."""
 
-    using_model = "both"  # no options
+    using_model = "both"  # no options, these two
     fusion = "mmer"
 
 
 def check_test_sessions(options):
-    """`--test_sessions` alone would do nothing."""
+    """Raise ValueError for `--test_sessions` without `--test_1920`, where it would do nothing."""
     if options.test_sessions != TEST_SESSIONS and not options.test_1920:
         shown = " ".join(map(str, options.test_sessions))
         raise ValueError(f"--test_sessions {shown}: needs --test_1920, without which a random 20% is held out")
@@ -144,6 +150,8 @@ def check_test_sessions(options):
 
 @dataclass
 class PredictionOptions:
+    """What scoring and feature extraction take."""
+
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
     batch_size: int = option(64, "utterances of a batch at most; changes time and memory only")
@@ -151,7 +159,9 @@ class PredictionOptions:
         None, "seconds of speech of a batch at most, padding included, if not 25 on a CPU and 200 on a GPU; likewise"
     )
     num_workers: int = option(0, "processes that read ahead")
-    precision: str = option("32-true", "bf16-mixed: faster on most GPUs, less exact", choices=["32-true", "bf16-mixed"])
+    precision: str = option(
+        "32-true", "bf16-mixed: faster on most GPUs, less exact", choices=list(PREDICTION_PRECISIONS)
+    )
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):

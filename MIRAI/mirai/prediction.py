@@ -48,7 +48,7 @@ def plan_batches(dataset, places, options, device):
 
 
 @torch.inference_mode()
-def run_batches(extractor, dataset, batches, device, options):
+def run_batches(extractor, dataset, batches, device, options, loader=DataLoader):
     """Embeddings and probabilities of some batches.
 
     Args:
@@ -56,6 +56,7 @@ def run_batches(extractor, dataset, batches, device, options):
         dataset: `UtteranceDataset` with the extractor's settings.
         batches: lists of places in `dataset`, as `plan_batches` gives them.
         options: `PredictionOptions`; `precision` and `num_workers` count.
+        loader: a `DataLoader` class, such as one that measures.
     Yields:
         dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32.
     Raises:
@@ -63,7 +64,7 @@ def run_batches(extractor, dataset, batches, device, options):
     """
     with _advice_on_memory("the network itself"):
         extractor = extractor.to(device).eval()
-    loader = DataLoader(
+    loaded = loader(
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.collate,
@@ -71,7 +72,7 @@ def run_batches(extractor, dataset, batches, device, options):
         pin_memory=device.type == "cuda",
     )
     with tqdm(total=sum(map(len, batches)), desc="extracting", unit="utterance", disable=None) as progress:
-        for batch in loader:
+        for batch in loaded:
             with _advice_on_memory(f"{len(batch)} utterances in a batch"):
                 result = _run(extractor, batch.to(device, non_blocking=True), options.precision)
             progress.update(len(batch))

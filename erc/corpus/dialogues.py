@@ -186,9 +186,9 @@ def check_dialogues(dialogues, corpus):
             if not _is_list(values):
                 raise UserError(f"dialogue {dialogue.id} has no list in `{name}`")
     modalities = [m for m in MODALITIES if any(len(dialogue.features.get(m, ())) for dialogue in dialogues)]
-    widths, seen = {}, set()
+    _check_turns(dialogues, corpus)
+    widths = {}
     for dialogue in dialogues:
-        _check_turns(dialogue, corpus, seen)
         dialogue.features = {modality: _matrix(dialogue, modality, widths) for modality in modalities}
 
 
@@ -202,32 +202,39 @@ def _is_list(value):
     return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-def _check_turns(dialogue, corpus, seen):
-    for name in _COLUMNS:
-        values = getattr(dialogue, name)
-        setattr(dialogue, name, values.tolist() if isinstance(values, np.ndarray) else list(values))
-    turns = len(dialogue)
-    if not turns:
-        raise UserError(f"dialogue {dialogue.id} has no turns")
-    for name in _COLUMNS:
-        if (found := len(getattr(dialogue, name))) != turns:
-            raise UserError(f"dialogue {dialogue.id} has {turns} labels but {found} {name}")
-    for turn, values in enumerate(zip(*(getattr(dialogue, name) for name in _COLUMNS), strict=True)):
-        segment_id, speaker, label, sentence = values
-        where = f"dialogue {dialogue.id}, turn {turn}"
-        if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < len(corpus.emotions):
-            raise UserError(f"{where}: label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}")
-        if not is_name(speaker) or (corpus.speakers and speaker not in corpus.speakers):
-            known = f"{corpus.name} has {', '.join(corpus.speakers)}" if corpus.speakers else f"expected {_A_NAME}"
-            raise UserError(f"{where}: speaker {shown(speaker)}; {known}")
-        if not isinstance(sentence, str):
-            raise UserError(f"{where}: sentence {shown(sentence)}, expected text")
-        if not is_name(segment_id):
-            raise UserError(f"{where}: segment id {shown(segment_id)}, expected {_A_NAME}")
-        if segment_id in seen:
-            raise UserError(f"{where}: segment id {segment_id} is that of a turn before it, too")
-        seen.add(segment_id)
-    dialogue.labels = np.array(dialogue.labels, dtype=np.int64)
+def _check_turns(dialogues, corpus):
+    seen = set()
+    for dialogue in dialogues:
+        for name in _COLUMNS:
+            values = getattr(dialogue, name)
+            setattr(dialogue, name, values.tolist() if isinstance(values, np.ndarray) else list(values))
+        if not len(dialogue):
+            raise UserError(f"dialogue {dialogue.id} has no turns")
+        for name in _COLUMNS:
+            if (found := len(getattr(dialogue, name))) != len(dialogue):
+                raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {found} {name}")
+        for turn, values in enumerate(zip(*(getattr(dialogue, name) for name in _COLUMNS), strict=True)):
+            if fault := _fault(*values, corpus, seen):
+                raise UserError(f"dialogue {dialogue.id}, turn {turn}: {fault}")
+            seen.add(values[0])
+        dialogue.labels = np.array(dialogue.labels, dtype=np.int64)
+
+
+def _fault(segment_id, speaker, label, sentence, corpus, seen):
+    """What is wrong with a turn; None if nothing is."""
+    if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < len(corpus.emotions):
+        return f"label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}"
+    if corpus.speakers and not (isinstance(speaker, str) and speaker in corpus.speakers):
+        return f"speaker {shown(speaker)}; {corpus.name} has {', '.join(corpus.speakers)}"
+    if not is_name(speaker):
+        return f"speaker {shown(speaker)}, expected {_A_NAME}"
+    if not isinstance(sentence, str):
+        return f"sentence {shown(sentence)}, expected text"
+    if not is_name(segment_id):
+        return f"segment id {shown(segment_id)}, expected {_A_NAME}"
+    if segment_id in seen:
+        return f"segment id {segment_id} is that of a turn before it, too"
+    return None
 
 
 def _matrix(dialogue, modality, widths):
@@ -235,29 +242,31 @@ def _matrix(dialogue, modality, widths):
     rows, name = dialogue.features.get(modality, ()), MODALITIES[modality]
     if len(rows) != len(dialogue):
         raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {len(rows)} {name} embeddings")
-    if isinstance(rows, np.ndarray) and rows.dtype == np.float32 and rows.ndim == 2:
-        matrix, rows = rows, rows[:1]  # whose one row is like the others
-    else:
-        matrix = None
-    for turn, row in enumerate(rows):
-        where = f"dialogue {dialogue.id}, turn {turn}: {name} embedding"
+
+    def refuse(turn, fault):
+        raise UserError(f"dialogue {dialogue.id}, turn {turn}: {name} embedding {fault}") from None
+
+    def vector(turn):
         try:
-            with np.errstate(over="ignore"):  # a number too large for float32 is found below
-                row = np.asarray(row, dtype=np.float32)
+            row = np.asarray(rows[turn], dtype=np.float32)
         except (TypeError, ValueError, OverflowError):
-            raise UserError(f"{where} is not a vector of numbers") from None
+            refuse(turn, "is not a vector of numbers")
         if row.ndim != 1 or not row.size:
-            raise UserError(f"{where} has shape {row.shape}, expected one vector")
-        width = widths.setdefault(modality, row.size)
-        if row.size != width:
-            raise UserError(f"{where} has {row.size} values, the turns before it {width}")
-        if matrix is None:
-            matrix = np.empty((len(rows), width), dtype=np.float32)
-        matrix[turn] = row
-    finite = np.isfinite(matrix).all(axis=1)
-    if not finite.all():
-        where = f"dialogue {dialogue.id}, turn {finite.argmin()}: {name} embedding"
-        raise UserError(f"{where} has a value that is not finite")
+            refuse(turn, f"has shape {row.shape}, expected one vector")
+        if row.size != widths.setdefault(modality, row.size):
+            refuse(turn, f"has {row.size} values, the turns before it {widths[modality]}")
+        return row
+
+    with np.errstate(over="ignore"):  # a number too large for float32 is found below
+        first = vector(0)
+        if isinstance(rows, np.ndarray) and rows.dtype == np.float32 and rows.ndim == 2:
+            matrix = rows
+        else:
+            matrix = np.empty((len(rows), first.size), dtype=np.float32)
+            for turn in range(len(rows)):
+                matrix[turn] = vector(turn)
+    if not (finite := np.isfinite(matrix).all(axis=1)).all():
+        refuse(finite.argmin(), "has a value that is not finite")
     return matrix
 
 

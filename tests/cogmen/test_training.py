@@ -1,6 +1,7 @@
 """The training loop: nothing waits for the device, and an interrupted training ends as an uninterrupted one."""
 
 import copy
+import itertools
 import os
 import signal
 from collections import Counter
@@ -11,7 +12,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_geometric.nn import RGCNConv
 
-import cogmen.training
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
@@ -111,8 +111,9 @@ def test_relational_convolution_equals_pytorch_geometrics():
 
 @pytest.fixture(scope="module")
 def preprocessed(tmp_path_factory):
+    """Of noise, mostly: the dev loss soon stops falling, which a scheduler notices after 10 more epochs."""
     path = tmp_path_factory.mktemp("training") / "preprocessed.pkl"
-    dialogues = make_dialogues(sessions=12)
+    dialogues = make_dialogues(sessions=12, noise=3.0)
     write_preprocessed(path, divide(dialogues, KEMDY19))
     return path
 
@@ -132,18 +133,18 @@ def command(preprocessed, folder, *more):
 
 
 NAME = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp"
+STEPS = 10  # of an epoch: 20 dialogues
 
 
-def at_step(number, action, monkeypatch):
-    """Do `action` instead of ending the training's step of this number, counted from 0."""
-    steps, step = iter(range(1000)), cogmen.training.train_step
+def at_step(number, action):
+    """In this context, do `action` when the training's step of this number, from 0, has gone through the network."""
+    steps = itertools.count()
 
-    def counted(*arguments):
-        if next(steps) == number:
+    def look(module, inputs, output):
+        if isinstance(module, CGNN) and module.training and next(steps) == number:
             action()
-        return step(*arguments)
 
-    monkeypatch.setattr(cogmen.training, "train_step", counted)
+    return torch.nn.modules.module.register_module_forward_hook(look)
 
 
 class Killed(Exception):
@@ -169,17 +170,21 @@ def interrupt():
         (kill, 11, Killed, ("--rnn", "gru", "--optimizer", "sgd")),
         (terminate, 9, UserError, ()),
         (interrupt, 12, UserError, ("--scheduler", "expLR", "--optimizer", "rmsprop")),
+        (
+            terminate,
+            12 * STEPS,
+            UserError,
+            ("--epochs", 18, "--learning_rate", 0.03, "--rnn", "gru", "--drop_rate", 0, "--save_every", 3600),
+        ),
     ],
 )
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
-    run_script, preprocessed, tmp_path, monkeypatch, action, step, outcome, extras
+    run_script, preprocessed, tmp_path, action, step, outcome, extras
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_script(*command(preprocessed, whole, *extras))
-    with monkeypatch.context() as patch:
-        at_step(step, action, patch)
-        with pytest.raises(outcome) as told:
-            run_script(*command(preprocessed, parts, *extras))
+    with at_step(step, action), pytest.raises(outcome) as told:
+        run_script(*command(preprocessed, parts, *extras))
     assert (parts / f"{NAME}.resume").exists() and not (parts / f"{NAME}.pt").exists()
     if outcome is UserError:
         assert "the same command with --resume goes on" in str(told.value)
@@ -194,13 +199,11 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     ]
 
 
-def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_path, monkeypatch):
+def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_path):
     with pytest.raises(UserError, match="--resume: there is no .*: no training of this name was interrupted"):
         run_script(*command(preprocessed, tmp_path, "--resume"))
-    with monkeypatch.context() as patch:
-        at_step(3, kill, patch)
-        with pytest.raises(Killed):
-            run_script(*command(preprocessed, tmp_path))
+    with at_step(3, kill), pytest.raises(Killed):
+        run_script(*command(preprocessed, tmp_path))
     with pytest.raises(UserError, match=r"begun with other options: --wp 2 \(it was 5\)"):
         run_script(*command(preprocessed, tmp_path, "--resume", "--wp", 2))
     other = tmp_path / "other.pkl"
@@ -225,17 +228,16 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
     assert (tmp_path / f"{NAME}.pt").exists()
 
 
-def test_the_state_is_saved_as_often_as_asked(run_script, preprocessed, tmp_path, monkeypatch):
-    at_step(4, kill, monkeypatch)
-    with pytest.raises(Killed):
+def test_the_state_is_saved_as_often_as_asked(run_script, preprocessed, tmp_path):
+    with at_step(4, kill), pytest.raises(Killed):
         run_script(*command(preprocessed, tmp_path, "--save_every", 3600))
     assert not (tmp_path / f"{NAME}.resume").exists()
 
 
-def test_a_gpu_without_enough_memory_is_told_with_the_flags(run_script, preprocessed, tmp_path, monkeypatch):
+def test_a_gpu_without_enough_memory_is_told_with_the_flags(run_script, preprocessed, tmp_path):
     def exhausted():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
 
-    at_step(1, exhausted, monkeypatch)
-    with pytest.raises(UserError, match=r"Tried to allocate 2.00 GiB.*; a smaller --batch_size needs less"):
+    message = r"Tried to allocate 2.00 GiB.*; a smaller --batch_size needs less"
+    with at_step(1, exhausted), pytest.raises(UserError, match=message):
         run_script(*command(preprocessed, tmp_path))

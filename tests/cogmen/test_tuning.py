@@ -15,8 +15,11 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from cogmen.checkpoints import load_checkpoint
 from cogmen.training import TrainOptions, train
@@ -51,7 +54,7 @@ def tune(preprocessed, tmp_path):
     def call(*arguments, trainer=made_up, data=preprocessed):
         argv = ["--preprocessed_feature", data, "--out_dir", tmp_path, *QUICK, *arguments]
         argv = [str(argument) for argument in argv]
-        options = parse(TuneOptions, argv, "tune.py")
+        options = parse(TuneOptions, argv, "COGMEN_code/tune.py")
         search(options, given(TuneOptions, argv), trainer)
         return options.folder
 
@@ -376,6 +379,16 @@ def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path):
     assert here.take(1) is None and not here.finished(1)
     study.tell(again, 0.5)
     assert here.finished(1)
+
+
+def test_how_long_a_silent_trial_is_left_alone(tune):
+    folder = tune("--trials", 1)
+    storage = JournalStorage(JournalFileBackend(f"{folder}/journal.log"))
+    study = optuna.load_study(study_name="KEMDy19_at_tmp", storage=storage)
+    silent = study.ask().suggest_float("drop_rate", 0.1, 0.7)
+    rows = trials_of(tune("--trials", 3, "--stale_minutes", 0.001))
+    assert [row["state"] for row in rows] == ["complete", "fail", "complete", "complete"]
+    assert str(silent) in [row["drop_rate"] for row in rows[2:]]
 
 
 def test_a_trial_is_put_back_only_so_often(tmp_path):

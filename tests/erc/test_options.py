@@ -118,7 +118,7 @@ def test_every_error_ends_in_one_line(raised, line, capsys, monkeypatch):
 
 def test_importing_the_packages_loads_no_model():
     heavy = "transformers sentence_transformers comet_ml librosa soundfile pytorch_lightning torch"
-    code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys, erc, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -58,16 +59,21 @@ def one(run_script, arguments, tmp_path):
 def two(arguments, out_dir, *more, launcher=()):
     command = [sys.executable, *launcher, REPOSITORY / "MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PL_")}
-    result = subprocess.run(
-        [str(part) for part in (*command, "--devices", 2, *more)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        timeout=240,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("best epoch") == 1  # told once
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [str(part) for part in (*command, "--devices", 2, *more)]
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            out, error = process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the processes that it started too
+            raise
+    return process.returncode, out, error
+
+
+def curve_of_two(arguments, out_dir, *more, launcher=()):
+    returncode, out, error = two(arguments, out_dir, *more, launcher=launcher)
+    assert returncode == 0, error
+    assert out.count("best epoch") == 1  # by the first process alone
     return curve(out_dir)
 
 
@@ -75,7 +81,7 @@ def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, argument
     """8 utterances a step; the last of the epoch has 7, which two processes share unequally."""
     expected = one("--batch_size", 8, "--accumulate_grad", 1)
     assert expected.shape == (2, 4)
-    found = two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
+    found = curve_of_two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_allclose(one("--batch_size", 2, "--accumulate_grad", 4), expected, atol=1e-4)
     other = one("--batch_size", 9, "--accumulate_grad", 1)
@@ -85,7 +91,7 @@ def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, argument
 def test_batches_of_limited_duration_under_torchrun(one, arguments, tmp_path):
     limited = ("--max_batch_seconds", 4)
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    found = two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
+    found = curve_of_two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
     np.testing.assert_allclose(found, one(*limited, "--accumulate_grad", 2), atol=1e-4)
 
 
@@ -94,8 +100,14 @@ def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(argu
     path = shutil.copytree(encoders.audio, tmp_path / "audio") / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "layerdrop": 0.5}))
     options = ("--batch_size", 1, "--accumulate_grad", 1, "--max_epochs", 1, "--audio_encoder", path.parent)
-    found = two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
+    found = curve_of_two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
     assert np.isfinite(found).all()
+
+
+def test_a_loss_that_is_not_finite_ends_all_processes(arguments, tmp_path):
+    returncode, _, error = two(arguments, tmp_path, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 1e30)
+    assert returncode == 1 and error.count("loss is not finite (nan) in epoch 0: take a smaller --lr") == 1
+    assert not list(tmp_path.glob("checkpoint/run/*.ckpt"))
 
 
 def test_more_processes_than_utterances(run_script, arguments, tmp_path):

@@ -1,44 +1,92 @@
 """Each option of the utterance scripts changes what it says it changes."""
 
+import os
 import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
+from erc.corpus.splits import split
 from erc.options import UserError
 from erc.untrusted import read_torch
+from mirai.checkpoint import load_extractor
+from mirai.dataset import UtteranceDataset
+from tests.conftest import load_script
+from tests.faults.harness import run_child
 
 
 @pytest.fixture(scope="module")
 def epoch(train, data, tmp_path_factory):
-    """`epoch("--lr", 0.1, ...)`: the validation scores after one epoch; the same arguments are trained once."""
+    """`epoch("--lr", 0.1, ...)`: the checkpoint after one epoch; the same arguments are trained once."""
     done = {}
 
     def call(*more):
         if more not in done:
             out_dir = tmp_path_factory.mktemp("effect")
             table = data / "annotation_speaker_only.csv"
-            folder = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more)
-            done[more] = read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"]
-        return done[more]
+            done[more] = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more) / "last.ckpt"
+        return read_torch(done[more])
 
     return call
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--accumulate_grad", 2), ("--batch_size", 2), ("--lr", 0.1), ("--loss", "cs_and_ce"), ("--seed", 1)]
-)
-def test_the_training_is_another(epoch, arguments):
-    assert epoch(*arguments)["train_loss"] != epoch()["train_loss"]
+def validation(checkpoint):
+    return checkpoint["hyper_parameters"]["validation"]
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate_grad", "steps"), [(4, 1, 6), (2, 2, 6), (4, 2, 3), (64, 1, 1)])
+def test_a_step_takes_so_many_utterances(epoch, batch_size, accumulate_grad, steps):
+    """Of the 24 that train."""
+    assert epoch("--batch_size", batch_size, "--accumulate_grad", accumulate_grad)["global_step"] == steps
+
+
+def test_the_learning_rate_is_the_length_of_adams_first_step(epoch):
+    one, two = (
+        epoch("--batch_size", 64, "--lr", lr)["state_dict"]["extractor.classifier.weight"] for lr in (0.001, 0.002)
+    )
+    assert (two - one).abs().median().item() == pytest.approx(0.001, rel=0.02)
+
+
+@pytest.mark.parametrize("loss", ["ce", "cs_and_ce"])
+def test_the_loss_is_the_published_one(epoch, data, train, tmp_path, loss):
+    """Of the validation utterances, with the trained weights."""
+    table = data / "annotation_speaker_only.csv"
+    folder = train(table, tmp_path, "--using_model", "text", "--loss", loss, epochs=1)
+    extractor, _ = load_extractor(folder / "last.ckpt")
+    utterances = split(read_annotations(table), True, [19, 20]).dev
+    dataset = UtteranceDataset(utterances, data / "txt_wav", **extractor.dataset_settings())
+    with torch.no_grad():
+        logits = extractor.eval()(dataset.collate([dataset[k] for k in range(len(dataset))])).double().numpy()
+    right = logits[np.arange(len(logits)), [utterance.label for utterance in utterances]]
+    expected = np.log(np.exp(logits).sum(axis=1)) - right
+    if loss == "cs_and_ce":
+        expected = 0.1 * expected + 1 - right / np.linalg.norm(logits, axis=1)
+    found = validation(read_torch(folder / "last.ckpt"))["val_loss"]
+    assert len(logits) == 3 and found == pytest.approx(expected.mean(), abs=1e-5)
+
+
+def test_another_seed_is_another_training(epoch):
+    assert validation(epoch("--seed", 1))["train_loss"] != validation(epoch())["train_loss"]
 
 
 @pytest.mark.parametrize("arguments", [("--num_workers", 1), ("--gradient_checkpointing",)])
 def test_the_training_is_the_same(epoch, arguments):
-    assert epoch(*arguments) == pytest.approx(epoch(), abs=1e-6)
+    assert validation(epoch(*arguments)) == pytest.approx(validation(epoch()), abs=1e-6)
+
+
+def test_half_precision_is_near(epoch):
+    half, whole = (validation(epoch("--precision", name))["train_loss"] for name in ("bf16-mixed", "32-true"))
+    assert 0 < abs(half - whole) < 0.02
+    with pytest.raises(UserError, match="--precision 16-mixed: needs a GPU"):
+        epoch("--precision", "16-mixed")
 
 
 def test_compiled_training(epoch, monkeypatch):
@@ -50,26 +98,30 @@ def test_compiled_training(epoch, monkeypatch):
         return compile_(function, backend="eager", **settings)
 
     monkeypatch.setattr(torch, "compile", without_compiler)
-    assert epoch("--compile")["val_loss"] == pytest.approx(epoch()["val_loss"], abs=0.05)  # dropout draws other numbers
+    found, expected = validation(epoch("--compile")), validation(epoch())
+    assert found["val_loss"] == pytest.approx(expected["val_loss"], abs=0.05)  # dropout draws other numbers
     assert compiled
 
 
-def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
-    """Two real processes: `test_distributed.py`."""
-    import mirai.training.fit
+def train_on_machine(rank, port, command):
+    """As torchrun starts it on the machine of this number, of two."""
+    shared = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
+    added = {**shared, "RANK": rank, "GROUP_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in added.items()})
+    load_script("MIRAI/trainer_hf.py").main(command)
 
-    asked = {}
 
-    def trainer(**settings):
-        asked.update(settings)
-        raise UserError("stop here")
-
-    monkeypatch.setattr(mirai.training.fit.pl, "Trainer", trainer)
-    hosts = ("--devices", 1, "--num_nodes", 2, "--strategy", "ddp", "--precision", "bf16-mixed")
-    with pytest.raises(UserError, match="stop here"):
-        train(data / "annotation_speaker_only.csv", tmp_path, *hosts)
-    names = ("devices", "num_nodes", "strategy", "precision")
-    assert [asked[name] for name in names] == [1, 2, "ddp", "bf16-mixed"]
+def test_two_machines(data, encoders, tmp_path):
+    """Together they take the steps that one would."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    flags = ("--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv", "--out_dir", tmp_path)
+    flags += ("--using_model", "text", "--text_encoder", encoders.text, "--test_1920=True", "--max_epochs", 1)
+    flags += ("--batch_size", 2, "--accumulate_grad", 1, "--device", "cpu", "--strategy", "ddp", "--num_nodes", 2)
+    with ThreadPoolExecutor(2) as pool:
+        works = [partial(train_on_machine, rank, port, [str(flag) for flag in flags]) for rank in range(2)]
+        assert all(pool.map(run_child, works))
+    assert read_torch(tmp_path / "checkpoint/run/last.ckpt")["global_step"] == 6
 
 
 @pytest.fixture(scope="module")

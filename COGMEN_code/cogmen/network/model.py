@@ -196,7 +196,10 @@ class GraphLayers(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Shapes: (N, width) -> log-probabilities (N, emotions)."""
+    """Highway layer (`use_highway`), hidden layer with ReLU and dropout, log-softmax.
+
+    Shapes: (N, width) -> log-probabilities (N, emotions).
+    """
 
     def __init__(self, width, a):
         super().__init__()

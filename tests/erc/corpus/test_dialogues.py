@@ -8,6 +8,7 @@ import pytest
 
 from erc.corpus.corpora import CORPORA, KEMDY19
 from erc.corpus.dialogues import (
+    check_dialogues,
     read_dialogues,
     read_preprocessed,
     use_modalities,
@@ -93,6 +94,14 @@ def test_a_dialogue_file_as_others_may_write_it(dialogues, items, tmp_path):
     for one, other in zip(read_dialogues(tmp_path / "d.pkl", KEMDY19).dialogues, dialogues.dialogues, strict=True):
         del other.features["a"]
         assert_same(one, other)
+
+
+def test_arrays_that_must_not_be_written_to_are_taken_as_they_are(dialogues):
+    rows = [dialogue.features["t"] for dialogue in dialogues.dialogues]
+    for one in rows:
+        one.flags.writeable = False
+    check_dialogues(dialogues.dialogues, KEMDY19)
+    assert all(dialogue.features["t"] is one for dialogue, one in zip(dialogues.dialogues, rows, strict=True))
 
 
 D = "Sess02_script01"
@@ -209,7 +218,7 @@ def test_speakers_are_those_of_the_corpus_or_any(dialogues, tmp_path):
         assert read.dialogues[3].speakers[1] == "C"
     dialogues.dialogues[3].speakers[1] = "@everyone"
     write_dialogues(tmp_path / "d.pkl", dialogues)
-    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker '@everyone'; expected a name: text on one"):
+    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker '@everyone', expected a name: text on one"):
         read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, speakers=()))
 
 
