@@ -40,7 +40,7 @@ def score(path, utterances, test_sessions, options, device, out_dir):
 
 def score_all(folder, utterances, options, device, out_dir):
     """Score every `best.ckpt` under a folder, each on its own split, into `out_dir`/result.csv, and each experiment's
-    evaluation into a folder of its name beside it; prints a line for each. One that cannot be scored is told on stderr.
+    evaluation into a folder of its name beside it; prints a line for each, on stderr for one that cannot be scored.
 
     Returns:
         int: how many could not be scored.
