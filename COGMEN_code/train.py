@@ -10,13 +10,8 @@ with the weights that it would have had. --tuning searches options instead, as C
 """
 
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-<<<<<<< HEAD
-from cogmen.training import TrainOptions, predict, train
-from cogmen.tuning.options import TuneOptions
-=======
 from cogmen.training import TrainOptions, dialogue_set, predict, train
-from cogmen.tuning.search import TuneOptions, search
->>>>>>> dialogue
+from cogmen.tuning.options import TuneOptions
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
 from erc.options import given, parse, run

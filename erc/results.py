@@ -9,7 +9,6 @@ import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
-from erc.corpus.annotations import read_csv
 from erc.options import UserError, printable
 from erc.untrusted import read_json
 
