@@ -10,6 +10,9 @@
 #   --force                repeat steps that are finished already
 #   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning
 #   --device D             auto, cpu, cuda or cuda:N
+#   --devices N            GPUs (or processes on the CPU) that train the extractor together
+#   --precision P          of the extractor: auto, 32-true, 16-mixed or bf16-mixed; scoring and embeddings take only the
+#                          second and the last, else 32-true
 #   --text_encoder NAME    hub name or directory (KEMDy19: klue/roberta-base)
 #   --audio_encoder NAME   hub name or directory (KEMDy19: w11wo/wav2vec2-xls-r-300m-korean)
 #   --max_epochs N         epochs of the extractor
@@ -21,68 +24,72 @@
 #
 # Finished steps are not repeated and an interrupted training is resumed, so a run goes on where it stopped.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$ROOT/tools/steps.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 
-corpus='' sessions=20 seeds=1 quick='' device=auto text_encoder='' audio_encoder='' max_epochs='' epochs='' work='' table='' given=' '
+# ---- Configuration
+
+seeds=1 sessions=20 device=auto devices='' precision='' text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
+force='' quick='' extractor_table=''
 # Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
-DEV_SESSIONS='1 2' test_sessions='19 20'
-while (($#)); do
-    needs_value "$1" $#
-    given+="$1 "
-    case $1 in
-    --seeds) seeds=$2 && shift 2 ;;
-    --force) FORCE=1 && shift ;;
-    --quick) quick=1 && shift ;;
-    --device) device=$2 && shift 2 ;;
-    --text_encoder) text_encoder=$(absolute_if_directory "$2") && shift 2 ;;
-    --audio_encoder) audio_encoder=$(absolute_if_directory "$2") && shift 2 ;;
-    --max_epochs) max_epochs=$2 && shift 2 ;;
-    --epochs) epochs=$2 && shift 2 ;;
-    --sessions) sessions=$2 && shift 2 ;;
-    --dev_sessions) DEV_SESSIONS=$2 && shift 2 ;;
-    --test_sessions) test_sessions=$2 && shift 2 ;;
-    --extractor_table) table=1 && shift ;;
-    --work) work=$(realpath -m "$2") && shift 2 ;;
-    -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
-    -*) stop "unknown option $1; see bash run_command.sh --help" ;;
-    *) corpus=$(realpath -m "$1") && shift ;;
-    esac
-done
-[[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
-[[ -z $table || ! $given =~ \ (--seeds|--epochs|--dev_sessions|--test_sessions)\  ]] ||
-    stop "${BASH_REMATCH[1]} does not go with --extractor_table"
-[[ -z $corpus || -d $corpus ]] || stop "$corpus: no such directory; give KEMDy19's"
+dev_sessions='1 2' test_sessions='19 20'
+read_options "force quick extractor_table" "seeds sessions device devices precision text_encoder audio_encoder \
+    max_epochs epochs dev_sessions test_sessions work" "$@"
 
-set_up
-cd "$ROOT"
-declare -A learning_rates
-if [[ -z $corpus ]]; then
-    export HF_HUB_OFFLINE=1 # the sample's encoders are made here, nothing is downloaded
-    data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus
-    [[ -z $quick ]] || sessions=4 DEV_SESSIONS=1 test_sessions=4 max_epochs=${max_epochs:-1} epochs=${epochs:-1}
+[[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
+[[ -z $extractor_table || ! $given =~ \ (--seeds|--epochs|--dev_sessions|--test_sessions)\  ]] ||
+    stop "${BASH_REMATCH[1]} does not go with --extractor_table"
+((${#arguments[@]} < 2)) || stop "${arguments[1]}: expected one directory at most"
+corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
+[[ -z $corpus || -d $corpus ]] || stop "$corpus: no such directory; give KEMDy19's"
+text_encoder=$(absolute_if_directory "$text_encoder") audio_encoder=$(absolute_if_directory "$audio_encoder")
+
+if [[ -z $corpus ]]; then # the sample: small encoders from scratch
+    export HF_HUB_OFFLINE=1 # they are made here, nothing is downloaded
+    data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus make_corpus=1
+    [[ -z $quick ]] || sessions=4 dev_sessions=1 test_sessions=4 max_epochs=${max_epochs:-1} epochs=${epochs:-1}
     text_encoder=${text_encoder:-$corpus/encoders/text} audio_encoder=${audio_encoder:-$corpus/encoders/audio}
     extractor=(--batch_size 16 --accumulate_grad 1 --max_epochs "${max_epochs:-12}")
-    learning_rates=([text]=1e-3 [audio]=2e-3 [both]=1e-3 [mmer]=1e-3) # small encoders from scratch, not pretrained ones
-    graph=("${SAMPLE_GRAPH_OPTIONS[@]}" ${epochs:+--epochs "$epochs"})
+    declare -A learning_rates=([text]=1e-3 [audio]=2e-3 [both]=1e-3 [mmer]=1e-3)
+    graph=("${SAMPLE_GRAPH_OPTIONS[@]}")
     published=()
-else
-    data=${work:-data} zoo=${work:-models_zoo}
+else # KEMDy19: pretrained encoders, the paper's options
+    data=${work:-data} zoo=${work:-models_zoo} make_corpus=''
     text_encoder=${text_encoder:-klue/roberta-base}
     audio_encoder=${audio_encoder:-w11wo/wav2vec2-xls-r-300m-korean}
     extractor=(--batch_size 2 --accumulate_grad 8 --max_epochs "${max_epochs:-15}")
-    learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
-    graph=(${epochs:+--epochs "$epochs"})
+    declare -A learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
+    graph=()
     published=(--published)
 fi
-STEPS=$data/steps results=$zoo/results csv=$data/annotation_speaker_only.csv
+dataset=KEMDy19 # the sample has its form
+steps=$data/steps results=$zoo/results csv=$data/annotation_speaker_only.csv
 formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
 on_device=(--device "$device")
 encoders=(--text_encoder "$text_encoder" --audio_encoder "$audio_encoder")
+training=("${extractor[@]}" "${on_device[@]}" ${devices:+--devices "$devices"} ${precision:+--precision "$precision"})
+prediction=("${on_device[@]}")
+case $precision in 32-true | bf16-mixed) prediction+=(--precision "$precision") ;; esac
+graph+=(${epochs:+--epochs "$epochs"})
+read -ra held_out <<<"$test_sessions"
+read -ra dev <<<"$dev_sessions"
 
-# Trains and scores the eight extractors of the published table, on a random split of all utterances.
-extractor_table() {
-    local place=$zoo/extractor_table every=$data/annotation.csv name using loss trainer checkpoints=()
+set_up
+cd "$ROOT"
+
+# ---- The corpus
+
+if [[ -n $make_corpus ]]; then
+    step corpus "Make the sample corpus: $sessions sessions of synthetic speech" --out "$corpus/README.md" -- \
+        "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" \
+        --test_sessions "${held_out[@]}" --overwrite
+fi
+step annotation "Stage 1: read the corpus's annotations into tables" --out "$csv" --out "$data/txt_wav" -- \
+    "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"
+
+# ---- Instead of all that follows: the eight extractors, on a random split of all utterances
+
+if [[ -n $extractor_table ]]; then
+    place=$zoo/extractor_table all=$data/annotation.csv checkpoints=()
     for using in audio text both mmer; do
         trainer=(MIRAI/trainer_hf.py --using_model "$using")
         [[ $using != mmer ]] || trainer=(MIRAI/trainer_hf_MMER.py)
@@ -90,53 +97,49 @@ extractor_table() {
             name=${using}_$loss
             checkpoints+=(--in "$place/checkpoint/$name/best.ckpt")
             step "table_$name" "Stage 1: fine-tune the extractor on single utterances, $using, loss $loss" \
-                --in "$every" --out "$place/checkpoint/$name/best.ckpt" \
+                --in "$all" --out "$place/checkpoint/$name/best.ckpt" \
                 --state "$place/checkpoint/$name/last.ckpt" --afresh --overwrite -- \
-                "$python" "${trainer[@]}" --exp_name "$name" --loss "$loss" --csv_path "$every" --out_dir "$place" \
-                "${encoders[@]}" --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}"
+                "$python" "${trainer[@]}" --exp_name "$name" --loss "$loss" --csv_path "$all" --out_dir "$place" \
+                "${encoders[@]}" --lr "${learning_rates[$using]}" "${training[@]}"
         done
     done
     step table_scores "Stage 1: score them on the held-out 20%" \
-        --in "$every" "${checkpoints[@]}" --out "$place/result.csv" -- \
-        "$python" MIRAI/inference.py --all "$place/checkpoint" --csv_path "$every" --out_dir "$place" "${on_device[@]}"
+        --in "$all" "${checkpoints[@]}" --out "$place/result.csv" -- \
+        "$python" MIRAI/inference.py --all "$place/checkpoint" --csv_path "$all" --out_dir "$place" "${prediction[@]}"
     echo
-    "$python" tools/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" \
-        "${published[@]}"
-}
-
-if [[ -z ${published[*]} ]]; then
-    step corpus "Make the sample corpus: $sessions sessions of synthetic speech" --out "$corpus/README.md" -- \
-        "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" \
-        --test_sessions $test_sessions --overwrite
-fi
-step annotation "Stage 1: read the corpus's annotations into tables" --out "$csv" --out "$data/txt_wav" -- \
-    "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"
-if [[ -n $table ]]; then
-    extractor_table # not after || or &&, where set -e would be off
+    "$python" tools/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" "${published[@]}"
     exit
 fi
+
+# ---- Stage 1: the extractor on single utterances
+
 for using in text audio both; do
-    case $using in text) modalities=t ;; audio) modalities=a ;; both) modalities=at ;; esac
+    case $using in text) modalities=t ;; audio) modalities=a ;; both) modalities='at' ;; esac
     checkpoint=$zoo/checkpoint/${using}_test_1920_speakeronly/best.ckpt
     step "extractor_$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
         --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
         "$python" MIRAI/trainer_hf.py --exp_name "${using}_test_1920_speakeronly" --using_model "$using" \
-        --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions $test_sessions \
-        --dev_sessions $DEV_SESSIONS "${encoders[@]}" \
-        --lr "${learning_rates[$using]}" "${extractor[@]}" "${on_device[@]}"
+        --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions "${held_out[@]}" \
+        --dev_sessions "${dev[@]}" "${encoders[@]}" --lr "${learning_rates[$using]}" "${training[@]}"
     step "inference_$using" "Stage 1: score it on the held-out sessions" \
         --in "$csv" --in "$checkpoint" --out "$results/extractor/$modalities/metrics.json" -- \
         "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --test_1920=True --csv_path "$csv" \
-        --test_sessions $test_sessions --out_dir "$results/extractor/$modalities" "${on_device[@]}"
+        --test_sessions "${held_out[@]}" --out_dir "$results/extractor/$modalities" "${prediction[@]}"
 done
+
+# ---- Stage 2: dialogues, and the embeddings of their turns by the extractor of both modalities
+
 step format "Stage 2: utterances into dialogues, in time order" --in "$csv" --out "$formatted.pkl" -- \
-    "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" --test_sessions $test_sessions --out "$formatted.pkl"
+    "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" --test_sessions "${held_out[@]}" --out "$formatted.pkl"
 step extract "Stage 2: the extractor's embeddings of every utterance" \
     --in "$formatted.pkl" --in "$checkpoint" --out "${formatted}_feat.pkl" -- \
     "$python" MIRAI/feature_extractor_cogmen_format.py --model_save_path "$checkpoint" --csv_path "$csv" \
-    --features_format_path "$formatted.pkl" "${on_device[@]}"
-stage3 "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "$seeds" \
-    "${graph[@]}" "${on_device[@]}"
+    --features_format_path "$formatted.pkl" "${prediction[@]}"
+
+# ---- Stage 3: the graph network over whole dialogues
+
+preprocess_features "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" --dev_sessions "${dev[@]}"
+train_and_score "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "a t at" "$seeds" "${graph[@]}"
 
 echo
 "$python" tools/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"

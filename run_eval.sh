@@ -8,64 +8,51 @@
 #
 #   --features FILE    a dialogue file with embeddings (*_feat.pkl), or a (split) zip that holds one
 #   --checkpoint FILE  a checkpoint of COGMEN_code/train.py; may be given several times
+#   --dataset NAME     corpus of your own features: KEMDy19, iemocap or iemocap_4
+#   --text_feature F   extractor: the text embeddings that the features hold; sbert: new ones of the sentences
 #   --train            train the graph network for a, t and at; --seeds N: with N seeds, mean and standard deviation
+#   --modalities "M..." with --train: others than those of a, t and at that the features have, such as "t atv"
 #   --epochs N         with --train: passes over the training dialogues
 #   --published        with --train: the published training options instead of those for the small sample
+#   --device D         auto, cpu, cuda or cuda:N
 #   --work DIR         where the unpacked and made files go (default: data/sample/run_eval)
 #   --force            repeat steps that are finished already
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$ROOT/tools/steps.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 
-features='' checkpoints=() train='' seeds=1 epochs='' published='' work=''
-while (($#)); do
-    needs_value "$1" $#
-    case $1 in
-    --features) features=$(realpath -m "$2") && shift 2 ;;
-    --checkpoint) checkpoints+=("$(realpath -m "$2")") && shift 2 ;;
-    --train) train=1 && shift ;;
-    --seeds) seeds=$2 && shift 2 ;;
-    --epochs) epochs=$2 && shift 2 ;;
-    --published) published=1 && shift ;;
-    --work) work=$(realpath -m "$2") && shift 2 ;;
-    --force) FORCE=1 && shift ;;
-    -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
-    *) stop "unknown argument $1; see bash run_eval.sh --help" ;;
-    esac
-done
+# ---- Configuration
+
+dataset=KEMDy19 text_feature=extractor modalities='' seeds=1 epochs='' device='' work='' features='' checkpoint=()
+train='' published='' force=''
+read_options "train published force" "dataset text_feature modalities seeds epochs device work features checkpoint" "$@"
+
+((${#arguments[@]} == 0)) || stop "unknown argument ${arguments[0]}; see bash run_eval.sh --help"
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
-[[ $seeds == 1 || -n $train ]] || stop "--seeds goes with --train"
-[[ -z $epochs || -n $train ]] || stop "--epochs goes with --train"
-[[ -z $published || -n $train ]] || stop "--published goes with --train"
-[[ -z $features || -n $train || ${#checkpoints[@]} -gt 0 ]] || stop "--features needs --checkpoint FILE or --train"
-[[ -z $train || ${#checkpoints[@]} == 0 ]] || stop "give either --train or --checkpoint"
+for option in --seeds --modalities --epochs --published; do
+    [[ $given != *" $option "* || -n $train ]] || stop "$option goes with --train"
+done
+[[ -n $features || ! $given =~ \ (--dataset|--text_feature)\  ]] || stop "${BASH_REMATCH[1]} goes with --features"
+[[ -z $features || -n $train || ${#checkpoint[@]} -gt 0 ]] || stop "--features needs --checkpoint FILE or --train"
+[[ -z $train || ${#checkpoint[@]} == 0 ]] || stop "give either --train or --checkpoint"
+features=$(absolute "$features") work=$(absolute "$work")
+for k in "${!checkpoint[@]}"; do checkpoint[k]=$(absolute "${checkpoint[k]}"); done
+
+work=${work:-data/sample/run_eval}
+steps=$work/steps results=$work/results preprocessed=$work/preprocessed.pkl
+on_device=(${device:+--device "$device"})
+[[ $text_feature == sbert ]] || export HF_HUB_OFFLINE=1
+preprocessing=() graph=()
+[[ $dataset$text_feature == KEMDy19extractor ]] || preprocessing=(--text_feature "$text_feature" "${on_device[@]}")
 
 set_up
 cd "$ROOT"
-export HF_HUB_OFFLINE=1
-work=${work:-data/sample/run_eval}
-STEPS=$work/steps results=$work/results
-preprocessed=$work/preprocessed.pkl
-DEV_SESSIONS=''
-graph=()
 
-# unpack NAME ARCHIVE FOLDER [OPTION]: a (split) zip into a folder
-unpack() {
-    step "unpack_$1" "Unpack $2" --in "$2" --out "$3" -- \
-        "$python" COGMEN_code/archive.py unpack --archive "$2" --out_dir "$3" "${@:4}"
-}
-
-# modalities_of CHECKPOINT: from the name that train.py gives (eval.py refuses one that lies), else from the inside
-modalities_of() {
-    if [[ $1 =~ _model_([atv]+)_[^/]*$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
-    "$python" -c 'import sys; from cogmen.checkpoints import load_checkpoint; from erc.options import run
-run(lambda: print(load_checkpoint(sys.argv[1]).modalities))' "$1"
-}
+# ---- The features
 
 if [[ -z $features ]]; then
     unpack features data/sample/zip.zip "$work/features" --manifest
     features=$work/features/new_2019cogmen_format_speaker_only_feat.pkl
-    DEV_SESSIONS='1 2' # as the shipped features were made
+    preprocessing=(--dev_sessions 1 2) # as the shipped features were made
     [[ -n $published ]] || graph=("${SAMPLE_GRAPH_OPTIONS[@]}")
 elif [[ $features == *.zip ]]; then
     rm -rf "$work/own_features"
@@ -74,21 +61,27 @@ elif [[ $features == *.zip ]]; then
     [[ ${#found[@]} == 1 && -f ${found[0]} ]] || stop "$features: expected one .pkl file in it"
     features=${found[0]}
 fi
+[[ $dataset == KEMDy19 ]] || graph=(--batch_size 32 --epochs 55) # as published for IEMOCAP
+graph+=(${epochs:+--epochs "$epochs"})
+preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
+
+# ---- Train and score, or score what there is
+
 if [[ -n $train ]]; then
-    stage3 "$features" "$preprocessed" "$work" "$results" "$seeds" "${graph[@]}" ${epochs:+--epochs "$epochs"}
+    modalities=${modalities:-$(modalities_in "$preprocessed")}
+    train_and_score "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
 else
-    if [[ ${#checkpoints[@]} == 0 ]]; then
+    if [[ ${#checkpoint[@]} == 0 ]]; then
         unpack models models_zoo/sample/zip.zip "$work/models" --manifest
-        checkpoints=("$work"/models/KEMDy19_best_dev_f1_model_*.pt)
+        checkpoint=("$work"/models/KEMDy19_best_dev_f1_model_*.pt)
     fi
-    preprocess_features "$features" "$preprocessed"
     results=$work/scored # apart from those of --train
     rm -rf "$results"
-    for checkpoint in "${checkpoints[@]}"; do
-        echo "== Score $checkpoint"
-        modalities=$(modalities_of "$checkpoint")
-        "$python" COGMEN_code/eval.py --modalities "$modalities" --pt_dir "$checkpoint" --data_dir "$preprocessed" \
-            --out_dir "$results/cgnn/$modalities/$(basename "$checkpoint" .pt)"
+    for file in "${checkpoint[@]}"; do
+        echo "== Score $file"
+        modalities=$(modalities_of "$file")
+        "$python" COGMEN_code/eval.py --dataset "$dataset" --modalities "$modalities" --pt_dir "$file" \
+            --data_dir "$preprocessed" --out_dir "$results/cgnn/$modalities/$(basename "$file" .pt)" "${on_device[@]}"
     done
 fi
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogue_format import format_dialogues
-from erc.corpus.dialogues import check_dialogues, write_dialogues
+from erc.corpus.dialogues import write_dialogues
+from erc.corpus.formatting import format_dialogues
 from erc.corpus.transcripts import read_sentences
 from erc.files import claim
 from erc.options import option, parse, run
@@ -33,11 +33,11 @@ def main(argv=None):
     with claim(options.out):
         utterances = read_annotations(options.csv_path)
         sentences = read_sentences(utterances, options.txt_wav)
-        dialogues = format_dialogues(utterances, sentences, options.test_sessions)
-        write_dialogues(options.out, check_dialogues(dialogues, KEMDY19))
-    lengths = [len(dialogues.labels[dialogue]) for dialogue in dialogues.ids]
+        formatted = format_dialogues(utterances, sentences, options.test_sessions)
+        write_dialogues(options.out, formatted)
+    lengths = [len(dialogue) for dialogue in formatted.dialogues]
     print(
-        f"{len(dialogues.train_ids)} training and {len(dialogues.test_ids)} test dialogues, {dialogues.turns()} turns "
+        f"{len(formatted.train_ids)} training and {len(formatted.test_ids)} test dialogues, {sum(lengths)} turns "
         f"(of a dialogue: {min(lengths)} to {max(lengths)}, mean {sum(lengths) / len(lengths):.1f})"
     )
     print(f"wrote {options.out}")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.network.batching import as_tensors
+from cogmen.network.batching import DialogueSet
 from cogmen.training import MODALITY_SETS, predict
 from erc.corpus.corpora import CORPORA
+from erc.corpus.dialogues import read_preprocessed, use_modalities
 from erc.corpus.metrics import report, scores, write_evaluation
-from erc.corpus.preprocessed import feature_sizes, read_preprocessed
 from erc.files import claim
 from erc.options import option, parse, run
 from erc.runtime import find_device
@@ -50,22 +50,18 @@ def evaluate(options):
     checkpoint = load_checkpoint(options.pt_dir)
     splits = read_preprocessed(options.data_dir, corpus)
     modalities = options.modalities or checkpoint.modalities
-    sizes = feature_sizes(options.data_dir, splits, modalities)
+    sizes = use_modalities(options.data_dir, splits, modalities)
     check_fits(options.pt_dir, checkpoint, options.dataset, modalities, sizes)
-    records = splits["test"]
-    dialogues = as_tensors(records, modalities)
-    network = checkpoint.network.to(device)
-    log_probs, labels = predict(network, dialogues, options.batch_size, **checkpoint.windows, device=device)
-    labels, probabilities = labels.numpy(), log_probs.exp().numpy()
+    network, windows = checkpoint.network.to(device), checkpoint.windows
+    num_speakers = network.architecture.num_speakers
+    test = DialogueSet(splits["test"], modalities, corpus, windows["wp"], windows["wf"], num_speakers, device)
+    log_probs, labels = predict(network, test, options.batch_size)
+    probabilities = log_probs.exp().numpy()
     if options.out_dir is None:
         result = scores(labels, probabilities.argmax(1), corpus.emotions)
     else:
-        turns = [
-            (segment_id, record["id"], corpus.speakers[speaker])
-            for record in records
-            for segment_id, speaker in zip(record["segment_ids"], record["speakers"], strict=True)
-        ]
-        result = write_evaluation(options.out_dir, *zip(*turns, strict=True), labels, probabilities, corpus.emotions)
+        turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
+        result = write_evaluation(options.out_dir, turns, probabilities, corpus.emotions)
     print(report(result))
     if options.out_dir:
         print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.corpus.corpora import CORPORA
-from erc.corpus.dialogues import read_dialogues
-from erc.corpus.preprocessed import SPLITS, preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import SPLITS, read_dialogues, write_preprocessed
+from erc.corpus.splits import divide
 from erc.files import claim
-from erc.options import option, parse, run
+from erc.options import UserError, option, parse, run
 
 _FEATURES = "data/KEMDy19/new_2019cogmen_format_speaker_only_feat"
 
@@ -53,22 +53,35 @@ def main(argv=None):
 
 def make(options):
     corpus = CORPORA[options.dataset]
-    dialogues = read_dialogues(options.feat_dir, corpus)
+    file = read_dialogues(options.feat_dir, corpus)
     if (options.text_feature or corpus.text_feature) == "sbert":
-        from cogmen.sbert import embed_sentences  # only here, so that nothing else loads a model
-
-        dialogues.text = embed_sentences(dialogues.sentences, options.sbert, options.device)
-    ids = split_ids(dialogues, options.dev_sessions, options.seed)
-    splits = preprocess(dialogues, corpus, ids, options.split_utterances)
+        embed_texts(file.dialogues, options)
+    if not file.dialogues[0].features:
+        raise UserError(f"{options.feat_dir}: no embeddings; run MIRAI/feature_extractor_cogmen_format.py first")
+    sizes = {modality: rows.shape[1] for modality, rows in file.dialogues[0].features.items()}
+    splits = divide(file, corpus, options.dev_sessions, options.seed)
+    if size := options.split_utterances:
+        splits = {name: [chunk for one in splits[name] for chunk in one.chunks(size)] for name in SPLITS}
     write_preprocessed(options.res_dir, splits)
-    for split in SPLITS:
-        turns = sum(len(record["labels"]) for record in splits[split])
-        print(f"{split:5}  {len(splits[split]):4} dialogues  {turns:6} turns")
-    if unused := len(dialogues.ids) - len(dialogues.train_ids) - len(dialogues.test_ids):
+    for name in SPLITS:
+        print(f"{name:5}  {len(splits[name]):4} dialogues  {sum(map(len, splits[name])):6} turns")
+    if unused := len(file.dialogues) - len(file.train_ids) - len(file.test_ids):
         print(f"left out: {unused} dialogues that are neither among the training nor among the test ids")
-    sizes = {modality: splits["train"][0][modality].shape[1] for modality in "atv" if modality in splits["train"][0]}
     print("feature sizes:", ", ".join(f"{modality} {size}" for modality, size in sizes.items()))
     print(f"wrote {options.res_dir}")
+
+
+def embed_texts(dialogues, options):
+    """Give the turns the SBERT embeddings of their sentences as text features."""
+    import numpy as np
+
+    from cogmen.sbert import embed_sentences  # only here, so that nothing else loads a model
+
+    sentences = [sentence for dialogue in dialogues for sentence in dialogue.sentences]
+    vectors = embed_sentences(sentences, options.sbert, options.device)
+    ends = np.cumsum([len(dialogue) for dialogue in dialogues])
+    for dialogue, rows in zip(dialogues, np.split(vectors, ends[:-1]), strict=True):
+        dialogue.features["t"] = rows
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ with the weights that it would have had. --tuning searches options instead, as C
 """
 
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-from cogmen.training import TrainOptions, predict, train
-from cogmen.tuning.search import TuneOptions, search
+from cogmen.training import TrainOptions, dialogue_set, predict, train
+from cogmen.tuning.options import TuneOptions
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
 from erc.options import given, parse, run
@@ -23,11 +23,13 @@ BYTES_PER_PARAMETER = 24  # the checkpoint, and twice the state of a running tra
 def main(argv=None):
     options = parse(TrainOptions, argv, __doc__)
     if options.tuning:
+        from cogmen.tuning.search import search
+
         search(TuneOptions.of(options), given(TrainOptions, argv))
         return
-    experiment = prepare(options)
-    network = build_network(options, experiment)
-    dialogues, device = experiment.dialogues, experiment.device
+    data = prepare(options)
+    network = build_network(options, data)
+    dialogues, device = data.dialogues, data.device
     counts = [len(dialogues[split]) for split in ("train", "dev", "test")]
     print("{} on {}: {} training, {} dev, {} test dialogues".format(network, device, *counts))
 
@@ -35,10 +37,11 @@ def main(argv=None):
     with claim(checkpoint_path(options), needed), Tracker(options, run_name(options)) as tracker:
         splits = (dialogues["train"], dialogues["dev"])
         epoch, dev_f1, history = train(network, *splits, options, device, tracker.epoch, state_path(options))
-        path = save_best(network, experiment, options, epoch, dev_f1, history)
-        log_probs, labels = predict(network, dialogues["test"], options.batch_size, options.wp, options.wf, device)
-        result = scores(labels, log_probs.argmax(1), experiment.corpus.emotions)
-        tracker.result("test", result, experiment.corpus.emotions)
+        path = save_best(network, data, options, epoch, dev_f1, history)
+        test = dialogue_set(dialogues["test"], network, options, device)
+        log_probs, labels = predict(network, test, options.batch_size)
+        result = scores(labels, log_probs.argmax(1), data.corpus.emotions)
+        tracker.result("test", result, data.corpus.emotions)
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
     print(f"test: {summary(result)}")
     print(f"wrote {path}")

@@ -9,12 +9,15 @@ on the same study, on several machines too with --storage postgresql+psycopg://.
 train.py --options, and trials.csv to OUT_DIR/tuning/STUDY/. The test dialogues are not used.
 """
 
-from cogmen.tuning.search import TuneOptions, search
+from cogmen.tuning.options import TuneOptions
 from erc.options import given, parse, run
 
 
 def main(argv=None):
-    search(parse(TuneOptions, argv, __doc__), given(TuneOptions, argv))
+    options = parse(TuneOptions, argv, __doc__)
+    from cogmen.tuning.search import search  # optuna
+
+    search(options, given(TuneOptions, argv))
 
 
 if __name__ == "__main__":

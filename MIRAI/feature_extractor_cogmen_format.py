@@ -15,8 +15,8 @@ from pathlib import Path
 
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogue_format import check_join, join_embeddings
 from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
+from erc.corpus.formatting import check_join, join_embeddings
 from erc.corpus.splits import check_unseen
 from erc.options import option, parse, run
 from mirai.options import PredictionOptions
@@ -52,10 +52,10 @@ def main(argv=None):
     device = find_device(options.device)
     utterances = read_annotations(options.csv_path)
     segment_ids = [utterance.segment_id for utterance in utterances]
-    dialogues = read_dialogues(options.features_format_path, KEMDY19)
-    check_join(dialogues, segment_ids)  # before the long work
+    file = read_dialogues(options.features_format_path, KEMDY19)
+    check_join(file.dialogues, segment_ids)  # before the long work
     extractor, kept = load_extractor(options.model_save_path)
-    held_out = set(dialogues.test_ids)
+    held_out = set(file.test_ids)
     test = [utterance for utterance in utterances if utterance.dialogue in held_out]
     advice = "Take a checkpoint of a training with --test_1920 and the --test_sessions of cogmen_formatting.py"
     check_unseen(test, kept["trained_on"], options.model_save_path, advice)
@@ -69,10 +69,12 @@ def main(argv=None):
             print(f"{extraction.folder}; when all shards have finished, --merge instead of --shard joins them")
             return
         embeddings = extraction.join()
-        write_dialogues(output, check_dialogues(join_embeddings(dialogues, segment_ids, embeddings), KEMDY19))
+        join_embeddings(file.dialogues, segment_ids, embeddings)
+        check_dialogues(file.dialogues, KEMDY19)  # an extractor may give values that are not finite
+        write_dialogues(output, file)
         extraction.remove()
     sizes = ", ".join(f"{modality} {rows.shape[1]}" for modality, rows in embeddings.items())
-    print(f"{len(segment_ids)} utterances in {len(dialogues.ids)} dialogues; embeddings: {sizes}")
+    print(f"{len(segment_ids)} utterances in {len(file.dialogues)} dialogues; embeddings: {sizes}")
     print(f"wrote {output}")
 
 

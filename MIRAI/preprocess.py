@@ -3,20 +3,20 @@
     python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
 
 Writes SAVE_PATH/txt_wav/ (links to the corpus, or copies), SAVE_PATH/annotation.csv and annotation_speaker_only.csv,
-and prints how many rows each step leaves. Running it again is fine. If there are errors, all are told and nothing is
+and prints how many rows each step leaves. Running it again is fine. If there are errors, all are shown and nothing is
 written.
 
     python MIRAI/preprocess.py --root_path KEMDy19 --check
 
-only tells what it would do, and every problem of the corpus; the exit code is 1 if there are errors.
+only shows what it would do, and every problem of the corpus; the exit code is 1 if there are errors.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from erc.options import UserError, option, parse, run
-from mirai.readers.funnel import read_corpus, show_funnel
-from mirai.readers.txt_wav import check_output, write_outputs
+from mirai.readers.kemdy19 import TABLES, read_corpus
+from mirai.readers.speech_files import check_output, write_outputs
 
 
 @dataclass
@@ -30,7 +30,7 @@ class PreprocessOptions:
 def main(argv=None):
     options = parse(PreprocessOptions, argv, __doc__)
     if not options.check:
-        check_output(options.save_path, options.root_path)
+        check_output(options.save_path, TABLES, options.root_path / "wav")
     corpus = read_corpus(options.root_path)
     findings = corpus.findings
     report = findings.report()
@@ -38,14 +38,14 @@ def main(argv=None):
         raise UserError(f"--root_path {options.root_path}: {findings.summary()}; nothing is written\n{report}")
     if report:
         print(report)
-    print(show_funnel(corpus.funnel), flush=True)
+    print(corpus.show_funnel(), flush=True)
     if options.check:
         if findings.errors:
             raise UserError(f"--root_path {options.root_path}: {findings.summary()}; preprocess.py would stop")
         print(f"{options.root_path}: {findings.summary()}; preprocess.py can use it")
         return
-    write_outputs(options.save_path, options.root_path, corpus.every, corpus.speaker_only, copy=options.files == "copy")
-    print(f"wrote {options.save_path}/annotation.csv, annotation_speaker_only.csv, txt_wav/")
+    write_outputs(options.save_path, corpus, copy=options.files == "copy")
+    print(f"wrote {options.save_path}/{', '.join(TABLES)}, txt_wav/")
 
 
 if __name__ == "__main__":

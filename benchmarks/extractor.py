@@ -8,7 +8,6 @@ The matrix-product rate is measured in the same run (bfloat16 on a GPU, 32 bits 
 the speech and text need, not the padding, and not what --gradient_checkpointing computes again.
 """
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -16,13 +15,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
-from measuring import durations, hardware, matmul_rate, show
+from encoders import SIZES, make_extractor
+from measuring import durations, hardware, matmul_rate, peak_bytes, show, wait_for
+from torch.utils.flop_counter import FlopCounterMode
 
-from erc.corpus.corpora import KEMDY19
 from erc.files import write_json
 from erc.options import option, parse, run, to_dict
 from erc.runtime import find_device
+from mirai.dataset import UtteranceDataset, split_windows
+from mirai.network.encoders import Normalizer
+from mirai.options import TrainingOptions
+from mirai.speech import SAMPLE_RATE
+from mirai.training.fit import quieten, trainer_settings
+from mirai.training.module import Data, ExtractorTraining
+from mirai.training.sampling import EpochBatches, padding_share
 
 CORPUS_SECONDS = 15.4 * 3600
 LONGEST = 25  # seconds
@@ -30,17 +38,6 @@ UTTERANCES = 7700  # KEMDy19's of at most 25 s that are neither held out nor val
 FLOP_PER_SECOND = 96e9  # of speech, in a training step of the full size; that of others is counted
 TOKENS_PER_SECOND = 3
 PUBLISHED_BATCH = 2  # utterances, in random order
-_LAYERS = ("num_hidden_layers", "num_attention_heads", "hidden_size", "intermediate_size")
-SIZES = {
-    "tiny": {"text": (2, 4, 64, 256), "audio": (2, 4, 64, 256), "conv": 32, "positions": (16, 4), "words": 100},
-    "full": {
-        "text": (12, 12, 768, 3072),
-        "audio": (24, 16, 1024, 4096),
-        "conv": 512,
-        "positions": (128, 16),
-        "words": 32_000,
-    },
-}
 
 
 @dataclass
@@ -50,7 +47,7 @@ class Options:
     steps: int = option(6, "optimizer steps that are timed")
     warmup: int = option(2, "steps before them")
     max_batch_seconds: float | None = option(
-        None, "as of MIRAI/trainer_hf.py, and those below; default: 160 for the full size, 30 for the tiny one"
+        None, "as of MIRAI/trainer_hf.py, and those below; default: 160 for the full size, else 30"
     )
     precision: str = option("auto", "auto, 32-true, 16-mixed or bf16-mixed")
     compile: bool = option(False, "torch.compile of the encoders' layers")
@@ -64,20 +61,17 @@ class Options:
         for name in ("steps", "warmup"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        self.max_batch_seconds = self.max_batch_seconds or {"tiny": 30.0, "full": 160.0}[self.size]
+        self.max_batch_seconds = self.max_batch_seconds or (160.0 if self.size == "full" else 30.0)
         if self.max_batch_seconds < LONGEST:
             raise ValueError(f"--max_batch_seconds {self.max_batch_seconds:g}: expected at least {LONGEST}")
 
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    from mirai.network.extractor import Extractor
-    from mirai.training.fit import quieten
-
     quieten()
     device = find_device(options.device)
     torch.manual_seed(options.seed)
-    extractor = Extractor(describe(SIZES[options.size])).train()
+    extractor = make_extractor(options.size).train()
     lengths = durations(UTTERANCES, options.seed)
     dataset = noise_dataset(lengths, extractor, options.seed)
     result = {"options": to_dict(options), "device": hardware(device)}
@@ -93,39 +87,8 @@ def main(argv=None):
         write_json(options.out, result)
 
 
-def describe(size):
-    """A description, as `mirai.network.extractor.describe` gives it, of encoders of that size."""
-    positions, groups = size["positions"]
-    text = {"model_type": "roberta", "vocab_size": size["words"], "max_position_embeddings": 514, "type_vocab_size": 1}
-    audio = {
-        "model_type": "wav2vec2",
-        "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
-        "conv_bias": True,
-        "conv_dim": [size["conv"]] * 7,
-        "num_conv_pos_embeddings": positions,
-        "num_conv_pos_embedding_groups": groups,
-        "mask_time_prob": 0.05,
-        "layerdrop": 0.0,
-    }
-    for config, name in ((text, "text"), (audio, "audio")):
-        config.update(zip(_LAYERS, size[name], strict=True))
-    return {
-        "using_model": "both",
-        "fusion": "concat",
-        "text": {"config": {**text, "pad_token_id": 1}},
-        "audio": {"config": audio, "front_end": {"do_normalize": True}},
-        "width": text["hidden_size"],
-        "emotions": list(KEMDY19.emotions),
-    }
-
-
 def noise_dataset(lengths, extractor, seed):
     """Utterances whose speech are slices of one piece of 16-bit noise; read and normalised as real ones."""
-    from mirai.dataset import UtteranceDataset, split_windows
-    from mirai.network.encoders import Normalizer
-    from mirai.speech import SAMPLE_RATE
-
     generator = np.random.default_rng(seed)
     noise = generator.normal(0, 3000, size=30 * SAMPLE_RATE).astype(np.int16)
 
@@ -136,6 +99,7 @@ def noise_dataset(lengths, extractor, seed):
                 generator.integers(4, extractor.text.config.vocab_size, size=3 + int(TOKENS_PER_SECOND * seconds))
                 for seconds in lengths
             ]
+            self.speech = self.utterances  # what counts is that there is some
             self.normalize, self.pad_token = Normalizer(extractor.description["audio"]), 1
 
         def __getitem__(self, index):
@@ -148,8 +112,6 @@ def noise_dataset(lengths, extractor, seed):
 
 def count_flop(extractor, dataset):
     """FLOP of a training step for a second of speech, counted without padding on one utterance of about mean length."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     lengths = np.array(dataset.lengths)
     place = int(np.abs(lengths - lengths.mean()).argmin())
     batch = dataset.collate([dataset[place]])
@@ -161,23 +123,15 @@ def count_flop(extractor, dataset):
 
 def timed_training(extractor, dataset, options, device):
     """Train as MIRAI/trainer_hf.py does, but write nothing; time the steps after the warm-up."""
-    import pytorch_lightning as pl
-
-    from mirai.options import TrainingOptions
-    from mirai.speech import SAMPLE_RATE
-    from mirai.training.fit import trainer_settings
-    from mirai.training.module import Data, ExtractorTraining
-
     chosen = {name: getattr(options, name) for name in vars(options) if name in TrainingOptions.__dataclass_fields__}
     training = TrainingOptions(
         exp_name="benchmark", csv_path=Path("none"), accumulate_grad=1, max_epochs=1_000_000, **chosen
     )
-    extractor.prepare(training)
     spent = SimpleNamespace(step=0.0, wait=0.0, speech=0.0, padded=0.0, now=0.0)
 
     class Clock(pl.Callback):
         def lap(self):
-            _wait(device)
+            wait_for(device)
             before, spent.now = spent.now, time.perf_counter()
             return spent.now - before
 
@@ -203,22 +157,18 @@ def timed_training(extractor, dataset, options, device):
     )
     trainer.fit(ExtractorTraining(extractor, training, []), Data(dataset, dataset, training))
     seconds = spent.step + spent.wait
-    gpu = device.type == "cuda"
-    peak = torch.cuda.max_memory_allocated(device) if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "precision": trainer.precision,
         "step_seconds": seconds / options.steps,
         "speech_rate": spent.speech / seconds,
         "padding_timed": 1 - spent.speech / spent.padded,
         "data_wait": spent.wait / seconds,
-        "peak_bytes": peak,
+        "peak_bytes": peak_bytes(device),
     }
 
 
 def padding(lengths, options):
     """The share of padding in an epoch's batches, and in those of the published order."""
-    from mirai.training.sampling import EpochBatches, padding_share
-
     ours = EpochBatches(lengths, None, 1, options.seed, options.max_batch_seconds)
     shuffled = np.random.default_rng(options.seed).permutation(len(lengths) // PUBLISHED_BATCH * PUBLISHED_BATCH)
     published = shuffled.reshape(-1, PUBLISHED_BATCH).tolist()
@@ -244,11 +194,6 @@ def report(result, device):
     print(f"{options['size']} encoders, {result['precision']}, batches of {options['max_batch_seconds']:g} s of speech")
     print(f"on {result['device']}\n")
     show(rows)
-
-
-def _wait(device):
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

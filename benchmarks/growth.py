@@ -57,9 +57,9 @@ def figures(seconds, memory, turns, features):
 
 def make_corpus(path, scale, width):
     """Write a dialogue file; returns the number of turns."""
-    dialogues = make_dialogues(200 * scale, {"text": width})
+    dialogues = make_dialogues(200 * scale, {"t": width})
     write_dialogues(path, dialogues)
-    return dialogues.turns()
+    return sum(map(len, dialogues.dialogues))
 
 
 def above_imports(script, folder, epochs=1, layers=1):

@@ -5,12 +5,13 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import Dialogues
+from erc.corpus.dialogues import Dialogue, DialogueFile
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
@@ -36,12 +37,12 @@ def dialogue_lengths(dialogues, seed=0):
 
 
 def make_dialogues(dialogues, sizes, seed=0):
-    """Dialogues of random turns, a tenth of them held out.
+    """A `DialogueFile` of random turns, a tenth of the dialogues held out.
 
     Args:
-        sizes: `{"text": D, "audio": D}`; 0 or none: the modality is absent.
+        sizes: by modality, the size of its features, such as `{"t": 768}`.
     Returns:
-        Dialogues: its sentences have as many words as fit KEMDy19's durations, 18.5% of them said before.
+        DialogueFile: its sentences have as many words as fit KEMDy19's durations, 18.5% of them said before.
     """
     generator = np.random.default_rng(seed)
     lengths = dialogue_lengths(dialogues, seed)
@@ -50,27 +51,18 @@ def make_dialogues(dialogues, sizes, seed=0):
     sessions += [sessions[-1] + 1 + k // 10 for k in range(held_out)]  # of their own
     ids = [f"Sess{session:02}_script{k % 10 + 1:02}" for k, session in enumerate(sessions)]
     sentences = _sentences(int(lengths.sum()), generator)
-
-    def column(make):
-        return {dialogue: make(int(n)) for dialogue, n in zip(ids, lengths, strict=True)}
-
-    def vectors(size):
-        return column(lambda n: list(generator.standard_normal((n, size), dtype=np.float32)) if size else [])
-
-    return Dialogues(
-        ids=ids,
-        speakers=column(lambda n: generator.choice(KEMDY19.speakers, n).tolist()),
-        labels=column(lambda n: generator.integers(len(KEMDY19.emotions), size=n).tolist()),
-        text=vectors(sizes.get("text", 0)),
-        audio=vectors(sizes.get("audio", 0)),
-        visual=vectors(0),
-        sentences=column(lambda n: [next(sentences) for _ in range(n)]),
-        train_ids=ids[:-held_out],
-        test_ids=ids[-held_out:],
-        segment_ids={
-            dialogue: [f"{dialogue}_F{turn:03}" for turn in range(n)] for dialogue, n in zip(ids, lengths, strict=True)
-        },
-    )
+    made = [
+        Dialogue(
+            dialogue,
+            segment_ids=[f"{dialogue}_F{turn:03}" for turn in range(n)],
+            speakers=generator.choice(KEMDY19.speakers, n).tolist(),
+            labels=generator.integers(len(KEMDY19.emotions), size=n),
+            sentences=[next(sentences) for _ in range(n)],
+            features={m: generator.standard_normal((n, size), dtype=np.float32) for m, size in sizes.items()},
+        )
+        for dialogue, n in zip(ids, lengths.tolist(), strict=True)
+    ]
+    return DialogueFile(made, train_ids=ids[:-held_out], test_ids=ids[-held_out:])
 
 
 def _sentences(number, generator):
@@ -95,16 +87,32 @@ def matmul_rate(device="cpu", dtype=torch.float32, size=2048, seconds=1.0):
 
 def timed(function, device="cpu"):
     """(seconds, result) of a call, with all that it started on the device done."""
-    _wait_for(device)
+    wait_for(device)
     start = time.perf_counter()
     result = function()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - start, result
 
 
-def _wait_for(device):
+def wait_for(device):
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def reset_peak(device):
+    """Begin to measure the peak that `peak_bytes` returns."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes(device):
+    """Peak memory since `reset_peak`, or the start: of the GPU, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0]) if status.exists() else float("nan")
 
 
 # Linux counts the memory of the process that starts another towards the other's `ru_maxrss`; VmHWM it does not.
@@ -153,11 +161,8 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
-def show(rows):
-    """Print rows of (what, figure, goal) as a Markdown table."""
-    rows = [("", "measured", "goal"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for number, row in enumerate(rows):
+def show(rows, header=("", "measured", "goal")):
+    """Print rows of cells as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, ["-" * width for width in widths], *rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-        if number == 0:
-            print("| " + " | ".join("-" * width for width in widths) + " |")

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import trange
 
-from cogmen.network.batching import DialogueSet, as_tensors
+from cogmen.network.batching import DialogueSet
 from cogmen.network.model import CGNN, FEED_FORWARD_WIDTH, Architecture, num_heads
 from cogmen.training import TrainOptions, predict, seed_everything
 from erc.corpus.corpora import CORPORA
+from erc.corpus.dialogues import SPLITS, read_preprocessed
 from erc.corpus.metrics import scores
-from erc.corpus.preprocessed import read_preprocessed
 from erc.options import option, parse, run
 
 LAST = 15  # epochs that count
@@ -55,8 +55,7 @@ class PaddedContext(nn.Module):
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    records = read_preprocessed(options.preprocessed_feature, CORPORA[options.dataset])
-    splits = {name: as_tensors(records[name], options.modalities) for name in ("train", "dev", "test")}
+    splits = read_preprocessed(options.preprocessed_feature, CORPORA[options.dataset])
     turns_right = {}
     print("| mask | seed | dev, batches | dev, one by one | test, batches | test, one by one |")
     print("| --- " * 6 + "|")
@@ -68,26 +67,27 @@ def main(argv=None):
     print("\n| dev dialogue | turns | right, masked | right, unmasked |\n| --- | --- | --- | --- |")
     for place, dialogue in enumerate(splits["dev"]):
         right = (np.mean([turns_right[seed, masked][place] for seed in options.seeds]) for masked in (True, False))
-        print(
-            f"| {dialogue.id} | {len(dialogue.labels)} | " + " | ".join(f"{100 * value:.0f}" for value in right) + " |"
-        )
+        print(f"| {dialogue.id} | {len(dialogue)} | " + " | ".join(f"{100 * value:.0f}" for value in right) + " |")
 
 
 def train(options, splits, seed, masked):
     """Weighted F1 (4,) on dev and test, in batches and one by one; and each dev dialogue's share of right turns."""
     corpus = CORPORA[options.dataset]
     chosen = TrainOptions(from_begin=True)
-    windows = {"wp": chosen.wp, "wf": chosen.wf}
+    num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in splits[name]])
+    train_set, *scored = (
+        DialogueSet(splits[name], options.modalities, corpus, chosen.wp, chosen.wf, num_speakers) for name in SPLITS
+    )
     seed_everything(seed)
-    network = CGNN(Architecture.from_options(chosen, splits["train"][0].features.shape[1], corpus))
+    width = splits["train"][0].joined(options.modalities).shape[1]
+    network = CGNN(Architecture.from_options(chosen, width, len(corpus.emotions), num_speakers))
     network.rnn = PaddedContext(network.architecture, masked)
     optimizer = torch.optim.Adam(network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay)
-    batching = DialogueSet(splits["train"], **windows, num_speakers=len(corpus.speakers))
     order, results, right = torch.Generator().manual_seed(seed), [], []
     for epoch in trange(options.epochs, desc=f"seed {seed}, {'masked' if masked else 'unmasked'}", disable=None):
         network.train()
-        for numbers in batching.order(options.batch_size, order):
-            batch = batching.batch(numbers)
+        for numbers in train_set.order(options.batch_size, order):
+            batch = train_set.batch(numbers)
             loss = F.nll_loss(network(batch), batch.labels)
             optimizer.zero_grad()
             loss.backward()
@@ -95,13 +95,13 @@ def train(options, splits, seed, masked):
         if epoch < options.epochs - LAST:
             continue
         results.append([])
-        for split in ("dev", "test"):
+        for dialogues in scored:
             for size in (options.batch_size, 1):
-                log_probs, labels = predict(network, splits[split], size, **windows, device=torch.device("cpu"))
+                log_probs, labels = predict(network, dialogues, size)
                 predictions = log_probs.argmax(1)
                 results[-1].append(scores(labels, predictions, range(len(corpus.emotions)))["weighted_f1"])
-                if (split, size) == ("dev", options.batch_size):
-                    lengths = [len(dialogue.labels) for dialogue in splits["dev"]]
+                if dialogues is scored[0] and size == options.batch_size:
+                    lengths = dialogues.lengths.tolist()
                     right.append([own.float().mean().item() for own in (predictions == labels).split(lengths)])
     return np.mean(results, axis=0), np.mean(right, axis=0)
 

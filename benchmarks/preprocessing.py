@@ -39,8 +39,8 @@ def main(argv=None):
 
 def extractor_features(folder, number):
     """Seconds and megabytes of preprocess.py, with the features' own size beside."""
-    dialogues = make_dialogues(number, {"text": 768, "audio": 768})
-    turns = dialogues.turns()
+    dialogues = make_dialogues(number, {"a": 768, "t": 768})
+    turns = sum(map(len, dialogues.dialogues))
     write_dialogues(folder / "features.pkl", dialogues)
     whole, _ = run_measured(PREPROCESS, "--feat_dir", folder / "features.pkl", "--res_dir", folder / "result.pkl")
     what = f"preprocess.py, {turns:,} turns, features of {turns * 1536 * 4 / 1e6:.0f} MB"
@@ -54,20 +54,19 @@ def sbert(folder, options):
     """How many times as long the published way takes, on the same sentences."""
     from sentence_transformers import SentenceTransformer
 
-    sentences = make_dialogues(options.sbert_dialogues, {}).sentences
+    dialogues = [dialogue.sentences for dialogue in make_dialogues(options.sbert_dialogues, {}).dialogues]
+    sentences = [sentence for turns in dialogues for sentence in turns]
     model = options.sbert or random_model(folder)
-    embed_sentences({"warm": ["up"]}, model, "cpu")
+    embed_sentences(["warm", "up"], model, "cpu")
     ours, vectors = timed(lambda: embed_sentences(sentences, model, "cpu"))
     encoder = SentenceTransformer(str(model), device="cpu")
     published, naive = timed(
-        lambda: {d: encoder.encode(turns, batch_size=32, show_progress_bar=False) for d, turns in sentences.items()}
+        lambda: [encoder.encode(turns, batch_size=32, show_progress_bar=False) for turns in dialogues]
     )
-    difference = max(np.abs(np.stack(vectors[dialogue]) - naive[dialogue]).max() for dialogue in sentences)
-    turns = sum(map(len, sentences.values()))
-    distinct = len({sentence for turns in sentences.values() for sentence in turns})
+    difference = np.abs(vectors - np.concatenate(naive)).max()
     return [
         (
-            f"SBERT of {turns:,} sentences, {distinct:,} distinct",
+            f"SBERT of {len(sentences):,} sentences, {len(set(sentences)):,} distinct",
             f"{ours:.1f} s; the published way {published:.1f} s",
             "",
         ),

@@ -1,12 +1,13 @@
 """Writing files: whole or not at all, by one writer at a time.
 
 A file is written beside its target, flushed to disk, then renamed over it. `claim` refuses a second writer of an
-output; `locked` makes processes wait for each other. Locks end with the process that holds them, however it ends.
+output; its lock ends with the process that holds it, however that ends.
 """
 
 import contextlib
+import csv
 import errno
-import fcntl
+import io
 import json
 import os
 import pickle
@@ -14,10 +15,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from erc.options import UserError
+from filelock import FileLock, Timeout
+
+from erc.options import UserError, printable
 
 LEAST = 1_000_000  # bytes: room that every run needs
-WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # what a file system that has none says
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP)  # the errors of a file system that has none
 
 
 def write_torch(path, value):
@@ -28,7 +31,7 @@ def write_torch(path, value):
         try:
             torch.save(value, file)
         except RuntimeError:
-            if file.error:  # torch tells of it by the position that it did not reach
+            if file.error:  # torch's own error names only the position that it did not reach
                 raise file.error from None
             raise
 
@@ -63,6 +66,37 @@ def write_text(path, text):
 
 def write_json(path, value):
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_table(path, header, rows):
+    write_text(path, table_text(header, rows))
+
+
+def table_text(header, rows):
+    """A CSV table whose cells are harmless in a spreadsheet: one that would be taken for a formula begins with an
+    apostrophe, and control characters are escaped.
+
+    Args:
+        rows: sequences as long as `header`, of text, numbers and None.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in [header, *rows])
+    return text.getvalue()
+
+
+def _cell(value):
+    text = "" if value is None else printable(str(value))
+    if text.startswith(("=", "+", "-", "@")) and not _is_number(text):
+        return f"'{text}"
+    return text
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -124,7 +158,7 @@ def claim(path, needs=0, folder=False):
 
     Found here, before the work: a folder around it that is missing (it is made), cannot be written to or is a file; a
     file in a folder's place or the other way round; and a disk without room. The claim is a lock on the hidden file
-    `.<name>.lock` beside the output, which the system lets go of however the process ends. A file system without locks
+    `.<name>.lock` beside the output, which the system frees however the process ends. A file system without locks
     gives none: there, nobody is refused, and of two writers the last one's whole file stays.
 
     Args:
@@ -138,16 +172,17 @@ def claim(path, needs=0, folder=False):
         yield
         return
     path = Path(os.path.abspath(path))
-    lock = path.with_name(f".{path.name}.lock")
+    lock = FileLock(lock_file(path), timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _lock(lock)
-    except BlockingIOError:
+        lock.acquire()
+    except Timeout:
         raise UserError(f"{path}: another run is writing it; wait for that one, or give another output") from None
     except (NotADirectoryError, FileExistsError) as error:
         raise UserError(f"{error.filename}: is a file; the output {path} needs a folder there") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        if error.errno not in WITHOUT_LOCKS:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         _check_kind(path, folder)
         free, needs = shutil.disk_usage(path.parent).free, max(needs, LEAST)
@@ -156,20 +191,24 @@ def claim(path, needs=0, folder=False):
             raise UserError(f"{path}: {text}; make room, or give another output")
         yield
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            lock.unlink()
-        os.close(handle)
+        lock_file(path).unlink(missing_ok=True)
+        lock.release()
+
+
+def lock_file(path):
+    """The hidden file whose lock is held for the output `path`."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def is_claimed(path):
-    """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be told."""
-    path = Path(os.path.abspath(path))
-    lock = path.with_name(f".{path.name}.lock")
+    """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be known."""
+    lock = lock_file(Path(os.path.abspath(path)))
+    if not lock.exists():
+        return None
     try:
-        with lock.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
         return True
     except OSError:
         return None
@@ -183,51 +222,3 @@ def _check_kind(path, folder):
             raise UserError(f"{path}: is a file, expected a directory or nothing; give another output")
         if not os.access(path, os.W_OK | os.X_OK):
             raise UserError(f"{path}: cannot be written: {os.strerror(errno.EACCES)}")
-
-
-def _lock(path):
-    """A handle that holds the lock file; the file may be taken away by its last holder while we wait for it."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if error.errno in WITHOUT_LOCKS:
-                return handle
-            os.close(handle)
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise BlockingIOError from None
-            raise
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def locked(path, shared=False, wait=True):
-    """Hold the lock of a file, which is made if it is not there and stays there.
-
-    A file system without locks gives none: then nothing is kept apart, so use locks to save work or to warn, with
-    `atomic_writer` to be safe.
-
-    Args:
-        shared: any number of processes may hold it so, unless one holds it alone.
-        wait: for the others to let go; else yields False where they do not.
-    Yields:
-        bool: False if another process holds it, else True.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-        try:
-            fcntl.flock(file, mode)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                raise
-        yield True

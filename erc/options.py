@@ -1,4 +1,4 @@
-"""Command lines: a dataclass of options becomes an argparse parser, and errors are told once, at the edge.
+"""Command lines: a dataclass of options becomes an argparse parser, and errors are reported once, at the edge.
 
     @dataclass
     class TrainOptions:
@@ -12,26 +12,40 @@
         run(main)
 
 Types understood: bool, int, float, str, Path, and list[int], list[str], list[Path], each also as `X | None`.
-A boolean accepts `--x`, `--x=True` and `--x False`. A default path is relative to the repository root wherever the
-script is started; a path that the user types is relative to where they are. A dataclass field with `init=False` is no
-option. An option marked `defaults_file` names a JSON file of options, which those of the command line override.
+A boolean accepts `--x`, `--x=True` and `--x False`; a float is finite. A default path is relative to the repository
+root wherever the script is started; a path that the user types is relative to where they are. A dataclass field with
+`init=False` is no option.
 """
 
 import argparse
 import dataclasses
 import json
+import math
+import re
 import sys
 import types
 import typing
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+MAX_FILE = 1 << 20  # bytes of a JSON file of options
+MAX_NAME = 100  # bytes, so that a file's name around it is short enough for every file system
 _REQUIRED = dataclasses.MISSING
 
 
 class UserError(Exception):
-    """Something that the user can mend. The message names the file or the flag, what was found, what was expected
-    and what to do; `run` prints it without a traceback."""
+    """An error that the user can mend. The message names the file or the flag, what was found, what was expected and
+    what to do; `run` prints it without a traceback."""
+
+
+# Control characters, those that turn the direction of text, line separators, and halves of characters.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text):
+    """Text, perhaps from a file of anyone's, as a terminal or a table's cell may show it: what would control them is
+    escaped."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def option(
@@ -40,15 +54,19 @@ def option(
     *,
     choices=None,
     positional=False,
+    name=False,
     secret=False,
     defaults_file=False,
 ):
     """A dataclass field that is a command-line option; without a default the flag must be given.
 
-    A `positional` one is given by its place instead of a flag; it has no default. A `secret` one is neither shown nor
-    stored. A `defaults_file` names a JSON file whose values take the place of the defaults.
+    Args:
+        positional: it is given by its place instead of a flag; it has no default.
+        name: it becomes a part of a path, so it has no separators and leads to no other folder.
+        secret: it is neither shown nor stored.
+        defaults_file: a JSON file of options, which those of the command line override.
     """
-    metadata = {"help": help, "choices": choices, "positional": positional}
+    metadata = {"help": help, "choices": choices, "positional": positional, "name": name}
     metadata.update(secret=secret, defaults_file=defaults_file)
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
@@ -59,7 +77,7 @@ def option(
 
 def parse(cls, argv=None, description=""):
     """The dataclass `cls` filled from `argv` (default: the process's arguments). A `ValueError` of its
-    `__post_init__`, whose message should begin with the flag, is told like any other wrong argument (exit code 2)."""
+    `__post_init__`, whose message should begin with the flag, ends like any other wrong argument (exit code 2)."""
     parser = _parser(cls, description)
     values = vars(parser.parse_args(_with_file(cls, parser, argv)))
     values.pop("debug")
@@ -86,33 +104,41 @@ def to_dict(options):
 
 
 def run(main):
-    """Call a script's `main`; mistakes that the user can mend end in one clear line and exit code 1."""
+    """Call a script's `main`; every error ends in one clear line and exit code 1, and shows its traceback only with
+    `--debug`."""
     try:
         main()
-    except (UserError, OSError) as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"error: {_message(error)}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        lines = f"error: {_message(error)}".splitlines()
+        print(*map(printable, lines), sep="\n", file=sys.stderr)
+        sys.exit(1)
 
 
 def _message(error):
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+    first = (str(error).splitlines() or [""])[0][:300]
+    return f"unexpected {type(error).__name__}: {first}; run it again with --debug and report what it shows"
 
 
 def _option_fields(cls):
     return [field for field in dataclasses.fields(cls) if field.init]
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        super().error(printable(message))
+
+
 def _parser(cls, description):
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     hints = typing.get_type_hints(cls)
     for field in _option_fields(cls):
         _add_argument(parser, field, hints[field.name])
@@ -125,7 +151,7 @@ def _with_file(cls, parser, argv):
     argv = sys.argv[1:] if argv is None else list(argv)
     for field in _option_fields(cls):
         if field.metadata["defaults_file"]:
-            finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+            finder = _Parser(add_help=False, allow_abbrev=False)
             finder.add_argument(f"--{field.name}", dest="file", type=_path)
             file = finder.parse_known_args(argv)[0].file
             if file is not None:
@@ -135,11 +161,15 @@ def _with_file(cls, parser, argv):
 
 def _file_arguments(cls, parser, where, file):
     """A JSON file of options as arguments, each checked as if it had been typed."""
+    if not file.is_file():
+        parser.error(f"{where}: {'not a plain file' if file.exists() else 'no such file'}")
     try:
+        if file.stat().st_size > MAX_FILE:
+            parser.error(f"{where}: has more than {MAX_FILE:,} bytes; expected a file of options")
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         parser.error(f"{where}: {error.strerror}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         parser.error(f"{where}: not a JSON file: {error}")
     fields = {
         field.name: field
@@ -152,16 +182,16 @@ def _file_arguments(cls, parser, where, file):
     if unknown:
         parser.error(f"{where}: unknown options: {', '.join(unknown)}")
     hints = typing.get_type_hints(cls)
-    checker = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    checker = _Parser(add_help=False, allow_abbrev=False)
     checker.error = lambda message: parser.error(f"{where}: {message}")
     arguments = []
     for name, value in content.items():
         if value is None and fields[name].default is None:
             continue  # what it is without the flag
-        if isinstance(value, list):
-            arguments += [f"--{name}", *map(str, value)]
-        else:
-            arguments.append(f"--{name}={value}")
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, list | dict) for one in values):
+            parser.error(f"{where}: {name}: expected text, a number, true, false, or a list of these")
+        arguments += [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
         _add_argument(checker, fields[name], hints[name])
     checker.parse_args(arguments)
     return arguments
@@ -181,7 +211,8 @@ def _add_argument(parser, field, hint):
     if kind is bool:
         settings.update(type=_boolean, nargs="?", const=True, metavar="True|False")
     else:
-        settings.update(type=_path if kind is Path else kind, choices=field.metadata["choices"])
+        convert = _name if field.metadata["name"] else {Path: _path, float: _finite}.get(kind, kind)
+        settings.update(type=convert, choices=field.metadata["choices"])
         if many:
             settings["nargs"] = "+"
         if positional:
@@ -206,6 +237,24 @@ def _shown(default):
 
 def _path(text):
     return Path(text).expanduser()
+
+
+def _finite(text):
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid float value: {text!r}") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, found {text!r}")
+    return value
+
+
+def _name(text):
+    if text in ("", ".", "..") or set(text) & {"/", "\\"} or printable(text) != text or len(text.encode()) > MAX_NAME:
+        raise argparse.ArgumentTypeError(
+            f"expected a name of at most {MAX_NAME} bytes without slashes, found {text[:MAX_NAME]!r}"
+        )
+    return text
 
 
 def _boolean(text):

@@ -5,15 +5,15 @@ each of several runs (seeds), whose mean and standard deviation are shown. The e
 `result.csv` of `MIRAI/inference.py --all`.
 """
 
-import csv
 import statistics
 from pathlib import Path
 
-from erc.options import UserError
+from erc.corpus.annotations import read_csv
+from erc.options import UserError, printable
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
-MODALITIES = ("a", "t", "at")
+COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
@@ -43,7 +43,7 @@ def read_results(folder):
     """
     results = {}
     for method in METHODS:
-        for modalities in MODALITIES:
+        for modalities in COLUMNS:
             place = Path(folder) / method / modalities
             paths = sorted([*place.glob("metrics.json"), *place.glob("*/metrics.json")])
             if paths:
@@ -62,41 +62,45 @@ def _scores_in(path):
 
 def table(results, published=False):
     """The results as a Markdown table that is aligned for the terminal; scores in percent."""
-    columns = [m for m in MODALITIES if any(m in rows for rows in results.values())]
+    columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
     rows = [["accuracy / weighted F1 / macro F1", *columns]]
     for method, by_modality in results.items():
         runs = max(len(by_modality[m]) for m in by_modality)
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
         if published:
-            cells = [" / ".join(f"{value:.2f}" for value in PUBLISHED[method][m]) + " / -" for m in columns]
-            rows.append(["    published, KEMDy19", *cells])
+            rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
 def extractor_table(path, published=False):
     """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
-    with path.open(newline="", encoding="utf-8") as file:
-        results = list(csv.DictReader(file))
-    if not results or not {"model", "loss", *SCORES} <= results[0].keys():
-        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    results = _extractors_in(path)
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
     rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([{score: float(row[score]) for score in SCORES}])]
+        cells = [row["model"], row["loss"], _cell([row])]
         if published:
-            values = PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))
-            cells.append(" / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-")
+            cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
     return markdown(rows)
 
 
+def _extractors_in(path):
+    (header, *lines), _ = read_csv(path, "expected the result.csv of MIRAI/inference.py --all")
+    rows = [dict(zip(header.cells, line.fitted(len(header.cells)), strict=False)) for line in lines]
+    if not rows or not {"model", "loss", *SCORES} <= rows[0].keys():
+        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    try:
+        return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows]
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
+
+
 def markdown(rows):
     """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -107,6 +111,10 @@ def markdown(rows):
 
 def _cell(runs):
     return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+
+
+def _published(values):
+    return " / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-"
 
 
 def _score(values):

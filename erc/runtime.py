@@ -29,7 +29,7 @@ def find_device(name):
 
 
 def check_compiler(error, what):
-    """Raise what a user is to know if an error comes from `torch.compile` of `what`; else do nothing."""
+    """Raise a `UserError` if an error comes from `torch.compile` of `what`; else return."""
     if isinstance(error, torch._dynamo.exc.TorchDynamoException):
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"--compile: {what} cannot be compiled here ({reason}); leave it out") from error
@@ -46,7 +46,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_signals():
-    """Gives a `StopRequest` that the first SIGINT or SIGTERM sets; a second one acts as usual, at once.
+    """Yield a `StopRequest` that the first SIGINT or SIGTERM sets; a second one acts as usual, at once.
 
     Outside the main thread, where handlers cannot be set, it is never set.
     """

@@ -2,17 +2,24 @@
 
 Comet gets what is logged here and nothing else: no code, no output, no host names. With a key it is sent to comet.com;
 without one, or without a network, it becomes an archive in OUT_DIR/comet/ for `comet upload`. comet_ml is imported only
-then. Trouble with Comet is told once and never ends a training.
+then. Trouble with Comet is noted once and never ends a training.
 """
 
+import contextlib
+import itertools
 import logging
 import os
 from pathlib import Path
 
-from erc.options import to_dict
+from erc.options import printable, to_dict
 
 PROJECT = "korean-merc"
 KEY_VARIABLE = "COMET_API_KEY"
+# What Comet would log by itself.
+_AUTOMATIC = (
+    *("log_code", "log_graph", "parse_args", "log_git_metadata", "log_git_patch", "log_env_details"),
+    *("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_log_co2"),
+)
 
 
 def check_comet_options(options, searching=False):
@@ -46,12 +53,12 @@ class Tracker:
             self._records.append(Comet(options, name))
 
     def epoch(self, row):
-        """A row of the training's history: `epoch` and its scores."""
+        """Record a row of the training's history: `epoch` and its scores."""
         for record in self._records:
             record.epoch(row)
 
     def result(self, split, result, emotions):
-        """The scores, as `erc.corpus.metrics.scores` gives them, of the finished network on a split."""
+        """Record the scores, as `erc.corpus.metrics.scores` returns them, of the finished network on a split."""
         for record in self._records:
             record.result(split, result, emotions)
 
@@ -101,20 +108,24 @@ class Comet:
 
     def __init__(self, options, name, experiment=None):
         self._folder, self._experiment, self._last = Path(options.out_dir) / "comet", experiment, 0
-        self._try(self._start, options, name)
-        self._try(self._log, "log_parameters", to_dict(options))
+        with self._trouble():
+            import comet_ml
+
+            logging.getLogger("comet_ml").setLevel(logging.ERROR)
+            self._experiment = experiment or self._start(comet_ml, options, name)
+            if self._experiment.url:
+                print(f"Comet: {self._experiment.url}")
+        self._log("log_parameters", to_dict(options))
 
     def epoch(self, row):
-        """Scores of an epoch: a dict with `epoch`."""
+        """Log the scores of an epoch: a dict with `epoch`."""
         self._last = row["epoch"]
-        scores = {name: value for name, value in row.items() if name != "epoch"}
-        self._try(self._log, "log_metrics", scores, epoch=self._last, step=self._last)
+        self._log_scores({name: value for name, value in row.items() if name != "epoch"})
 
     def result(self, split, result, emotions):
-        """Scores and confusion matrix of a split."""
-        self._try(self._log, "log_metrics", _scalars(split, result), epoch=self._last, step=self._last)
-        self._try(
-            self._log,
+        """Log the scores and the confusion matrix of a split."""
+        self._log_scores(_scalars(split, result))
+        self._log(
             "log_confusion_matrix",
             matrix=result["confusion"],
             labels=list(emotions),
@@ -123,70 +134,47 @@ class Comet:
         )
 
     def close(self):
-        self._try(self._end)
-
-    def _start(self, options, name):
-        import comet_ml
-
-        logging.getLogger("comet_ml").setLevel(logging.ERROR)
-        if self._experiment is None:
-            key = comet_key(options)
-            self._experiment = self._open(comet_ml, options, name, key) if key else None
-            if self._experiment is not None and not self._experiment.alive:
-                print("note: Comet cannot be reached, or refuses the key; an offline archive is written instead")
-                self._experiment = None
-            if self._experiment is None:
-                self._experiment = self._open(comet_ml, options, name, None)
-        if self._experiment.url:
-            print(f"Comet: {self._experiment.url}")
-
-    def _open(self, comet_ml, options, name, key):
-        config = comet_ml.ExperimentConfig(
-            name=name, offline_directory=str(self._folder), **dict.fromkeys(_AUTOMATIC, False), display_summary_level=0
-        )
-        return comet_ml.start(
-            api_key=key,
-            workspace=options.comet_workspace,
-            project_name=PROJECT,
-            mode="create",
-            online=key is not None,
-            experiment_config=config,
-        )
-
-    def _log(self, method, *values, **more):
-        getattr(self._experiment, method)(*values, **more)
-
-    def _end(self):
-        self._experiment.end()
-        archive = self._folder / f"{self._experiment.get_key()}.zip"
-        if archive.exists():
-            print(f"Comet: wrote {archive}; with an account, `comet upload {archive}` sends it")
+        experiment = self._experiment
+        self._log("end")
+        if self._experiment is not None:
+            archive = self._folder / f"{experiment.get_key()}.zip"
+            if archive.exists():
+                print(f"Comet: wrote {archive}; with an account, `comet upload {archive}` sends it")
         self._experiment = None
 
-    def _try(self, call, *values, **more):
+    def _start(self, comet_ml, options, name):
+        automatic = dict.fromkeys(_AUTOMATIC, False)
+        config = {"name": name, "offline_directory": str(self._folder), "display_summary_level": 0, **automatic}
+        for key in dict.fromkeys((comet_key(options), None)):
+            experiment = comet_ml.start(
+                api_key=key,
+                workspace=options.comet_workspace,
+                project_name=PROJECT,
+                mode="create",
+                online=key is not None,
+                experiment_config=comet_ml.ExperimentConfig(**config),
+            )
+            if key is None or experiment.alive:
+                return experiment
+            print("note: Comet cannot be reached, or refuses the key; an offline archive is written instead")
+
+    def _log_scores(self, scores):
+        self._log("log_metrics", scores, epoch=self._last, step=self._last)
+
+    def _log(self, method, *values, **more):
+        if self._experiment is not None:
+            with self._trouble():
+                getattr(self._experiment, method)(*values, **more)
+
+    @contextlib.contextmanager
+    def _trouble(self):
         """Nothing that goes wrong with Comet is worth a training."""
-        if self._experiment is None and call != self._start:
-            return
         try:
-            call(*values, **more)
+            yield
         except Exception as error:  # a library that talks to a server raises nearly anything
             self._experiment = None
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            print(f"note: Comet: {reason}; nothing more is logged there, the training goes on")
-
-
-_AUTOMATIC = (
-    "log_code",
-    "log_graph",
-    "parse_args",
-    "log_git_metadata",
-    "log_git_patch",
-    "log_env_details",
-    "auto_output_logging",
-    "auto_param_logging",
-    "auto_metric_logging",
-    "auto_log_co2",
-)
+            print(f"note: Comet: {printable(reason)}; nothing more is logged there, the training goes on")
 
 
 def _scalars(split, result):
@@ -195,10 +183,7 @@ def _scalars(split, result):
 
 def _new_version(folder):
     """A new folder `version_N`, with the first number that is free."""
-    number = 0
-    while True:
-        try:
+    for number in itertools.count():
+        with contextlib.suppress(FileExistsError):
             (folder / f"version_{number}").mkdir(parents=True)
             return folder / f"version_{number}"
-        except FileExistsError:
-            number += 1

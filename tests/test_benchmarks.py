@@ -1,12 +1,14 @@
-"""The benchmarks of stage 3 run and print their tables, at sizes whose figures mean nothing."""
+"""The benchmarks run and print their tables, at sizes whose figures mean nothing."""
 
+import json
 import re
 import runpy
 
 import numpy as np
 
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
 
@@ -45,10 +47,21 @@ def test_memory_of_a_script_is_its_own(tmp_path):
 
 def test_padding(run_script, tmp_path, capsys):
     dialogues = make_dialogues()
-    write_preprocessed(tmp_path / "p.pkl", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
     data = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
     run_script("benchmarks/padding.py", *data, "--seeds", 0, "--epochs", 30)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| masked", "| unmasked"))]
     masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
     assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
     assert masked != unmasked
+
+
+def test_extractor(run_script, tmp_path, capsys):
+    settings = ("--steps", 1, "--warmup", 1, "--max_batch_seconds", 25, "--device", "cpu")
+    run_script("benchmarks/extractor.py", *settings, "--out", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["padding"] < 0.05 < 0.25 < figures["padding_published"]
+    assert 0 < figures["share_of_matmul"] < 1 and 0 <= figures["data_wait"] < 1
+    assert 0.05e9 < figures["flop_per_second"] < 0.5e9  # two small layers and seven small convolutions
+    rows = table(capsys.readouterr().out)
+    assert len(rows) == 10 and float(rows["seconds of speech trained on in a second"]) > 0

@@ -106,7 +106,13 @@ esac
 
 def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
     root, log, stub = tmp_path / "root", tmp_path / "log", tmp_path / "bin" / "python3"
-    for name in ("requirements.txt", "requirements.lock", "pyproject.toml", "tests/requirements.lock"):
+    for name in (
+        "requirements.txt",
+        "requirements.lock",
+        "pyproject.toml",
+        "tests/requirements.lock",
+        "tools/steps.sh",
+    ):
         (root / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(REPOSITORY / name, root / name)
     stub.parent.mkdir()
@@ -116,11 +122,13 @@ def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
     def set_up(*locks):
         """What pip was asked to install."""
         log.write_text("")
-        steps = f'source "{REPOSITORY}/tools/steps.sh"'
+        steps = f'source "{root}/tools/steps.sh"'
         command = f'set -e; {steps}; set_up {" ".join(map(str, locks))}; echo "$python"'
-        environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "ROOT": str(root), "LOG": str(log)}
+        environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "LOG": str(log)}
         environment.pop("PYTHON", None)
-        result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            ["bash", "-c", command], env=environment, capture_output=True, text=True, check=True, timeout=240
+        )
         assert result.stdout.splitlines()[-1] == str(root / ".venv/bin/python")
         lines = log.read_text().splitlines()
         assert all(line.startswith(f"-m pip --python {root}/.venv/bin/python ") for line in lines)

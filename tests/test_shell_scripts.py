@@ -3,27 +3,39 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
+from erc.files import write_pickle
 from erc.options import REPOSITORY
 from erc.split_zip import pack
 from erc.untrusted import read_pickle
 from tests.test_commands import check
 
+LIMIT = 900  # seconds of a script; a quick run takes about 100 on a quiet machine
+pytestmark = pytest.mark.timeout(3 * LIMIT)
+
 
 def shell(*command, **environment):
-    result = subprocess.run(
+    with subprocess.Popen(
         ["bash", *map(str, command)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env={**os.environ, "PYTHON": sys.executable, **environment},
-    )
-    return result.returncode, result.stdout, result.stderr
+        start_new_session=True,
+    ) as process:
+        try:
+            output, error = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the script's children hold the pipes open too
+            raise
+    return process.returncode, output, error
 
 
 def steps(output):
@@ -147,7 +159,8 @@ def test_extractor_table(tmp_path, monkeypatch):
     python.chmod(0o755)
     corpus, work = tmp_path / "KEMDy19", tmp_path / "work"
     corpus.mkdir()
-    command = (REPOSITORY / "run_command.sh", "--extractor_table", corpus, "--work", work)
+    command = (REPOSITORY / "run_command.sh", "--extractor_table", corpus, "--work", work, "--device", "cpu")
+    command += ("--devices", 2, "--precision", "bf16-mixed")
     code, output, error = shell(*command, PYTHON=str(python), FAIL="text_ce")
     assert code == 5 and "published" not in output  # a step that fails ends the run
 
@@ -164,7 +177,9 @@ def test_extractor_table(tmp_path, monkeypatch):
         *(("MIRAI/trainer_hf.py", using, loss) for using in ("text", "both") for loss in ("ce", "cs_and_ce")),
         *(("MIRAI/trainer_hf_MMER.py", loss) for loss in ("ce", "cs_and_ce")),
     ]
-    assert all("--batch_size 2 --accumulate_grad 8 --max_epochs 15" in line for line in trainings)
+    options = "--batch_size 2 --accumulate_grad 8 --max_epochs 15 --device cpu --devices 2 --precision bf16-mixed"
+    assert all(options in line for line in trainings)
+    assert scoring.endswith(" --device cpu --precision bf16-mixed")
     assert scoring.startswith(f"MIRAI/inference.py --all {work}/extractor_table/checkpoint ")
     assert re.search(r"audio +\| ce +\| 50.00 / 40.00 / 30.00 +\| 69.96 / 69.58 / - ", output)
     assert (work / "extractor_table/table.md").read_text() in output
@@ -214,6 +229,27 @@ def test_run_eval_trains_on_own_features_from_a_split_zip(quick_run, tmp_path):
     assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
 
 
+def test_run_eval_on_iemocap(tmp_path):
+    """A dialogue file of nine items, with text features alone."""
+    ids = [f"Ses0{k}" for k in range(10)]
+    emotions, turns = np.eye(6, dtype=np.float32), [0, 1, 2, 3, 4, 5, 0, 1]
+    absent = {name: [] for name in ids}
+    labels = {name: turns for name in ids}
+    text = {name: list(emotions[turns]) for name in ids}
+    sentences, speakers = ({name: words * 4 for name in ids} for words in (["yes", "no"], ["M", "F"]))
+    write_pickle(tmp_path / "i.pkl", [ids, speakers, labels, text, absent, absent, sentences, ids[:8], ids[8:]])
+    command = (REPOSITORY / "run_eval.sh", "--work", tmp_path, "--dataset", "iemocap", "--features", tmp_path / "i.pkl")
+    code, output, error = shell(*command, "--train", "--epochs", 1)
+    assert code == 0, error[-3000:]
+    assert "| t " in output and "| a " not in output
+    checkpoint = tmp_path / "model_checkpoints/iemocap_best_dev_f1_model_t_seed24.pt"
+    assert torch.load(checkpoint, weights_only=True)["options"]["batch_size"] == 32
+    code, output, error = shell(*command, "--checkpoint", checkpoint)
+    assert code == 0, error[-3000:]
+    trained, scored = tmp_path / "results/cgnn/t/seed24", tmp_path / "scored/cgnn/t" / checkpoint.stem
+    assert (scored / "predictions.csv").read_text() == (trained / "predictions.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
@@ -221,10 +257,14 @@ def test_run_eval_trains_on_own_features_from_a_split_zip(quick_run, tmp_path):
         (["run_command.sh", "--seeds", "none"], 2, "--seeds none: expected a number"),
         (["run_command.sh", "--seeds"], 2, "--seeds needs a value"),
         (["run_command.sh", "--extractor_table", "--epochs", "3"], 2, "--epochs does not go with --extractor_table"),
+        (["run_command.sh", "a", "b"], 2, "b: expected one directory at most"),
         (["run_command.sh", "no_such_folder"], 2, "no such directory; give KEMDy19's"),
         (["run_eval.sh", "--seeds", "3"], 2, "--seeds goes with --train"),
         (["run_eval.sh", "--features", "x.pkl"], 2, "--features needs --checkpoint FILE or --train"),
         (["run_eval.sh", "extra"], 2, "unknown argument extra"),
+        (["run_eval.sh", "--dataset", "iemocap"], 2, "--dataset goes with --features"),
+        (["run_eval.sh", "--modalities", "t"], 2, "--modalities goes with --train"),
+        (["run_eval.sh", "--seed"], 2, "unknown option --seed;"),
         (["run_eval.sh", "--checkpoint", "none.pt", "--train"], 2, "give either --train or --checkpoint"),
     ],
 )
@@ -249,7 +289,7 @@ def test_python_without_the_requirements_is_told(tmp_path):
 
 
 def run_step(folder, command, **environment):
-    script = f'ROOT={REPOSITORY}; source "$ROOT/tools/steps.sh"; STEPS={folder}/steps; set -e; {command}'
+    script = f'source "{REPOSITORY}/tools/steps.sh"; steps={folder}/steps; set -e; {command}'
     return shell("-c", script, **environment)
 
 
@@ -268,7 +308,7 @@ def test_a_step_is_repeated_when_its_input_or_command_changes(tmp_path):
 
     assert run_copy() == ["Copy"]
     assert run_copy() == ["Copy: done already"]
-    assert run_copy(FORCE="1") == ["Copy"]
+    assert run_copy(force="1") == ["Copy"]
     (tmp_path / "in").write_text("2")
     assert run_copy() == ["Copy"]
     assert run_copy("cp -p") == ["Copy"]
@@ -289,5 +329,5 @@ def test_an_interrupted_step_is_resumed(tmp_path):
     assert code == 0 and steps(output) == [f"Train (goes on from {tmp_path}/state)"]
     assert steps(run_program()[1]) == ["Train: done already"]
     assert run_program("other")[0] == 1  # another command never goes on from that state
-    assert run_program(FORCE="1")[0] == 1
+    assert run_program(force="1")[0] == 1
     assert told.read_text().splitlines() == ["--overwrite", "--resume", "other --overwrite", "--overwrite"]

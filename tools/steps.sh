@@ -1,5 +1,7 @@
-# Sourced by run_command.sh, run_eval.sh and run_tests.sh: the Python environment, and steps that are not repeated.
-# Expects ROOT, the repository's root; gives $python.
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the scripts that source it
+# Sourced by run_command.sh, run_eval.sh and run_tests.sh: their options, the Python environment, and steps that are not
+# repeated. Gives ROOT, the repository's root, and $python.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # stop MESSAGE: wrong usage
 stop() {
@@ -7,12 +9,46 @@ stop() {
     exit 2
 }
 
-# needs_value OPTION COUNT: stops unless a value follows, or the option is one that takes none
-needs_value() {
-    case $1 in
-    --force | --quick | --extractor_table | --train | --published | --help) ;;
-    --*) (($2 > 1)) || stop "$1 needs a value" ;;
-    esac
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || stop "bash $BASH_VERSION: expected 4.4 or newer"
+
+# read_options "FLAG..." "OPTION..." ARGUMENT...: sets the variable of each option's name: a flag to 1, any other option
+# to the word after it; an array gets that word appended. $given holds the options, $arguments all other words.
+read_options() {
+    local flags=" $1 " options=" $2 " name
+    given=' ' arguments=()
+    shift 2
+    while (($#)); do
+        name=${1#--}
+        if [[ $1 == -h || $1 == --help ]]; then
+            sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"
+            exit
+        elif [[ $1 != -* ]]; then
+            arguments+=("$1")
+        elif [[ $name == *[!a-z_]* || $flags$options != *" $name "* ]]; then
+            stop "unknown option $1; see bash $(basename "$0") --help"
+        else
+            given+="$1 "
+            if [[ $flags == *" $name "* ]]; then
+                set_option "$name" 1
+            else
+                (($# > 1)) || stop "$1 needs a value"
+                set_option "$name" "$2"
+                shift
+            fi
+        fi
+        shift
+    done
+}
+
+set_option() {
+    local -n variable=$1
+    # shellcheck disable=SC2178
+    if [[ $(declare -p "$1") == "declare -a"* ]]; then variable+=("$2"); else variable=$2; fi
+}
+
+# Relative paths are relative to where the user is, the scripts' own to ROOT.
+absolute() {
+    [[ -z $1 ]] || realpath -m "$1"
 }
 
 absolute_if_directory() {
@@ -36,13 +72,14 @@ set_up() {
     wanted=$(cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" "${locks[@]}" | cksum)
     [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && return
     echo "== Setting up .venv (once; a few minutes)"
-    local base
+    local base without_pip=()
     base=$(find_python)
     # Debian may lack ensurepip; the base interpreter's pip installs into the environment either way.
-    "$base" -m venv $("$base" -c 'import ensurepip' 2>/dev/null || echo --without-pip) "$ROOT/.venv"
+    "$base" -c 'import ensurepip' 2>/dev/null || without_pip=(--without-pip)
+    "$base" -m venv "${without_pip[@]}" "$ROOT/.venv"
     local install=("$base" -m pip --python "$python" --disable-pip-version-check install --quiet)
     (
-        cd "$ROOT"
+        cd "$ROOT" || exit
         "${install[@]}" --no-deps --require-hashes "${locks[@]/#/--requirement=}" # all that is needed, but torch
         # Which build of torch fits the machine (CPU, CUDA) is up to the index that pip is configured with, so it has no
         # hash here. Of what it needs only the CUDA build's nvidia-* packages are not there by now.
@@ -67,14 +104,14 @@ find_python() {
 
 # step NAME "What it does" [--in FILE]... [--out FILE]... [--state FILE] [--afresh OPTION] -- COMMAND...
 # Runs the command unless it was finished before, with the same words and the same input files, and its outputs are
-# still there. FORCE=1 repeats it. One that was interrupted and has left the FILE of --state is given --resume, any other
-# the OPTION of --afresh. Needs $STEPS, a folder for the records of begun and finished steps.
+# still there. $force repeats it. One that was interrupted and has left the FILE of --state is given --resume, any other
+# the OPTION of --afresh. Needs $steps, a folder for the records of begun and finished steps.
 step() {
     local name=$1 description=$2 inputs=() outputs=() state='' afresh=() record begun wanted output started=$SECONDS
     shift 2
     while [[ $1 != -- ]]; do
         case $1 in
-        --in) [[ -f $2 ]] && inputs+=("$2") || stop "$2: no such file" ;;
+        --in) [[ -f $2 ]] || stop "$2: no such file" && inputs+=("$2") ;;
         --out) outputs+=("$2") ;;
         --state) state=$2 ;;
         --afresh) afresh=("$2") ;;
@@ -82,16 +119,16 @@ step() {
         shift 2
     done
     shift
-    record=$STEPS/$name begun=$STEPS/$name.begun
+    record=$steps/$name begun=$steps/$name.begun
     wanted=$(printf '%q ' "$@" && cat -- /dev/null "${inputs[@]}" | cksum)
-    if [[ -z ${FORCE:-} && -f $record && $(<"$record") == "$wanted" ]]; then
+    if [[ -z ${force:-} && -f $record && $(<"$record") == "$wanted" ]]; then
         for output in "${outputs[@]}"; do [[ -e $output ]] || break; done
         if [[ ${#outputs[@]} == 0 || -e $output ]]; then
             echo "== $description: done already"
             return
         fi
     fi
-    if [[ -z ${FORCE:-} && -e $state && -f $begun && $(<"$begun") == "$wanted" ]]; then
+    if [[ -z ${force:-} && -e $state && -f $begun && $(<"$begun") == "$wanted" ]]; then
         echo "== $description (goes on from $state)"
         set -- "$@" --resume
     else
@@ -99,7 +136,7 @@ step() {
         set -- "$@" "${afresh[@]}"
         rm -f "$state" # of another run: should this one be interrupted early, it must not be gone on from
     fi
-    mkdir -p "$STEPS"
+    mkdir -p "$steps"
     rm -f "$record"
     printf '%s\n' "$wanted" >"$begun"
     "$@"
@@ -107,37 +144,60 @@ step() {
     echo "   ($((SECONDS - started)) s)"
 }
 
+# unpack NAME ARCHIVE FOLDER [OPTION]: a (split) zip into a folder
+unpack() {
+    step "unpack_$1" "Unpack $2" --in "$2" --out "$3" -- \
+        "$python" COGMEN_code/archive.py unpack --archive "$2" --out_dir "$3" "${@:4}"
+}
+
+# modalities_in PREPROCESSED: those of a, t and at that it has features for
+modalities_in() {
+    "$python" -c 'import sys; from erc.options import run; from erc.untrusted import read_pickle
+def main():
+    found = read_pickle(sys.argv[1])["train"][0].keys()
+    print(*(modalities for modalities in ("a", "t", "at") if set(modalities) <= found))
+run(main)' "$1"
+}
+
+# modalities_of CHECKPOINT: from the name that train.py gives (eval.py refuses one that lies), else from the inside
+modalities_of() {
+    if [[ $1 =~ _model_([atv]+)_[^/]*$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
+    "$python" -c 'import sys; from cogmen.checkpoints import load_checkpoint; from erc.options import run
+run(lambda: print(load_checkpoint(sys.argv[1]).modalities))' "$1"
+}
+
+# The steps of stage 3, which both scripts end with. They need $dataset and $on_device.
+
 # How the graph network is trained on the small sample; the published options are train.py's defaults.
 SAMPLE_GRAPH_OPTIONS=(--batch_size 8 --learning_rate 3e-4 --epochs 40)
 
-# preprocess_features FEATURES PREPROCESSED: with $DEV_SESSIONS as dev sessions, if there are any.
+# preprocess_features FEATURES PREPROCESSED [OPTION...]
 preprocess_features() {
     step preprocess "Stage 3: features into train, dev and test dialogues" --in "$1" --out "$2" -- \
-        "$python" COGMEN_code/preprocess.py --dataset KEMDy19 --feat_dir "$1" --res_dir "$2" \
-        ${DEV_SESSIONS:+--dev_sessions $DEV_SESSIONS}
+        "$python" COGMEN_code/preprocess.py --dataset "$dataset" --feat_dir "$1" --res_dir "$2" \
+        "${@:3}"
 }
 
-# stage3 FEATURES PREPROCESSED ZOO RESULTS SEEDS TRAIN_OPTION...
-# Preprocesses the features, trains the graph network for each of a, t, at and each seed (24, 25, ...), scores each.
-stage3() {
-    local features=$1 preprocessed=$2 zoo=$3 results=$4 seeds=$5 modalities seed run checkpoint
-    shift 5
-    preprocess_features "$features" "$preprocessed"
-    for modalities in a t at; do
+# train_and_score PREPROCESSED ZOO RESULTS "MODALITIES..." SEEDS [TRAIN_OPTION...]: each of the modalities with each of
+# the seeds 24, 25, ...
+train_and_score() {
+    local preprocessed=$1 zoo=$2 results=$3 seeds=$5 modalities seed run checkpoint
+    for modalities in $4; do
         # Scores of seeds beyond those asked for, left by an earlier run, do not belong into the table.
         for run in "$results/cgnn/$modalities"/seed*; do
             ((${run##*/seed} < 24 + seeds)) 2>/dev/null || rm -rf "$run"
         done
         for ((seed = 24; seed < 24 + seeds; seed++)); do
             run=$modalities/seed$seed
-            checkpoint=$zoo/model_checkpoints/KEMDy19_best_dev_f1_model_${modalities}_seed$seed.pt
+            checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_seed$seed.pt
             step "train_$modalities$seed" "Stage 3: train the graph network, $modalities, seed $seed" \
                 --in "$preprocessed" --out "$checkpoint" --state "${checkpoint%.pt}.resume" -- \
-                "$python" COGMEN_code/train.py --dataset KEMDy19 --modalities "$modalities" --from_begin \
-                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "seed$seed" --seed "$seed" "$@"
+                "$python" COGMEN_code/train.py --dataset "$dataset" --modalities "$modalities" --from_begin \
+                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "seed$seed" --seed "$seed" \
+                "${@:6}" "${on_device[@]}"
             step "eval_$modalities$seed" "Stage 3: score it on the held-out sessions" \
                 --in "$preprocessed" --in "$checkpoint" --out "$results/cgnn/$run/metrics.json" -- \
-                "$python" COGMEN_code/eval.py --dataset KEMDy19 --modalities "$modalities" --pt_dir "$checkpoint" \
+                "$python" COGMEN_code/eval.py --dataset "$dataset" --modalities "$modalities" --pt_dir "$checkpoint" \
                 --data_dir "$preprocessed" --out_dir "$results/cgnn/$run"
         done
     done

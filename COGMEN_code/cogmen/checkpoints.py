@@ -113,7 +113,7 @@ def _check_kept(path, kept, architecture):
         ("modalities", kept["modalities"], modalities),
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
-        ("number of speakers", architecture.num_speakers, len(corpus.speakers)),
+        ("number of speakers", architecture.num_speakers, len(corpus.speakers) or architecture.num_speakers),
         ("feature size", architecture.feature_size, sum(sizes.values())),
     ):
         if type(found) is not type(expected) or found != expected:

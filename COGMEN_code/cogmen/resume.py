@@ -1,4 +1,4 @@
-"""How far a training of the graph network has come, and the file from which it goes on after an interruption.
+"""Progress of a training of the graph network, and the file from which an interrupted one is resumed.
 
 A resumed run takes the very steps that the interrupted one had left, so on a CPU it ends with the same weights.
 """
@@ -23,13 +23,15 @@ _PLAIN = ("epoch", "step", "turns", "best_epoch", "best_f1", "best_state", "hist
 
 @dataclass
 class Progress:
-    """Attributes:
-    order: the generator that shuffles the dialogues.
-    loss_sum, turns: of the steps taken in the epoch at hand: the sum of the turns' losses, and how many turns.
-    epoch, step: finished epochs; batches done in the epoch at hand.
-    best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
-    history: a dict per finished epoch.
-    epoch_order: the generator's state when the epoch at hand began.
+    """How far a training has come.
+
+    Attributes:
+        order: the generator that shuffles the dialogues.
+        loss_sum, turns: of the current epoch so far: the sum of the turns' losses, and the number of turns.
+        epoch, step: finished epochs; finished batches of the current one.
+        best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
+        history: a dict per finished epoch.
+        epoch_order: the generator's state at the beginning of the current epoch.
     """
 
     order: torch.Generator
@@ -44,12 +46,12 @@ class Progress:
     epoch_order: torch.Tensor = None
 
     def rest_of_epoch(self, dialogues, batch_size):
-        """The batches, as lists of dialogue numbers, that the epoch at hand has left."""
+        """The batches that the current epoch has left, as lists of dialogue numbers."""
         self.epoch_order = self.order.get_state()
         return dialogues.order(batch_size, self.order)[self.step :]
 
     def end_epoch(self, row, network):
-        """Note a finished epoch; `row` is its line of the history."""
+        """Record a finished epoch; `row` is its line of the history."""
         self.epoch, self.step, self.turns = self.epoch + 1, 0, 0
         self.loss_sum.zero_()
         self.epoch_order = self.order.get_state()
@@ -65,13 +67,13 @@ class StateKeeper:
     Args:
         path: the file; None: nothing is saved.
         options: `TrainOptions`.
-        parts: (network, optimizer, scheduler or None, `Progress`).
-        dialogues: the training dialogues; a state is only good for the same ones.
+        trained: (network, optimizer, scheduler or None, `Progress`), whose state is saved.
+        dialogues: the training `DialogueSet`; a state is only good for the same ones.
     """
 
-    def __init__(self, path, options, parts, dialogues):
+    def __init__(self, path, options, trained, dialogues):
         self.path, self.options, self.dialogues = path, options, dialogues
-        self.network, self.optimizer, self.scheduler, self.progress = parts
+        self.network, self.optimizer, self.scheduler, self.progress = trained
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -126,7 +128,7 @@ class StateKeeper:
                 torch.cuda.set_rng_state(content["random_cuda"], self._device)
 
     def _check_form(self, content):
-        """The state has what a training of these options has: the same names, kinds of values and shapes."""
+        """Check that the state has the names, types and shapes that a training with these options has."""
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()  # gives the optimizer a state; the weights are about to be replaced
@@ -153,7 +155,7 @@ class StateKeeper:
             raise ValueError(f"epoch {epoch}, step {content['step']} and the history do not fit together")
 
     def how_to_go_on(self, signal):
-        """What to tell the user who stopped the training with `signal`."""
+        """The message for a user who has stopped the training with `signal`."""
         done = f"stopped by {signal} in epoch {self.progress.epoch + 1} of {self.options.epochs}"
         if self.path is None:
             return done
@@ -177,11 +179,11 @@ class StateKeeper:
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels and features."""
+    """A checksum of the dialogues' names, labels, speakers and features."""
     check = 0
-    for dialogue in dialogues:
+    for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels.numpy(), dialogue.speakers, dialogue.features.numpy()):
+        for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):
             check = zlib.crc32(part, check)
     return check
 

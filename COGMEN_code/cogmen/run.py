@@ -1,34 +1,33 @@
-"""One training run's parts as `TrainOptions` ask for them: its dialogues, its network, the checkpoint it leaves."""
+"""One training run as `TrainOptions` ask for it: its data, its network, the checkpoint it leaves."""
 
 from dataclasses import dataclass
 
 import torch
 
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
-from cogmen.network.batching import as_tensors
 from cogmen.network.model import CGNN, Architecture
 from cogmen.training import seed_everything, write_history
 from erc.corpus.corpora import CORPORA, Corpus
-from erc.corpus.preprocessed import feature_sizes, read_preprocessed
+from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
 from erc.options import to_dict
 from erc.runtime import find_device
 
-SPLITS = ("train", "dev", "test")
-
 
 @dataclass
-class Experiment:
+class RunData:
     """What a training run reads.
 
     Attributes:
         corpus, device: what `--dataset` and `--device` name.
         feature_sizes: by modality, the size of its features.
-        dialogues: by split, its list of `cogmen.network.batching.Dialogue`.
+        num_speakers: how many speakers the network has to tell apart.
+        dialogues: by split, its list of `erc.corpus.dialogues.Dialogue`.
     """
 
     corpus: Corpus
     device: torch.device
     feature_sizes: dict
+    num_speakers: int
     dialogues: dict
 
 
@@ -39,23 +38,24 @@ def prepare(options, splits=SPLITS):
         UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
     """
     corpus, device = CORPORA[options.dataset], find_device(options.device)
-    records = read_preprocessed(options.preprocessed_feature, corpus)
-    sizes = feature_sizes(options.preprocessed_feature, records, options.modalities)
-    return Experiment(corpus, device, sizes, {name: as_tensors(records[name], options.modalities) for name in splits})
+    dialogues = read_preprocessed(options.preprocessed_feature, corpus)
+    sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
+    num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in dialogues[name]])
+    return RunData(corpus, device, sizes, num_speakers, {name: dialogues[name] for name in splits})
 
 
-def build_network(options, experiment):
+def build_network(options, data):
     """The `CGNN` to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
 
     Raises:
         UserError: the checkpoint was trained for something else.
     """
     seed_everything(options.seed)
-    size = sum(experiment.feature_sizes.values())
-    network = CGNN(Architecture.from_options(options, size, experiment.corpus))
+    size = sum(data.feature_sizes.values())
+    network = CGNN(Architecture.from_options(options, size, len(data.corpus.emotions), data.num_speakers))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
-        check_fits(options.model_ckpt, start, options.dataset, options.modalities, experiment.feature_sizes)
+        check_fits(options.model_ckpt, start, options.dataset, options.modalities, data.feature_sizes)
         network.load_state_dict(start.network.state_dict())
     return network
 
@@ -76,8 +76,8 @@ def state_path(options):
     return checkpoint_path(options).with_suffix(".resume")
 
 
-def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
-    """Write the checkpoint and, beside it, the history of the training; its state is then not needed any more.
+def save_best(network, data, options, epoch, dev_weighted_f1, history):
+    """Write the checkpoint and, beside it, the history of the training; removes its state.
 
     Returns:
         Path: of the checkpoint.
@@ -85,10 +85,10 @@ def save_best(network, experiment, options, epoch, dev_weighted_f1, history):
     path = checkpoint_path(options)
     checkpoint = Checkpoint(
         network=network,
-        dataset=experiment.corpus.name,
+        dataset=data.corpus.name,
         modalities=options.modalities,
-        emotions=list(experiment.corpus.emotions),
-        feature_sizes=experiment.feature_sizes,
+        emotions=list(data.corpus.emotions),
+        feature_sizes=data.feature_sizes,
         windows={"wp": options.wp, "wf": options.wf},
         options=to_dict(options),
         epoch=epoch,

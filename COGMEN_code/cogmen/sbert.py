@@ -10,10 +10,10 @@ def embed_sentences(sentences, model, device="auto"):
     """Embed every sentence; each distinct one once, longest first, so that a batch holds sentences of like length.
 
     Args:
-        sentences: by dialogue id, a list of strings.
+        sentences: N strings.
         model: hub name or directory of a sentence-transformers model.
     Returns:
-        dict: by dialogue id, a float32 vector per turn.
+        (N, D) float32.
     Raises:
         UserError: the model can be neither found nor fetched.
     """
@@ -27,7 +27,7 @@ def embed_sentences(sentences, model, device="auto"):
             f"--sbert {model}: cannot be loaded ({reason}). Give a directory, or fetch it where there is a network: "
             f"hf download {model}"
         ) from None
-    distinct = sorted({sentence for turns in sentences.values() for sentence in turns}, key=lambda s: (-len(s), s))
+    distinct = sorted(set(sentences), key=lambda sentence: (-len(sentence), sentence))
     vectors = encoder.encode(distinct, batch_size=32, show_progress_bar=True, convert_to_numpy=True)
-    vector_of = dict(zip(distinct, np.asarray(vectors, dtype=np.float32), strict=True))
-    return {dialogue: [vector_of[sentence] for sentence in turns] for dialogue, turns in sentences.items()}
+    place = {sentence: k for k, sentence in enumerate(distinct)}
+    return np.asarray(vectors, dtype=np.float32)[[place[sentence] for sentence in sentences]]

@@ -1,8 +1,7 @@
 """Training and scoring of the graph network: one visible loop, best dev weighted F1 kept."""
 
 import contextlib
-import csv
-import io
+import math
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from cogmen.network.batching import DialogueSet
 from cogmen.resume import Progress, StateKeeper
 from erc.corpus.corpora import CORPORA
 from erc.corpus.metrics import scores
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
 from erc.tracking import check_comet_options
@@ -44,7 +43,7 @@ class TrainOptions:
     )
     dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
     modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
-    tag: str = option("tmp", "name of the run; part of the checkpoint's file name")
+    tag: str = option("tmp", "name of the run; part of the checkpoint's file name", name=True)
     out_dir: Path = option("models_zoo", "the checkpoint goes to OUT_DIR/model_checkpoints")
     from_begin: bool = option(False, "start with fresh weights; without it, training continues from --model_ckpt")
     model_ckpt: Path | None = option(None, "checkpoint whose weights training continues from")
@@ -101,7 +100,12 @@ class TrainOptions:
             )
 
 
+class Diverged(UserError):
+    """The training loss, or an output of the network, is not finite."""
+
+
 def seed_everything(seed):
+    """Seed the random numbers of Python, numpy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries below draw from it)
     torch.manual_seed(seed)
@@ -109,25 +113,33 @@ def seed_everything(seed):
 
 def class_weights(dialogues, num_emotions):
     """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
-    counts = torch.bincount(torch.cat([dialogue.labels for dialogue in dialogues]), minlength=num_emotions)
+    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
+    counts = torch.bincount(labels, minlength=num_emotions)
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
-def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
-    """Train, and leave the network with the weights of the epoch that had the best dev weighted F1.
+def dialogue_set(dialogues, network, options, device):
+    """The `DialogueSet` for a network that is trained with `TrainOptions`."""
+    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
+    return DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
 
-    On SIGINT or SIGTERM it stops after the step in hand.
+
+def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
+    """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
+
+    SIGINT and SIGTERM stop the training after the current step.
 
     Args:
         network: a `CGNN`; moved to `device`.
-        train_dialogues, dev_dialogues: lists of `cogmen.network.batching.Dialogue`.
+        train_dialogues, dev_dialogues: lists of `erc.corpus.dialogues.Dialogue`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
         state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.
     Returns:
         (int, float, list): the best epoch (counted from 1), its dev weighted F1, and the history: a dict per epoch.
     Raises:
-        UserError: the training was asked to stop, or cannot be resumed from the state that is there.
+        UserError: a signal stopped the training, or it cannot be resumed from the state that is there.
+        Diverged: the loss of an epoch is not finite.
     """
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     network.to(device)
@@ -138,10 +150,10 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    train_set = _on_device(network, train_dialogues, options.wp, options.wf, device)
-    dev_set = _on_device(network, dev_dialogues, options.wp, options.wf, device)
+    train_set = dialogue_set(train_dialogues, network, options, device)
+    dev_set = dialogue_set(dev_dialogues, network, options, device)
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
-    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_dialogues)
+    keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_set)
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
@@ -164,9 +176,16 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                 scheduler.step(dev_loss)
             elif scheduler:
                 scheduler.step()
+            train_loss = progress.loss_sum.item() / progress.turns
+            if not math.isfinite(train_loss) or log_probs.isnan().any():
+                name, loss = ("dev", dev_loss) if math.isfinite(train_loss) else ("training", train_loss)
+                raise Diverged(
+                    f"the {name} loss is not finite ({loss:g}) in epoch {progress.epoch + 1}: "
+                    "take a smaller --learning_rate"
+                )
             row = {
                 "epoch": progress.epoch + 1,
-                "train_loss": progress.loss_sum.item() / progress.turns,
+                "train_loss": train_loss,
                 "dev_loss": dev_loss,
                 "dev_accuracy": dev["accuracy"],
                 "dev_weighted_f1": dev["weighted_f1"],
@@ -196,9 +215,11 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
     return loss.detach()
 
 
-def predict(network, dialogues, batch_size, wp, wf, device):
-    """(N, emotions) log-probabilities and (N,) labels of all turns, in the dialogues' order, on the CPU."""
-    dialogues = _on_device(network, dialogues, wp, wf, device)
+def predict(network, dialogues, batch_size):
+    """(N, emotions) log-probabilities and (N,) labels of all turns of a `DialogueSet`, in its order, on the CPU.
+
+    The network is on the set's device.
+    """
     with _advice():
         return _log_probabilities(network, dialogues, batch_size)
 
@@ -209,10 +230,6 @@ def _log_probabilities(network, dialogues, batch_size):
     batches = (dialogues.batch(numbers) for numbers in dialogues.order(batch_size))
     log_probs, labels = zip(*((network(batch), batch.labels) for batch in batches), strict=True)
     return torch.cat(log_probs).cpu(), torch.cat(labels).cpu()
-
-
-def _on_device(network, dialogues, wp, wf, device):
-    return DialogueSet(dialogues, wp, wf, network.architecture.num_speakers, device)
 
 
 @contextlib.contextmanager
@@ -232,8 +249,4 @@ def _advice(compiled=False):
 
 def write_history(path, history):
     """A training history as CSV, a row per epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_text(Path(path), text.getvalue())
+    write_table(Path(path), list(history[0]), [list(row.values()) for row in history])

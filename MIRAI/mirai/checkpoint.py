@@ -4,7 +4,7 @@ from erc.corpus.corpora import KEMDY19
 from erc.files import write_torch
 from erc.options import UserError
 from erc.untrusted import check_weights, damaged, read_torch, shown
-from mirai.network.extractor import Extractor, fusion_of
+from mirai.network.extractor import Extractor
 from mirai.options import FUSIONS
 
 FORMAT = "mirai-extractor"
@@ -17,6 +17,22 @@ _PARTS = {
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
+
+
+def hyper_parameters(extractor, options, trained_on):
+    """The hyper-parameters of a training's checkpoints: all that is needed to build the extractor again, to score it on
+    what was held out, and to go on with the training. `validation`, the scores of the epoch, joins them when saved.
+
+    Args:
+        trained_on: segment ids of the training set.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "options": options.stored(),
+        "description": extractor.description,
+        "trained_on": list(trained_on),
+    }
 
 
 def read_checkpoint(path):
@@ -46,6 +62,8 @@ def read_checkpoint(path):
             f"{path}: refused: it holds {', '.join(sorted(foreign))}, which no checkpoint of this program does; take "
             "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
         )
+    with damaged(path):
+        hyper_parameters["description"].setdefault("fusion", "concat")  # the first checkpoints, which had no other
     return content
 
 
@@ -65,8 +83,8 @@ def load_extractor(path):
         description = hyper_parameters["description"]
         if tuple(description["emotions"]) != KEMDY19.emotions:
             raise UserError(f"{path}: its emotions are {shown(description['emotions'])}; {KEMDY19.name} has others")
-        if fusion_of(description) not in FUSIONS:
-            raise UserError(f"{path}: of fusion {shown(fusion_of(description))}, expected {' or '.join(FUSIONS)}")
+        if description["fusion"] not in FUSIONS:
+            raise UserError(f"{path}: of fusion {shown(description['fusion'])}, expected {' or '.join(FUSIONS)}")
         weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
         _check_sizes(description)
         check_weights(path, weights, lambda: Extractor(description))
@@ -76,7 +94,7 @@ def load_extractor(path):
 
 
 def _check_sizes(part):
-    """Before a network is made, even one without memory: no number of a configuration is larger than an encoder's."""
+    """Check, before a network is made, even one without memory, that no number is larger than an encoder's."""
     for name, value in part.items() if isinstance(part, dict) else enumerate(part):
         if isinstance(value, dict | list | tuple):
             _check_sizes(value)

@@ -13,15 +13,14 @@ import torch
 from torch.utils.data import Dataset
 
 from erc.corpus.transcripts import read_sentences
-from mirai.audio_cache import Recordings
-from mirai.speech import SAMPLE_RATE
+from erc.options import UserError
+from mirai.speech import RECEPTIVE_FIELD, SAMPLE_RATE, read_speech
 
 MAX_WINDOW = 60 * SAMPLE_RATE  # samples; longer speech is cut into equal windows
-RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is padded with zeros to it
 
 
 @dataclass
-class Batch:
+class UtteranceBatch:
     """A batch of utterances; the fields of a modality that is not in use are None.
 
     Attributes:
@@ -45,12 +44,14 @@ class Batch:
         return len(self.labels)
 
     def to(self, device, non_blocking=False):
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{k: v if v is None else v.to(device, non_blocking=non_blocking) for k, v in values.items()})
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self):
+        return self._map(torch.Tensor.pin_memory)
+
+    def _map(self, function):
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: value if value is None else value.pin_memory() for name, value in values.items()})
+        return UtteranceBatch(**{name: None if value is None else function(value) for name, value in values.items()})
 
 
 class UtteranceDataset(Dataset):
@@ -62,51 +63,47 @@ class UtteranceDataset(Dataset):
         tokenize: function from sentences to lists of token numbers; None: text is not used.
         normalize: function from a waveform to what the audio encoder takes; None: speech is not used.
         pad_token: the token number that fills a batch up.
-        cache: folder of decoded speech, see `Recordings`; None: speech is decoded whenever it is read.
+    Raises:
+        UserError: a file is missing, or a transcript cannot be decoded.
     """
 
-    def __init__(self, utterances, folder, tokenize=None, normalize=None, pad_token=0, cache=None):
+    def __init__(self, utterances, folder, tokenize=None, normalize=None, pad_token=0):
         self.utterances = utterances
         self.normalize = normalize
-        self.recordings = None
-        if normalize:
-            paths = [Path(folder) / f"{utterance.segment_id}.wav" for utterance in utterances]
-            self.recordings = Recordings(paths, cache)
         self.pad_token = pad_token
+        self.speech = [Path(folder) / f"{utterance.segment_id}.wav" for utterance in utterances] if normalize else None
+        self.versions = [_version(path) for path in self.speech] if normalize else None
         self.tokens = tokenize(read_sentences(utterances, folder)) if tokenize else None
 
     def __len__(self):
         return len(self.utterances)
 
     def __getitem__(self, index):
-        utterance = self.utterances[index]
-        tokens = torch.tensor(self.tokens[index]) if self.tokens is not None else None
-        windows = None
-        if self.normalize is not None:
-            windows = split_windows(self.normalize(self.recordings.read(index)))
-        return index, utterance.label, tokens, windows
+        tokens = torch.tensor(self.tokens[index]) if self.tokens else None
+        windows = split_windows(self.normalize(read_speech(self.speech[index]))) if self.speech else None
+        return index, self.utterances[index].label, tokens, windows
 
     def identity(self, index):
-        """What an utterance's embeddings depend on, besides the network, as plain values."""
-        tokens = self.tokens[index] if self.tokens is not None else None
-        return [self.utterances[index].segment_id, tokens, self.recordings.keys[index] if self.recordings else None]
+        """Plain values that an utterance's embeddings depend on, besides the network."""
+        tokens = self.tokens[index] if self.tokens else None
+        return [self.utterances[index].segment_id, tokens, self.versions[index] if self.versions else None]
 
     @property
     def lengths(self):
-        """How long each utterance is, to put alike ones into a batch: seconds, or tokens without speech."""
+        """The length of every utterance, by which batches are made: seconds, or tokens without speech."""
         return [self.length(index) for index in range(len(self))]
 
     def length(self, index):
-        return self.utterances[index].seconds if self.normalize is not None else len(self.tokens[index])
+        return self.utterances[index].seconds if self.speech else len(self.tokens[index])
 
     def collate(self, items):
-        """A `Batch` of items."""
+        """An `UtteranceBatch` of items."""
         index, labels, tokens, windows = zip(*items, strict=True)
-        batch = Batch(torch.tensor(index), torch.tensor(labels))
-        if self.tokens is not None:
+        batch = UtteranceBatch(torch.tensor(index), torch.tensor(labels))
+        if self.tokens:
             batch.tokens, lengths = _pad(tokens, self.pad_token)
             batch.token_mask = torch.arange(batch.tokens.shape[1]) < lengths[:, None]  # (B, T)
-        if self.normalize is not None:
+        if self.speech:
             batch.windows, batch.samples = _pad([window for own in windows for window in own], 0.0)
             batch.owner = torch.repeat_interleave(torch.tensor([len(own) for own in windows]))
         return batch
@@ -121,9 +118,18 @@ def split_windows(wave):
         list of (S,) float32 tensors; one, unless the waveform is longer than 60 s.
     """
     count = max(1, math.ceil(len(wave) / MAX_WINDOW))
-    windows = [torch.from_numpy(np.ascontiguousarray(part)) for part in np.array_split(wave, count)]
+    windows = [torch.from_numpy(np.ascontiguousarray(piece)) for piece in np.array_split(wave, count)]
     short = RECEPTIVE_FIELD - len(windows[-1])
     return [torch.nn.functional.pad(window, (0, short)) for window in windows] if short > 0 else windows
+
+
+def _version(path):
+    """Name, size and modification time of a file, which tell its versions apart."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    return path.name, found.st_size, found.st_mtime_ns
 
 
 def _pad(rows, value):

@@ -1,13 +1,14 @@
 """Feature extraction in parts, which are kept on disk until all are there: a run that was killed goes on, and many
 processes on many machines share the work.
 
-The utterances of a table are divided into parts of alike lengths, always the same ones. A part is a file whose name is
+The utterances of a table are divided into parts by their duration, always the same ones. A part is a file whose name is
 a digest of all that its embeddings depend on, so that a part of another checkpoint, of speech that changed or of
 another precision is never taken. Shard K of N has the parts K, K + N, K + 2 N, ...
 """
 
 import contextlib
 import hashlib
+import itertools
 import json
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.files import atomic_writer, claim, locked
+from erc.files import atomic_writer, claim, is_claimed
 from erc.options import UserError
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
@@ -28,11 +29,11 @@ _NAMED = 5  # segment ids that an error names
 
 @dataclass
 class Part:
-    """Some utterances, and where their embeddings are kept.
+    """A piece of the extraction: some utterances, whose embeddings are kept in one file.
 
     Attributes:
         number: 1, 2, ...
-        places: in the list of all utterances.
+        places: of its utterances in the list of all.
         path: of its file, once it is known.
     """
 
@@ -42,8 +43,8 @@ class Part:
 
 
 def plan_parts(utterances):
-    """All utterances in parts of about the same work, the longest utterances first. No file is opened: there may be
-    millions."""
+    """Divide all utterances into parts of about the same work, the longest utterances first. No file is opened: there
+    may be millions."""
     least = max(PART_SECONDS, sum(utterance.seconds for utterance in utterances) / PARTS)
     parts, held = [], least
     for place in sorted(range(len(utterances)), key=lambda k: (-utterances[k].seconds, utterances[k].segment_id)):
@@ -75,24 +76,30 @@ class Extraction:
 
     @contextlib.contextmanager
     def alone(self, shard=None):
-        """Hold the output for as long as the block runs: shards (K, N) run beside each other, but each only once, and
-        all else only alone.
+        """Hold the output for as long as the block runs. Shards (K, N) run beside each other, but each only once; all
+        else runs alone.
 
         Raises:
             UserError: another run holds it, it cannot be written, or there is no room on the disk.
         """
         width = self.extractor.description["width"] * len(self.extractor.modalities)
-        share = 1 if shard is None else shard[1]
-        with contextlib.ExitStack() as held:
-            mine = self.output if shard is None else self.folder / "shard-{}-of-{}".format(*shard)
-            held.enter_context(claim(mine, 2 * 4 * width * len(self.utterances) // share))  # parts and file, float32
-            if not held.enter_context(locked(self.folder / "shards.lock", shared=shard is not None, wait=False)):
-                running = "shards of it are" if shard is None else "all of it is"
+        needs = 2 * 4 * width * len(self.utterances)  # parts and file, float32
+        if shard is None:
+            mine, needs, running = self.output, needs, "shards of it are"
+        else:
+            mine, needs, running = self.folder / "shard-{}-of-{}".format(*shard), needs // shard[1], "all of it is"
+        with claim(mine, needs):  # first claimed, then looked at: of two that begin together, one at most goes on
+            if any(map(is_claimed, self._shards() if shard is None else [self.output])):
                 raise UserError(f"{self.output}: {running} being extracted; wait for that, or stop it")
             yield
 
+    def _shards(self):
+        """The outputs of shards that run, or were killed."""
+        locks = self.folder.glob(".shard-*.lock")
+        return [lock.with_name(lock.name.removeprefix(".").removesuffix(".lock")) for lock in locks]
+
     def run(self, device, shard=None):
-        """Make the parts that are not there, of a shard (K, N) or of all; prints how many are.
+        """Make the parts that are missing, of a shard (K, N) or of all; prints how many are there already.
 
         Returns:
             list[Part]: those of the shard, all of which are there now.
@@ -106,7 +113,7 @@ class Extraction:
         return parts
 
     def join(self):
-        """The embeddings of all utterances, from the parts.
+        """Read the embeddings of all utterances from the parts.
 
         Returns:
             dict: `text` and `audio` (those in use): (N, D) float32, rows as `utterances`.
@@ -139,47 +146,39 @@ class Extraction:
 
     def _missing(self, parts):
         """Those whose file is not there or damaged; gives every part its path."""
-        places = [place for part in parts for place in part.places]
-        dataset = self._dataset(places)
-        number = {place: k for k, place in enumerate(places)}
-        for part in parts:
-            utterances = [dataset.identity(number[place]) for place in part.places]
+        dataset, own_places = self._dataset(parts)
+        for part, places in zip(parts, own_places, strict=True):
+            utterances = [dataset.identity(place) for place in places]
             content = [_VERSION, self.checkpoint, self.options.precision, utterances]
             digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
             part.path = self.folder / f"{part.number:04}-{digest[:32]}.npz"
         return [part for part in parts if self._read(part) is None]
 
-    def _dataset(self, places, cache=None):
-        chosen = [self.utterances[place] for place in places]
-        return UtteranceDataset(chosen, self.options.txt_wav, **self.extractor.dataset_settings(), cache=cache)
+    def _make(self, parts, device):
+        dataset, own_places = self._dataset(parts)
+        batches = [plan_batches(dataset, places, self.options, device) for places in own_places]
+        results = run_batches(self.extractor, dataset, list(itertools.chain(*batches)), device, self.options)
+        for part, places, own in zip(parts, own_places, batches, strict=True):
+            tables = {}
+            for batch in own:
+                for name, rows in next(results).items():
+                    table = tables.setdefault(name, np.empty((len(places), rows.shape[1]), np.float32))
+                    table[np.array(batch) - places.start] = rows
+            with atomic_writer(part.path) as file:
+                np.savez(file, **{name: tables[name] for name in self.extractor.modalities})
+        results.close()
+
+    def _dataset(self, parts):
+        """The utterances of some parts, one part after the other, and the range that each part's have in it."""
+        ends = list(itertools.accumulate(len(part.places) for part in parts))
+        own_places = [range(end - len(part.places), end) for part, end in zip(parts, ends, strict=True)]
+        chosen = [self.utterances[place] for part in parts for place in part.places]
+        return UtteranceDataset(chosen, self.options.txt_wav, **self.extractor.dataset_settings()), own_places
 
     def _read(self, part):
         """{modality: (n, D)} of a part, rows as its places; None if it is not there or damaged."""
         try:
             with np.load(part.path, allow_pickle=False) as file:
-                tables = {name: file[name] for name in file.files}
+                return {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
-        return tables
-
-    def _make(self, parts, device):
-        places = [place for part in parts for place in part.places]
-        dataset = self._dataset(places, self.options.cache)
-        batches, first = [], 0  # of each part, its utterances being the next in the dataset
-        for part in parts:
-            batches.append(plan_batches(dataset, range(first, first + len(part.places)), self.options, device))
-            first += len(part.places)
-        results = run_batches(
-            self.extractor, dataset, [batch for own in batches for batch in own], device, self.options
-        )
-        first = 0
-        for part, own in zip(parts, batches, strict=True):
-            tables = {}
-            for batch in own:
-                for name, rows in next(results).items():
-                    table = tables.setdefault(name, np.empty((len(part.places), rows.shape[1]), np.float32))
-                    table[np.array(batch) - first] = rows
-            with atomic_writer(part.path) as file:
-                np.savez(file, **{name: tables[name] for name in self.extractor.modalities})
-            first += len(part.places)
-        results.close()

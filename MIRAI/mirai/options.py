@@ -1,6 +1,5 @@
 """The options of stage 1: training, prediction. No library is loaded here, so that `--help` is quick."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,21 +9,23 @@ from erc.tracking import check_comet_options
 
 TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
-# What `--using_model` takes, and the embeddings of each in the order in which they are joined.
-MODALITIES = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
+# What `--using_model` takes: the modalities of each, in the order in which their embeddings are joined.
+USING_MODEL = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
 LOSSES = ("ce", "cs_and_ce")
-# How the two modalities are joined: one after the other, or by the cross-modal network of `mirai.network.fusion`.
+# How the two modalities are joined: their embeddings concatenated, or by the network of `mirai.network.fusion`.
 FUSIONS = ("concat", "mmer")
 # Of Lightning's, those that train whole networks and write one checkpoint.
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
-CACHE_HELP = "folder of decoded speech, made where it lacks any, if not cache/ beside the speech; none: no cache"
+PREDICTION_PRECISIONS = ("32-true", "bf16-mixed")  # those in which nothing scales gradients
 TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 
 @dataclass
 class _CommonOptions:
-    exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/")
+    """What both trainers take; a subclass adds `using_model` and `fusion`."""
+
+    exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/", name=True)
     batch_size: int | None = option(
         None, "utterances of a batch, at most; default: 2, with --max_batch_seconds as many as it takes"
     )
@@ -37,7 +38,6 @@ class _CommonOptions:
     test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
-    cache: Path | None = option(None, CACHE_HELP)
     loss: str = option("ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=list(LOSSES))
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
@@ -90,8 +90,6 @@ class _CommonOptions:
                 raise ValueError(f"--{name}: needs speech, which --using_model text leaves out")
         if self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
-        if not self.exp_name or self.exp_name in (".", "..") or "/" in self.exp_name or "\\" in self.exp_name:
-            raise ValueError(f"--exp_name {self.exp_name!r}: expected a name without slashes")
         self.dev_sessions = self.dev_sessions or []
         check_test_sessions(self)
         both = sorted(set(self.test_sessions) & set(self.dev_sessions))
@@ -106,14 +104,14 @@ class _CommonOptions:
             raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
         check_comet_options(self)
         self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
-        self.cache = cache_folder(self.cache, self.txt_wav)
 
     @property
     def processes(self):
+        """Processes that train together, on all machines."""
         return self.devices * self.num_nodes
 
     @property
-    def parts(self):
+    def batches_per_step(self):
         """Batches of an optimizer step, of all processes together."""
         return self.accumulate_grad * self.processes
 
@@ -129,20 +127,22 @@ class _CommonOptions:
 
 @dataclass
 class TrainingOptions(_CommonOptions):
-    using_model: str = option("both", "modalities", choices=list(MODALITIES))
+    """Those of the extractor that concatenates its embeddings."""
+
+    using_model: str = option("both", "modalities", choices=list(USING_MODEL))
     fusion = "concat"  # no option
 
 
 @dataclass
 class FusionTrainingOptions(_CommonOptions):
-    """Of the cross-modal network, which always takes both modalities."""
+    """Those of the cross-modal network, which always takes both modalities."""
 
-    using_model = "both"  # no options
+    using_model = "both"  # no options, these two
     fusion = "mmer"
 
 
 def check_test_sessions(options):
-    """`--test_sessions` alone would do nothing."""
+    """Raise ValueError for `--test_sessions` without `--test_1920`, where it would do nothing."""
     if options.test_sessions != TEST_SESSIONS and not options.test_1920:
         shown = " ".join(map(str, options.test_sessions))
         raise ValueError(f"--test_sessions {shown}: needs --test_1920, without which a random 20% is held out")
@@ -150,15 +150,18 @@ def check_test_sessions(options):
 
 @dataclass
 class PredictionOptions:
+    """What scoring and feature extraction take."""
+
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
-    cache: Path | None = option(None, CACHE_HELP)
     batch_size: int = option(64, "utterances of a batch at most; changes time and memory only")
     batch_seconds: float | None = option(
         None, "seconds of speech of a batch at most, padding included, if not 25 on a CPU and 200 on a GPU; likewise"
     )
     num_workers: int = option(0, "processes that read ahead")
-    precision: str = option("32-true", "bf16-mixed: faster on most GPUs, less exact", choices=["32-true", "bf16-mixed"])
+    precision: str = option(
+        "32-true", "bf16-mixed: faster on most GPUs, less exact", choices=list(PREDICTION_PRECISIONS)
+    )
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
@@ -169,11 +172,3 @@ class PredictionOptions:
         if self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
         self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
-        self.cache = cache_folder(self.cache, self.txt_wav)
-
-
-def cache_folder(cache, txt_wav):
-    """What `--cache` names: a folder, None for "none"; not given: cache/ beside the folder of speech."""
-    if cache is None:
-        return Path(os.path.abspath(txt_wav)).parent / "cache"
-    return None if str(cache) == "none" else cache

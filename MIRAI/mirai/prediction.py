@@ -1,4 +1,4 @@
-"""A trained extractor over many utterances, in batches of alike lengths."""
+"""Running a trained extractor over many utterances, in batches of similar duration."""
 
 import contextlib
 import math
@@ -18,7 +18,7 @@ _MAX_WINDOW = MAX_WINDOW / SAMPLE_RATE  # seconds
 
 
 def plan_batches(dataset, places, options, device):
-    """Batches of alike lengths, the longest first: if memory does not suffice, that shows at once.
+    """Divide utterances into batches of similar duration, the longest first, so that too little memory shows at once.
 
     Args:
         dataset: `UtteranceDataset`.
@@ -29,11 +29,11 @@ def plan_batches(dataset, places, options, device):
         list[list[int]]: every place once.
     """
     seconds = math.inf  # they say nothing about text
-    if dataset.recordings:
+    if dataset.speech:
         seconds = options.batch_seconds or BATCH_SECONDS[device.type]
     lengths = {k: dataset.length(k) for k in places}
     # Longer speech is cut into equal windows, and it is windows that are padded.
-    windows = {k: max(1, math.ceil(lengths[k] / _MAX_WINDOW)) if dataset.recordings else 1 for k in places}
+    windows = {k: max(1, math.ceil(lengths[k] / _MAX_WINDOW)) if dataset.speech else 1 for k in places}
     padded = {k: lengths[k] / windows[k] for k in places}
     batches, held = [], 0  # windows of the last batch
     for k in sorted(places, key=lambda k: (-padded[k], dataset.utterances[k].segment_id)):
@@ -48,14 +48,15 @@ def plan_batches(dataset, places, options, device):
 
 
 @torch.inference_mode()
-def run_batches(extractor, dataset, batches, device, options):
-    """What the extractor makes of some batches.
+def run_batches(extractor, dataset, batches, device, options, loader=DataLoader):
+    """Embeddings and probabilities of some batches.
 
     Args:
         extractor: an `Extractor`; moved to `device`.
         dataset: `UtteranceDataset` with the extractor's settings.
         batches: lists of places in `dataset`, as `plan_batches` gives them.
         options: `PredictionOptions`; `precision` and `num_workers` count.
+        loader: a `DataLoader` class, such as one that measures.
     Yields:
         dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32.
     Raises:
@@ -63,7 +64,7 @@ def run_batches(extractor, dataset, batches, device, options):
     """
     with _advice_on_memory("the network itself"):
         extractor = extractor.to(device).eval()
-    loader = DataLoader(
+    loaded = loader(
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.collate,
@@ -71,7 +72,7 @@ def run_batches(extractor, dataset, batches, device, options):
         pin_memory=device.type == "cuda",
     )
     with tqdm(total=sum(map(len, batches)), desc="extracting", unit="utterance", disable=None) as progress:
-        for batch in loader:
+        for batch in loaded:
             with _advice_on_memory(f"{len(batch)} utterances in a batch"):
                 result = _run(extractor, batch.to(device, non_blocking=True), options.precision)
             progress.update(len(batch))
@@ -91,7 +92,7 @@ def predict(extractor, utterances, options, device):
     Args:
         options: `PredictionOptions`.
     """
-    dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings(), cache=options.cache)
+    dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings())
     batches = plan_batches(dataset, range(len(dataset)), options, device)
     results = run_batches(extractor, dataset, batches, device, options)
     table = np.empty((len(dataset), len(extractor.description["emotions"])), dtype=np.float32)

@@ -1,14 +1,12 @@
 """Scoring checkpoints on what their training held out: one, or every experiment under a directory."""
 
-import csv
-import io
 import sys
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import summary, write_evaluation
 from erc.corpus.splits import check_unseen, held_out, split
-from erc.files import write_text
-from erc.options import UserError
+from erc.files import write_table
+from erc.options import UserError, printable
 from mirai.checkpoint import load_extractor
 from mirai.prediction import predict
 
@@ -35,14 +33,14 @@ def score(path, utterances, test_sessions, options, device, out_dir):
     advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
     check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
-    names = ([getattr(row, name) for row in test] for name in ("segment_id", "dialogue", "speaker", "label"))
-    result = write_evaluation(out_dir, *names, probabilities, KEMDY19.emotions)
+    turns = ((row.segment_id, row.dialogue, row.speaker, row.label) for row in test)
+    result = write_evaluation(out_dir, turns, probabilities, KEMDY19.emotions)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}
 
 
 def score_all(folder, utterances, options, device, out_dir):
     """Score every `best.ckpt` under a folder, each on its own split, into `out_dir`/result.csv, and each experiment's
-    evaluation into a folder of its name beside it; prints a line for each. One that cannot be scored is told on stderr.
+    evaluation into a folder of its name beside it; prints a line for each, on stderr for one that cannot be scored.
 
     Returns:
         int: how many could not be scored.
@@ -58,14 +56,10 @@ def score_all(folder, utterances, options, device, out_dir):
         try:
             result = score(path, utterances, "own", options, device, out_dir / experiment)
         except (UserError, OSError) as error:
-            print(f"error: {experiment} is not scored: {error}", file=sys.stderr)
+            print(printable(f"error: {experiment} is not scored: {error}"), file=sys.stderr)
             failed += 1
             continue
         print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)
         rows.append([result[name] for name in COLUMNS])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(out_dir / "result.csv", text.getvalue())
+    write_table(out_dir / "result.csv", COLUMNS, rows)
     return failed

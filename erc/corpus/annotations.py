@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from erc.corpus.corpora import KEMDY19, SegmentId
-from erc.corpus.transcripts import decode
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.transcripts import read_text
+from erc.files import table_text
 from erc.options import UserError
 
 COLUMNS = (
@@ -39,11 +40,7 @@ class Utterance:
 
 def annotation_text(rows):
     """The text of a table. `rows`: dicts by column name, in the order of the file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return table_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
 
 
 def read_annotations(path, corpus=KEMDY19):
@@ -95,21 +92,17 @@ class CsvRow(NamedTuple):
         return beyond + [""] * (width - len(self.cells))
 
 
-def read_csv(path):
+def read_csv(path, advice="MIRAI/preprocess.py makes the annotation tables"):
     """The rows of a CSV file that hold any text. Lines may end as on any system, and inside of quotes.
 
+    Args:
+        advice: what to do if there is no such file, for the message.
     Returns:
         (list[CsvRow], str): the rows, at least one; the encoding, as `decode` gives it.
     Raises:
         UserError: the file is missing, empty or no CSV file.
     """
-    path = Path(path)
-    try:
-        text, encoding = decode(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; MIRAI/preprocess.py makes the annotation tables") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory, expected a CSV file") from None
+    text, encoding = read_text(path, "a CSV file", advice)
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
@@ -132,7 +125,7 @@ def seconds(text):
 
 def _utterance(cells, where, corpus):
     try:
-        segment = SegmentId.parse(cells["segment_id"])
+        segment = corpus.parse_segment_id(cells["segment_id"])
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if cells["emotion"] not in corpus.emotions:

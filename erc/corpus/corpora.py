@@ -1,68 +1,81 @@
-"""What is known of each corpus: emotions, speakers, segment ids, sessions. One table, used by every stage."""
+"""What is known of each corpus, as data: an entry of `CORPORA` for each, and no other place knows a corpus's name.
+
+A further corpus is a further entry; code asks the entry and never which corpus it is.
+"""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from erc.options import UserError
+
+# The order in which the features of a turn are joined.
+MODALITIES = {"a": "audio", "t": "text", "v": "visual"}
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus's constants; the number of a label (or speaker) is its place in `emotions` (or `speakers`).
+    """A corpus's constants.
 
     Attributes:
-        test_sessions: the sessions that are held out.
-        has_segment_ids: its dialogue file has the tenth item; otherwise turns are named by dialogue and number.
-        text_feature: the text features that its published results rest on: `extractor` or `sbert`.
+        emotions: their names; a label is a place among them.
+        label_aliases: spellings in the raw files, and the emotions that they stand for.
+        speakers: the names of all speakers, numbered in this order. Empty: any names, numbered in each dialogue by
+            their first turns.
+        session: pattern of the beginning of a dialogue id, its group the session's number; None: sessions have none.
+        segment_id: pattern of a segment id, its groups `session`, `dialogue`, `speaker` and `number`.
+        segment_id_example: a segment id, for messages.
+        test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
+        has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
+        text_feature: the text features that the published results rest on: `extractor` or `sbert`.
+        reader: the module of `mirai.readers` that reads the raw corpus; None: there is none.
     """
 
     name: str
     emotions: tuple[str, ...]
-    speakers: tuple[str, ...]
+    label_aliases: dict[str, str] = field(default_factory=dict, hash=False)
+    speakers: tuple[str, ...] = ()
+    session: str | None = None
+    segment_id: str | None = None
+    segment_id_example: str = ""
     test_sessions: tuple[int, ...] = ()
     has_segment_ids: bool = True
     text_feature: str = "extractor"
+    reader: str | None = None
 
     def label(self, emotion):
         return self.emotions.index(emotion)
 
+    def parse_segment_id(self, text):
+        """The `SegmentId` that a text is.
 
-CORPORA = {
-    corpus.name: corpus
-    for corpus in (
-        Corpus(
-            name="KEMDy19",
-            emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
-            speakers=("M", "F"),
-            test_sessions=(19, 20),
-        ),
-        Corpus(
-            name="iemocap",
-            emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
-            speakers=("M", "F"),
-            has_segment_ids=False,
-            text_feature="sbert",
-        ),
-        Corpus(
-            name="iemocap_4",
-            emotions=("happy", "sad", "neutral", "angry"),
-            speakers=("M", "F"),
-            has_segment_ids=False,
-            text_feature="sbert",
-        ),
-    )
-}
-KEMDY19 = CORPORA["KEMDy19"]
+        Raises:
+            UserError: it is malformed.
+        """
+        match = re.fullmatch(self.segment_id, text)
+        if match is None:
+            raise UserError(f"malformed segment id {text!r}, expected one like {self.segment_id_example}")
+        return SegmentId(int(match["session"]), match["dialogue"], match["speaker"], int(match["number"]))
 
-# Order in which a dialogue's columns are joined: audio, text, visual.
-MODALITIES = ("a", "t", "v")
-MODALITY_NAMES = {"a": "audio", "t": "text", "v": "visual"}
+    def session_of(self, dialogue):
+        """The number of the session that a dialogue id names; None if it names none."""
+        match = re.match(self.session, dialogue) if self.session else None
+        return int(match[1]) if match else None
 
-# [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
-_SEGMENT_ID = re.compile(
-    r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])(?P<number>[0-9]{3})"
-)
-_SESSION = re.compile(r"Sess([0-9]{2})_")
+    def speaker_numbers(self, speakers):
+        """The numbers of a dialogue's speakers.
+
+        Args:
+            speakers: the name of each turn's speaker.
+        Returns:
+            list[int]: as many.
+        """
+        order = self.speakers or tuple(dict.fromkeys(speakers))
+        number = {name: k for k, name in enumerate(order)}
+        return [number[name] for name in speakers]
+
+    def count_speakers(self, dialogues):
+        """How many speakers a network has to tell apart: the corpus's, else the most of any of the dialogues."""
+        return len(self.speakers) or max(len(set(dialogue.speakers)) for dialogue in dialogues)
 
 
 @dataclass(frozen=True)
@@ -77,36 +90,28 @@ class SegmentId:
     speaker: str
     number: int
 
-    @classmethod
-    def parse(cls, text):
-        match = _SEGMENT_ID.fullmatch(text)
-        if match is None:
-            raise UserError(f"malformed segment id {text!r}, expected one like Sess19_impro02_M014")
-        return cls(int(match["session"]), match["dialogue"], match["speaker"], int(match["number"]))
 
+# In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
+_KEMDY19 = Corpus(
+    name="KEMDy19",
+    emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
+    label_aliases={"disqust": "disgust"},
+    speakers=("M", "F"),
+    session=r"Sess([0-9]{2})_",
+    segment_id=(r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])(?P<number>[0-9]{3})"),
+    segment_id_example="Sess19_impro02_M014",
+    test_sessions=(19, 20),
+    reader="kemdy19",
+)
+_IEMOCAP = Corpus(
+    name="iemocap",
+    emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
+    speakers=("M", "F"),
+    session=r"Ses([0-9]{2})[FM]_",
+    has_segment_ids=False,
+    text_feature="sbert",
+)
+_IEMOCAP_4 = replace(_IEMOCAP, name="iemocap_4", emotions=_IEMOCAP.emotions[:4])
 
-def session_of(dialogue):
-    """The session number of a dialogue id such as `Sess19_impro02`."""
-    match = _SESSION.match(dialogue)
-    if match is None:
-        raise UserError(f"malformed dialogue id {dialogue!r}, expected one like Sess19_impro02")
-    return int(match[1])
-
-
-def check_held_out(corpus, train_ids, test_ids):
-    """Refuse a session that has dialogues on both sides, where the corpus holds out whole sessions. Ids that name no
-    session, as those of someone's own conversations may be, are not compared.
-
-    Raises:
-        UserError: names the session and a dialogue of each side.
-    """
-    if not corpus.test_sessions:
-        return
-    train, test = (
-        {match[1]: match.string for match in map(_SESSION.match, ids) if match} for ids in (train_ids, test_ids)
-    )
-    for session in sorted(train.keys() & test.keys()):
-        raise UserError(
-            f"session {int(session)} is in both the training set ({train[session]}) and the test set "
-            f"({test[session]}); {corpus.name} holds out whole sessions, as COGMEN_code/cogmen_formatting.py does"
-        )
+CORPORA = {corpus.name: corpus for corpus in (_KEMDY19, _IEMOCAP, _IEMOCAP_4)}
+KEMDY19 = CORPORA["KEMDy19"]  # the corpus of stage 1

@@ -1,13 +1,11 @@
 """Scores of a classifier and the files that hold them: `metrics.json`, `predictions.csv`, `confusion_matrix.png`."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from erc.files import atomic_writer, write_json, write_text
+from erc.files import atomic_writer, write_json, write_table
 
 
 def scores(labels, predictions, emotions):
@@ -55,28 +53,24 @@ def report(result):
     return "\n".join(lines)
 
 
-def write_evaluation(folder, segment_ids, dialogues, speakers, labels, probabilities, emotions):
+def write_evaluation(folder, turns, probabilities, emotions):
     """Score and write `metrics.json`, `predictions.csv` and `confusion_matrix.png` into `folder`.
 
     Args:
-        segment_ids, dialogues, speakers: N strings each.
-        labels: (N,) emotion numbers.
+        turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
-    probabilities = np.asarray(probabilities)
+    folder, turns, probabilities = Path(folder), list(turns), np.asarray(probabilities)
     predictions = probabilities.argmax(axis=1)
-    result = scores(labels, predictions, emotions)
-    folder = Path(folder)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    result = scores([label for *_, label in turns], predictions, emotions)
     header = ["segment_id", "dialogue", "speaker", "label", "prediction", *(f"p_{emotion}" for emotion in emotions)]
-    writer.writerow(header)
-    for k, segment_id in enumerate(segment_ids):
-        names = emotions[labels[k]], emotions[predictions[k]]
-        writer.writerow([segment_id, dialogues[k], speakers[k], *names, *(f"{p:.6f}" for p in probabilities[k])])
-    write_text(folder / "predictions.csv", text.getvalue())
+    rows = [
+        [*names, emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
+        for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True)
+    ]
+    write_table(folder / "predictions.csv", header, rows)
     _draw_confusion(folder / "confusion_matrix.png", np.array(result["confusion"]), emotions)
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result

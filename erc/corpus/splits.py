@@ -1,5 +1,9 @@
-"""Which utterances train, which choose the best epoch, which are held out. The order of the table never matters."""
+"""Which utterances and dialogues train, which choose the best epoch, which are held out.
 
+The order of an annotation table never matters; the dialogues keep theirs.
+"""
+
+import random
 from dataclasses import dataclass
 
 from erc.corpus.annotations import sessions_of
@@ -49,6 +53,53 @@ def held_out(utterances, test_sessions):
     """The utterances of the test sessions."""
     _check_sessions(utterances, test_sessions, "--test_sessions")
     return [utterance for utterance in utterances if utterance.session in test_sessions]
+
+
+def check_held_out(corpus, train_ids, test_ids):
+    """Refuse a session that has dialogues on both sides, where the corpus holds out whole sessions. Ids that name no
+    session, as those of someone's own conversations may be, are not compared.
+
+    Raises:
+        UserError: names the session and a dialogue of each side.
+    """
+    if not corpus.test_sessions:
+        return
+    train, test = ({corpus.session_of(dialogue): dialogue for dialogue in ids} for ids in (train_ids, test_ids))
+    for session in sorted((train.keys() & test.keys()) - {None}):
+        raise UserError(
+            f"session {session} is in both the training set ({train[session]}) and the test set "
+            f"({test[session]}); {corpus.name} holds out whole sessions, as COGMEN_code/cogmen_formatting.py does"
+        )
+
+
+def divide(file, corpus, dev_sessions=(), seed=None):
+    """The dialogues of a `DialogueFile` by split.
+
+    Args:
+        dev_sessions: these sessions' dialogues are dev. Without: the first 10% of the training ids, as published.
+        seed: draws the 10% at random instead.
+    Returns:
+        dict: for `train`, `dev` and `test` a list of `Dialogue`.
+    Raises:
+        UserError: the training dialogues lack a session, or none is left to train on.
+    """
+    if dev_sessions:
+        sessions = {dialogue: corpus.session_of(dialogue) for dialogue in file.train_ids}
+        if missing := set(dev_sessions) - set(sessions.values()):
+            raise UserError(f"--dev_sessions: session {min(missing)} is not among the training dialogues")
+        dev = {dialogue for dialogue, session in sessions.items() if session in dev_sessions}
+    else:
+        count = len(file.train_ids)
+        pool = file.train_ids if seed is None else random.Random(seed).sample(file.train_ids, count)
+        dev = set(pool[: max(1, count // 10)])
+    if dev.issuperset(file.train_ids):
+        raise UserError("no dialogue is left for training once the dev dialogues are taken out")
+    by_id = {dialogue.id: dialogue for dialogue in file.dialogues}
+    return {
+        "train": [by_id[dialogue] for dialogue in file.train_ids if dialogue not in dev],
+        "dev": [by_id[dialogue] for dialogue in file.train_ids if dialogue in dev],
+        "test": [by_id[dialogue] for dialogue in file.test_ids],
+    }
 
 
 def check_unseen(utterances, trained_on, path, advice):

@@ -40,15 +40,25 @@ def decode(data, name):
     raise UserError(f"{name}: neither UTF-8, UTF-16 with a byte order mark, nor cp949 text")
 
 
+def read_text(path, expected, advice):
+    """The text in a file and its encoding, as `decode` gives them.
+
+    Args:
+        expected, advice: what the file should be, and what to do if it is not there; for messages.
+    Raises:
+        UserError: there is no such file, it is no plain file, or no rule decodes it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file; {advice}")
+    if not path.is_file():  # reading from a pipe might never end
+        raise UserError(f"{path}: is {'a directory' if path.is_dir() else 'no plain file'}, expected {expected}")
+    return decode(path.read_bytes(), path)
+
+
 def read_transcript(path):
     """The transcript in a file, its lines joined, not cleaned."""
-    path = Path(path)
-    try:
-        text, _ = decode(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; MIRAI/preprocess.py puts the transcripts there") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory, expected a transcript") from None
+    text, _ = read_text(path, "a transcript", "MIRAI/preprocess.py puts the transcripts there")
     return " ".join(text.split())
 
 

@@ -1,5 +1,6 @@
 """Broken and unusual files as preprocess.py, train.py and eval.py meet them."""
 
+import csv
 import resource
 import signal
 import subprocess
@@ -39,62 +40,121 @@ def scripts(run_script, tmp_path):
 
 
 def one_speaker(dialogues):
-    for speakers in dialogues.speakers.values():
-        speakers[:] = ["F"] * len(speakers)
+    for dialogue in dialogues:
+        dialogue.speakers[:] = ["F"] * len(dialogue)
 
 
 def one_turn(dialogues):
-    for dialogue in dialogues.ids:
-        for name in ("speakers", "labels", "text", "audio", "sentences", "segment_ids"):
-            del getattr(dialogues, name)[dialogue][1:]
+    dialogues[:] = [next(dialogue.chunks(1)) for dialogue in dialogues]
 
 
 def third_speaker(dialogues):
-    for speakers in dialogues.speakers.values():
-        speakers[-1] = "C"
+    for dialogue in dialogues:
+        dialogue.speakers[-1] = "C"
 
 
-@pytest.mark.parametrize("change", [one_speaker, one_turn, third_speaker], ids=lambda change: change.__name__)
+@pytest.mark.parametrize(
+    ("change", "speakers"),
+    [(one_speaker, ("M", "F")), (one_turn, ("M", "F")), (third_speaker, ("M", "F", "C")), (third_speaker, ())],
+)
 @pytest.mark.parametrize("windows", [(5, 5), (0, 0), (0, 1)], ids=str)
-def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch, change, windows):
+def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch, change, speakers, windows):
     """With no past or no future, or one speaker, some relations have no edge at all."""
-    if change is third_speaker:
-        monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=("M", "F", "C")))
-    dialogues = make_dialogues(sessions=4, turns=(2, 4))
-    change(dialogues)
-    write_dialogues(tmp_path / "d.pkl", dialogues)
+    monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=speakers))
+    made = make_dialogues(sessions=4, turns=(3, 5))
+    change(made.dialogues)
+    write_dialogues(tmp_path / "d.pkl", made)
     scripts("preprocess")
     scripts("train", "--wp", windows[0], "--wf", windows[1])
     scripts("eval")
-    rows = (tmp_path / "r/predictions.csv").read_text().splitlines()[1:]
-    assert len(rows) == sum(len(dialogues.labels[dialogue]) for dialogue in dialogues.test_ids)
+    with (tmp_path / "r/predictions.csv").open(newline="") as file:
+        found = [(row["segment_id"], row["speaker"]) for row in csv.DictReader(file)]
+    held_out = [dialogue for dialogue in made.dialogues if dialogue.id in made.test_ids]
+    assert found == [(name, speaker) for dialogue in held_out for name, _, speaker, _ in dialogue.turns()]
+    network = load_checkpoint(tmp_path / CHECKPOINT).network.architecture
+    assert network.num_speakers == (3 if change is third_speaker else 2)
+
+
+def test_more_speakers_than_the_network_was_made_for(scripts, tmp_path, monkeypatch):
+    monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=()))
+    made = make_dialogues(sessions=4, turns=(3, 5))
+    write_dialogues(tmp_path / "d.pkl", made)
+    scripts("preprocess")
+    scripts("train")
+    made.dialogues[-1].speakers[:3] = ["A", "B", "C"]
+    write_dialogues(tmp_path / "d.pkl", made)
+    scripts("preprocess")
+    with pytest.raises(UserError, match=r"dialogue Sess04_script01 has \d speakers, the network was made for 2; train"):
+        scripts("eval")
+
+
+def items(dialogue_file, name):
+    """An item of a dialogue file's list."""
+    names = (
+        "ids",
+        "speakers",
+        "labels",
+        "text",
+        "audio",
+        "visual",
+        "sentences",
+        "train_ids",
+        "test_ids",
+        "segment_ids",
+    )
+    return dialogue_file[names.index(name)]
+
+
+def put(name, turn, value):
+    return lambda d: items(d, name)["Sess02_impro01"].__setitem__(turn, value)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (third_speaker, "dialogue Sess01_impro01, turn 2: speaker 'C'; KEMDy19 has M, F"),
-        (lambda d: d.speakers["Sess02_impro01"].pop(), "dialogue Sess02_impro01 has 3 labels but 2 speakers"),
-        (lambda d: d.audio["Sess02_impro01"].pop(), "dialogue Sess02_impro01 has 3 labels but 2 audio embeddings"),
-        (lambda d: d.segment_ids.pop("Sess02_impro01"), "dialogue Sess02_impro01 has no list in `segment_ids`"),
-        (lambda d: d.test_ids.append("Sess02_impro01"), "Sess02_impro01 is in both the training and the test set"),
+        (put("speakers", 2, "C"), "dialogue Sess02_impro01, turn 2: speaker 'C'; KEMDy19 has M, F"),
         (
-            lambda d: d.test_ids.append(d.train_ids.pop()),
+            lambda d: items(d, "speakers")["Sess02_impro01"].pop(),
+            "dialogue Sess02_impro01 has 3 labels but 2 speakers",
+        ),
+        (
+            lambda d: items(d, "audio")["Sess02_impro01"].pop(),
+            "dialogue Sess02_impro01 has 3 labels but 2 audio embeddings",
+        ),
+        (
+            lambda d: items(d, "segment_ids").pop("Sess02_impro01"),
+            "dialogue Sess02_impro01 has no list in `segment_ids`",
+        ),
+        (
+            lambda d: items(d, "test_ids").append("Sess02_impro01"),
+            "Sess02_impro01 is in both the training and the test set",
+        ),
+        (
+            lambda d: items(d, "test_ids").append(items(d, "train_ids").pop()),
             "session 3 is in both the training set .Sess03_impro01. and th",
         ),
-        (lambda d: d.test_ids.append("Sess99_impro01"), "Sess99_impro01 is in the training or test set but not among"),
-        (lambda d: d.audio["Sess02_impro01"][2].fill(np.inf), "Sess02_impro01, turn 2: audio embedding .* not finite"),
         (
-            lambda d: d.text["Sess02_impro01"].__setitem__(2, np.ones(3)),
-            "turn 2: text embedding has 3 values, the turns",
+            lambda d: items(d, "test_ids").append("Sess99_impro01"),
+            "Sess99_impro01 is in the training or test set but not among",
         ),
-        (lambda d: d.train_ids.clear(), "no dialogue is left for training"),
+        (
+            put("audio", 2, np.full(8, np.inf, np.float32)),
+            "Sess02_impro01, turn 2: audio embedding has a value that is not finite",
+        ),
+        (put("text", 2, np.ones(3)), "turn 2: text embedding has 3 values, the turns before it 16"),
+        (lambda d: items(d, "train_ids").clear(), "no dialogue is left for training"),
+        (lambda d: d.pop(), "expected a dialogue file of KEMDy19, a list of 10 items; found 9 items"),
+        (
+            lambda d: [items(d, name).update((k, []) for k in items(d, "ids")) for name in ("text", "audio")],
+            r"d\.pkl: no embeddings; run MIRAI/feature_extractor_cogmen_format\.py first",
+        ),
     ],
 )
 def test_a_dialogue_file_that_is_wrong(scripts, tmp_path, damage, message):
-    dialogues = make_dialogues(sessions=4, turns=(3, 4))
-    damage(dialogues)
-    write_dialogues(tmp_path / "d.pkl", dialogues)
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    content = read_pickle(tmp_path / "d.pkl")
+    damage(content)
+    write_pickle(tmp_path / "d.pkl", content)
     (tmp_path / "p.pkl").write_text("made before")
     with pytest.raises(UserError, match=message):
         scripts("preprocess")
@@ -122,6 +182,7 @@ def test_a_full_disk(tmp_path):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         ),
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/p.pkl: File too large\n")
     assert (tmp_path / "p.pkl").read_text() == "made before"
@@ -145,9 +206,12 @@ def test_a_preprocessed_file_that_is_wrong(scripts, tmp_path):
     test = good["test"][0]
     objects = {**test, "a": np.array([[None] * 8] * 3, dtype=object)}
     for splits, message in (
-        ({**good, "test": [*good["test"], test]}, "turn .* is there twice"),
-        ({**good, "test": [*good["test"], good["train"][0]]}, "is in both train and test"),
-        ({**good, "test": [{**test, "a": test["a"][:2]}]}, r"audio features of shape \(2, 8\), expected 3 vectors"),
+        ({**good, "test": [*good["test"], test]}, "segment id .* is that of a turn before it, too"),
+        ({**good, "test": [{**test, "id": good["train"][0]["id"]}]}, "is in both train and test"),
+        (
+            {**good, "test": [{**test, "a": test["a"][:2]}]},
+            "dialogue Sess04_impro01 has 3 labels but 2 audio embeddings",
+        ),
         ({**good, "test": []}, "no test dialogues"),
         ({**good, "test": [objects]}, "refused: array type 'O8' is not a plain number type"),
     ):

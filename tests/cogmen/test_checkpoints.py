@@ -16,7 +16,9 @@ from tests.edits import survives
 def path(tmp_path):
     torch.manual_seed(0)
     checkpoint = Checkpoint(
-        network=CGNN(Architecture(feature_size=6, num_emotions=7, rnn="gru", hidden_size=4, seqcontext_nlayer=1)),
+        network=CGNN(
+            Architecture(feature_size=6, num_emotions=7, num_speakers=2, rnn="gru", hidden_size=4, seqcontext_nlayer=1)
+        ),
         dataset="KEMDy19",
         modalities="at",
         emotions=list(KEMDY19.emotions),

@@ -4,23 +4,26 @@ import csv
 import zipfile
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from cogmen.checkpoints import load_checkpoint
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import UserError
+from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
+from tests.cogmen.naive_training import naive_training
 
 BASE = ("--from_begin", "--epochs", 2, "--rnn", "gru", "--hidden_size", 8, "--batch_size", 8, "--learning_rate", 0.003)
+CHECKPOINT = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, run_script):
     folder = tmp_path_factory.mktemp("effects")
-    write_dialogues(folder / "feat.pkl", make_dialogues(sessions=12))
+    write_dialogues(folder / "feat.pkl", make_dialogues(sessions=12, turns=(3, 13), noise=2.0))
     paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", folder / "preprocessed.pkl")
     run_script("COGMEN_code/preprocess.py", *paths)
     return folder
@@ -43,49 +46,104 @@ def train(folder, run_script):
     return call
 
 
-@pytest.mark.parametrize(
-    ("arguments", "beside"),
-    [
-        (("--batch_size", 4), ()),
-        (("--optimizer", "sgd"), ()),
-        (("--optimizer", "rmsprop"), ()),
-        (("--optimizer", "adamw"), ("--weight_decay", 0.5)),
-        (("--scheduler", "expLR"), ()),
-        (("--scheduler", "reduceLR"), ("--epochs", 25, "--learning_rate", 0.3, "--batch_size", 64)),
-        (("--learning_rate", 0.001), ()),
-        (("--weight_decay", 0.5), ()),
-        (("--max_grad_value", 1e-6), ()),
-        (("--class_weight",), ()),
-        (("--drop_rate", 0), ()),
-        (("--wp", 0), ()),
-        (("--wf", 0), ()),
-        (("--seed", 1), ()),
-    ],
-)
-def test_the_training_is_another(train, arguments, beside):
-    (with_it, _), (without, _) = train(*beside, *arguments), train(*beside)
-    assert len(with_it) == len(without) and with_it != without
-    if arguments[0] == "--scheduler":
-        assert with_it[0] == without[0]  # the learning rate is another from some later epoch on
+@pytest.fixture(scope="module")
+def naive(folder):
+    """`naive(epochs=3, ...)`: the naive training; the same options are trained once."""
+    items = read_pickle(folder / "feat.pkl")
+    done = {}
+
+    def call(**options):
+        if str(options) not in done:
+            done[str(options)] = naive_training(items, **options)
+        return done[str(options)]
+
+    return call
+
+
+PLATEAU = {"epochs": 25, "learning_rate": 0.03, "scheduler": "reduceLR"}  # the dev loss stops falling in the 8th epoch
+
+
+def flags_of(options):
+    """Options of the naive training as train.py's flags."""
+    return [part for name, value in options.items() for part in (f"--{name}", *([] if value is True else [value]))]
+
+
+def rows_of(history):
+    return [[float(row[name]) for name in ("epoch", "train_loss", "dev_loss", "dev_weighted_f1")] for row in history]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "attribute"),
+    "options",
     [
-        (("--rnn", "lstm"), "rnn"),
-        (("--seqcontext_nlayer", 1), "seqcontext_nlayer"),
-        (("--hidden_size", 12), "hidden_size"),
-        (("--gnn_nheads", 3), "gnn_nheads"),
-        (("--concat_gin_gout",), "concat_gin_gout"),
-        (("--use_highway",), "use_highway"),
+        {},
+        {"batch_size": 3},
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        {"optimizer": "sgd", "learning_rate": 0.1, "max_grad_value": 0.01},
+        {"optimizer": "rmsprop", "weight_decay": 0.1},
+        {"optimizer": "adam", "weight_decay": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"scheduler": "expLR"},
+        PLATEAU,
+        {"learning_rate": 0.001},
+        {"class_weight": True},
+        {"wp": 0},
+        {"wf": 0},
+        {"wp": 7, "wf": 1},
+        {"wp": -1, "wf": 2},
+        {"wp": 2, "wf": -1},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_the_training_is_that_of_a_plain_loop(train, naive, folder, run_script, tmp_path, options):
+    """The losses and scores of every epoch, and eval.py's predictions with the weights that are kept."""
+    options = {"epochs": 4, **options}
+    expected, usual = naive(**options), naive(epochs=options["epochs"])
+    if len(options) > 1:  # so that agreeing means something
+        assert np.abs(np.subtract(rows_of(usual.history), rows_of(expected.history))).max() > 1e-3
+    history, checkpoint = train("--drop_rate", 0, *flags_of(options))
+    np.testing.assert_allclose(rows_of(history), rows_of(expected.history), atol=1e-5)
+    assert checkpoint.epoch == expected.epoch
+    paths = ("--pt_dir", folder / CHECKPOINT, "--data_dir", folder / "preprocessed.pkl", "--out_dir", tmp_path)
+    run_script("COGMEN_code/eval.py", *paths)
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        found = [[float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in csv.DictReader(file)]
+    np.testing.assert_allclose(found, expected.probabilities, atol=1e-5)
+
+
+def test_the_plateau_is_one_of_the_dev_loss(naive):
+    """What else reduceLR could look at gives other learning rates, so that the run above tells them apart."""
+    rates, others = naive(**PLATEAU).rates, naive(**PLATEAU, watched="dev_weighted_f1").rates
+    assert min(rates) == pytest.approx(0.003) and rates != others
+
+
+def test_of_equally_good_epochs_the_first_is_kept(train):
+    history, checkpoint = train("--drop_rate", 0)
+    assert len(history) > 1 and len({row["dev_weighted_f1"] for row in history}) == 1
+    assert checkpoint.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weights", "shape"),
+    [
+        ((), "rnn.rnn.weight_ih_l1", (300, 200)),
+        (("--rnn", "lstm"), "rnn.rnn.weight_ih_l0", (400, 24)),
+        (("--rnn", "transformer", "--seqcontext_nlayer", 3), "rnn.transformer_encoder.layers.2.norm1.weight", (24,)),
+        (("--seqcontext_nlayer", 1), "rnn.rnn.weight_ih_l1", None),
+        (("--hidden_size", 12), "gcn.conv1.root", (200, 12)),
+        (("--gnn_nheads", 3), "gcn.bn.weight", (24,)),
+        (("--concat_gin_gout",), "clf.lin1.weight", (8, 208)),
+        (("--use_highway",), "clf.highway.gate.0.weight", (8, 8)),
     ],
 )
-def test_the_network_is_another(train, arguments, attribute):
-    (_, with_it), (_, without) = train(*arguments), train()
-    value = arguments[1] if len(arguments) > 1 else True
-    assert getattr(with_it.network.architecture, attribute) == value
-    sizes = [sum(p.numel() for p in kept.network.parameters()) for kept in (with_it, without)]
-    assert sizes[0] != sizes[1]
+def test_the_network_has_these_weights(train, arguments, weights, shape):
+    found = train(*arguments)[1].network.state_dict()
+    assert (tuple(found[weights].shape) if weights in found else None) == shape
+
+
+def test_how_much_is_dropped(train):
+    dropping = train("--drop_rate", 0.25)[1].network
+    assert (dropping.rnn.rnn.dropout, dropping.clf.drop.p) == (0.25, 0.25)
 
 
 def test_modalities_and_tag(train):
@@ -148,7 +206,7 @@ def test_how_preprocessing_divides(folder, run_script, tmp_path):
         paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
         run_script("COGMEN_code/preprocess.py", *paths, *more)
         content = read_preprocessed(tmp_path / "p.pkl", KEMDY19)
-        return {name: [record["id"] for record in records] for name, records in content.items()}, content
+        return {name: [dialogue.id for dialogue in dialogues] for name, dialogues in content.items()}, content
 
     plain, _ = splits()
     assert plain["dev"] == ["Sess01_impro01", "Sess01_script01"]
@@ -158,7 +216,7 @@ def test_how_preprocessing_divides(folder, run_script, tmp_path):
     drawn, again = (splits("--seed", 5)[0]["dev"] for _ in range(2))
     assert drawn == again != plain["dev"] and len(drawn) == 2
     _, chunks = splits("--split_utterances", 2)
-    assert max(len(record["labels"]) for records in chunks.values() for record in records) == 2
+    assert max(len(chunk) for dialogues in chunks.values() for chunk in dialogues) == 2
 
 
 def test_names_in_an_archive(tmp_path, run_script):

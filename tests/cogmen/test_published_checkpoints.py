@@ -17,6 +17,7 @@ from cogmen import published_checkpoints
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.published_checkpoints import convert
+from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_dialogues
 from erc.options import UserError
 from erc.untrusted import read_module
@@ -105,7 +106,7 @@ def write(path, name="gru", network=None, **changes):
 
 def assert_golden(name, checkpoint, atol=1e-5):
     for k in range(len(CASES[name]["lengths"])):
-        batch = DialogueSet([dialogue_of(name, k)], **checkpoint.windows, num_speakers=2).batch([0])
+        batch = DialogueSet([dialogue_of(name, k)], "t", KEMDY19, **checkpoint.windows, num_speakers=2).batch([0])
         with torch.no_grad():
             torch.testing.assert_close(checkpoint.network(batch), golden(name, k, "log_probs"), atol=atol, rtol=0)
 

@@ -9,8 +9,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from cogmen.sbert import embed_sentences
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 
@@ -35,20 +34,19 @@ def model(tmp_path_factory):
 
 
 def test_every_sentence_gets_its_own_embedding(model):
-    sentences = {"d1": ["문장 1", "문장 22", "문장 1"], "d2": ["", "문장 333"]}
+    sentences = ["문장 1", "문장 22", "문장 1", "", "문장 333"]
     vectors = embed_sentences(sentences, model, "cpu")
     naive = SentenceTransformer(str(model), device="cpu")
-    for dialogue, turns in sentences.items():
-        for sentence, vector in zip(turns, vectors[dialogue], strict=True):
-            np.testing.assert_allclose(vector, naive.encode(sentence), atol=1e-5)
-    assert vectors["d1"][0].dtype == np.float32
+    for sentence, vector in zip(sentences, vectors, strict=True):
+        np.testing.assert_allclose(vector, naive.encode(sentence), atol=1e-5)
+    assert vectors.dtype == np.float32
 
 
 def test_each_distinct_sentence_is_encoded_once(model, monkeypatch):
     seen = []
     encode = SentenceTransformer.encode
     monkeypatch.setattr(SentenceTransformer, "encode", lambda self, s, **k: seen.extend(s) or encode(self, s, **k))
-    embed_sentences({"d1": ["문장 1", "문장 22", "문장 1"], "d2": ["문장 1"]}, model, "cpu")
+    embed_sentences(["문장 1", "문장 22", "문장 1", "문장 1"], model, "cpu")
     assert sorted(seen) == ["문장 1", "문장 22"]
 
 
@@ -56,12 +54,15 @@ def test_through_the_script(model, run_script, tmp_path):
     write_dialogues(tmp_path / "feat.pkl", make_dialogues(sessions=3))
     paths = ("--feat_dir", tmp_path / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
     run_script("COGMEN_code/preprocess.py", *paths)
-    assert read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][0]["t"].shape[1] == 16
+    extracted = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][1]
+    assert extracted.features["t"].shape[1] == 16
     run_script("COGMEN_code/preprocess.py", *paths, "--text_feature", "sbert", "--sbert", model)
-    record = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][0]
-    assert record["t"].shape[1] == 12 and record["a"].shape[1] == 8
+    dialogue = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][1]
+    expected = embed_sentences(extracted.sentences, model, "cpu")
+    np.testing.assert_allclose(dialogue.features["t"], expected, atol=1e-5)
+    np.testing.assert_array_equal(dialogue.features["a"], extracted.features["a"])
 
 
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"--sbert no/such-model: cannot be loaded .* hf download no/such-model"):
-        embed_sentences({"d": ["문장"]}, "no/such-model", "cpu")
+        embed_sentences(["문장"], "no/such-model", "cpu")

@@ -7,28 +7,35 @@ import os
 import pwd
 import shlex
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
+import numpy as np
+import optuna
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
-import cogmen.run
-import cogmen.tuning.search
 from cogmen.checkpoints import load_checkpoint
-from cogmen.training import TrainOptions
+from cogmen.training import TrainOptions, train
+from cogmen.tuning.options import TuneOptions
+from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config
+from cogmen.tuning.study import MAX_RETRIES, Worker, open_study
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_dialogues
-from erc.corpus.preprocessed import read_preprocessed
-from erc.options import REPOSITORY, UserError
+from erc.corpus.dialogues import read_preprocessed, write_dialogues, write_preprocessed
+from erc.options import REPOSITORY, UserError, given, parse
 from tests.cogmen.conftest import make_dialogues
+from tests.cogmen.tuning_worker import made_up
 from tests.erc.test_tracking import read_archive
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
+LIMIT = 240  # seconds that another process may take
 
 
 @pytest.fixture(scope="module")
@@ -41,27 +48,17 @@ def preprocessed(tmp_path_factory, run_script):
 
 
 @pytest.fixture
-def tune(run_script, preprocessed, tmp_path):
+def tune(preprocessed, tmp_path):
     """`tune("--trials", 3, ...)`: the study's folder."""
 
-    def call(*arguments, script="COGMEN_code/tune.py", name="KEMDy19_at_tmp"):
-        run_script(script, "--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK, *arguments)
-        return tmp_path / "tuning" / name
+    def call(*arguments, trainer=made_up, data=preprocessed):
+        argv = ["--preprocessed_feature", data, "--out_dir", tmp_path, *QUICK, *arguments]
+        argv = [str(argument) for argument in argv]
+        options = parse(TuneOptions, argv, "COGMEN_code/tune.py")
+        search(options, given(TuneOptions, argv), trainer)
+        return options.folder
 
     return call
-
-
-def made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch):
-    """A training that takes no time; its score depends on the dropout alone."""
-    scores = [options.drop_rate * epoch / options.epochs for epoch in range(1, options.epochs + 1)]
-    for epoch, score in enumerate(scores, 1):
-        on_epoch({"epoch": epoch, "dev_weighted_f1": score})
-    return len(scores), scores[-1], []
-
-
-@pytest.fixture
-def no_training(monkeypatch):
-    monkeypatch.setattr(cogmen.tuning.search, "train", made_up)
 
 
 def trials_of(folder):
@@ -80,45 +77,37 @@ def test_the_space_holds_the_published_options():
         assert value in (False, True) if isinstance(value, bool) else values.low <= value <= values.high
         assert values.from_comet(str(value) if isinstance(value, bool) else value) == value
     config = comet_config(list(SPACE))
-    assert config["parameters"]["learning_rate"] == {
-        "type": "float",
-        "scalingType": "loguniform",
-        "min": 1e-5,
-        "max": 1e-3,
-    }
+    learning_rate = {"type": "float", "scalingType": "loguniform", "min": 1e-5, "max": 1e-3}
+    assert config["parameters"]["learning_rate"] == learning_rate
     assert config["parameters"]["wp"]["type"] == "integer" and config["spec"]["objective"] == "maximize"
 
 
-def test_train_takes_the_best_options_and_reaches_the_same_score(tune, run_script, preprocessed, tmp_path, capsys):
-    folder = tune("--trials", 2, "--tag", "x", "--class_weight", "False", name="KEMDy19_at_x")
-    shown = capsys.readouterr().out
-    best = max(trials_of(folder), key=lambda row: float(row["dev_weighted_f1"]))
+@pytest.mark.parametrize("script", ["tune.py", "train.py"])
+def test_train_takes_the_best_options_and_reaches_the_same_score(run_script, script, preprocessed, tmp_path, capsys):
+    arguments = ("--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK, "--tag", "x", "--seed", 7)
+    fixed = ("--class_weight", "False", "--wp", 5)
+    more = ("--trials", 3) if script == "tune.py" else ("--tuning", "--from_begin", "--epochs", 1)
+    run_script(f"COGMEN_code/{script}", *arguments, *fixed, *more)
+    folder, shown = tmp_path / "tuning/KEMDy19_at_x", capsys.readouterr().out
+    assert "fixed: class_weight, wp" in shown and not (tmp_path / "model_checkpoints").exists()
+    rows = trials_of(folder)
+    assert len(rows) == (3 if script == "tune.py" else 50) and not {"class_weight", "wp"} & set(rows[0])
+    assert (rows[0]["seqcontext_nlayer"], rows[0]["learning_rate"], rows[0]["drop_rate"]) == ("2", "0.0001", "0.5")
+    best = max((row for row in rows if row["state"] == "complete"), key=lambda row: float(row["dev_weighted_f1"]))
     options = json.loads((folder / "best_options.json").read_text())
-    assert options["epochs"] == 4 and options["rnn"] == "gru" and options["class_weight"] is False
-    assert options["drop_rate"] == float(best["drop_rate"]) and "class_weight" not in best
+    assert (options["seed"], options["rnn"], options["class_weight"], options["wp"]) == (7, "gru", False, 5)
+    assert options["drop_rate"] == float(best["drop_rate"])
+
     (command,) = (line.removeprefix("next: ") for line in shown.splitlines() if line.startswith("next: "))
     _, script, *arguments = shlex.split(command)
     assert script == "COGMEN_code/train.py" and arguments[:2] == ["--options", str(folder / "best_options.json")]
     run_script(script, *arguments, "--out_dir", tmp_path)
     checkpoint = load_checkpoint(tmp_path / "model_checkpoints/KEMDy19_best_dev_f1_model_at_best.pt")
     assert checkpoint.dev_weighted_f1 == float(best["dev_weighted_f1"])
-    assert checkpoint.options["wp"] == options["wp"]
+    assert checkpoint.options["wf"] == options["wf"]
 
 
-def test_train_tuning_searches_with_its_other_options_fixed(tune, no_training, capsys):
-    given = ("--tuning", "--from_begin", "--wp", 5, "--wf", 3, "--epochs", 1, "--seed", 7)
-    folder = tune(*given, script="COGMEN_code/train.py")
-    assert "fixed: wf, wp" in capsys.readouterr().out
-    rows = trials_of(folder)
-    assert len(rows) == 50 and "wp" not in rows[0]
-    assert (rows[0]["seqcontext_nlayer"], rows[0]["learning_rate"], rows[0]["drop_rate"]) == ("2", "0.0001", "0.5")
-    best = json.loads((folder / "best_options.json").read_text())
-    assert (best["wp"], best["wf"], best["epochs"], best["seed"]) == (5, 3, 1, 7)
-    assert best["drop_rate"] == max(float(row["drop_rate"]) for row in rows) > 0.65  # what the made-up score rewards
-    assert not (folder.parents[1] / "model_checkpoints").exists()
-
-
-def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
+def test_what_is_given_holds_for_every_trial(tune, tmp_path):
     given = {"--modalities": "a", "--dataset": "KEMDy19", "--batch_size": 3, "--optimizer": "sgd", "--rnn": "lstm"}
     given |= {"--scheduler": "expLR", "--weight_decay": 0.1, "--max_grad_value": 0.5, "--hidden_size": 12, "--seed": 3}
     given |= {"--concat_gin_gout": True, "--learning_rate": 0.01, "--drop_rate": 0.25, "--seqcontext_nlayer": 3}
@@ -130,9 +119,8 @@ def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
         seen.append((options, network.architecture, device.type))
         return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
 
-    monkeypatch.setattr(cogmen.tuning.search, "train", recorded)
     arguments = [part for pair in given.items() for part in pair]
-    tune("--options", tmp_path / "file.json", "--trials", 3, *arguments, name="KEMDy19_a_tmp")
+    tune("--options", tmp_path / "file.json", "--trials", 3, *arguments, trainer=recorded)
     for options, architecture, device in seen:
         assert all(getattr(options, flag.removeprefix("--")) == value for flag, value in given.items())
         assert options.class_weight and options.from_begin and not options.tuning and device == "cpu"
@@ -140,7 +128,7 @@ def test_what_is_given_holds_for_every_trial(tune, monkeypatch, tmp_path):
     assert len({options.wp for options, _, _ in seen}) > 1 and len(seen) == 3
 
 
-def test_trials_are_logged_in_comet(tune, no_training, tmp_path, monkeypatch):
+def test_trials_are_logged_in_comet(tune, tmp_path, monkeypatch):
     pytest.importorskip("comet_ml")
     monkeypatch.delenv("COMET_API_KEY", raising=False)
     tune("--trials", 2, "--log_in_comet", "--comet_workspace", "team")
@@ -149,46 +137,54 @@ def test_trials_are_logged_in_comet(tune, no_training, tmp_path, monkeypatch):
     assert len({parameters["learning_rate"] for parameters, _, _ in archives}) == 2
 
 
-def test_the_test_dialogues_do_not_reach_the_search(tune, no_training, preprocessed, monkeypatch):
-    made = []
-
-    def recorded(records, modalities):
-        made.extend(record["id"] for record in records)
-        return as_tensors(records, modalities)
-
-    as_tensors = cogmen.run.as_tensors
-    monkeypatch.setattr(cogmen.run, "as_tensors", recorded)
-    tune("--trials", 1)
+def test_the_test_dialogues_do_not_change_the_search(run_script, preprocessed, tmp_path):
     splits = read_preprocessed(preprocessed, KEMDY19)
-    assert made == [record["id"] for split in ("train", "dev") for record in splits[split]]
+    for dialogue in splits["test"]:
+        dialogue.labels[:] = 0
+        dialogue.features = {modality: np.ones_like(rows) for modality, rows in dialogue.features.items()}
+    write_preprocessed(tmp_path / "other.pkl", splits)
+    searches = []
+    for name, data in (("as_they_are", preprocessed), ("others", tmp_path / "other.pkl")):
+        folder = tmp_path / name
+        run_script("COGMEN_code/tune.py", "--preprocessed_feature", data, "--out_dir", folder, *QUICK, "--trials", 2)
+        searches.append([row["dev_weighted_f1"] for row in trials_of(folder / "tuning/KEMDy19_at_tmp")])
+    assert searches[0] == searches[1]
 
 
-def test_a_study_goes_on_and_stops_at_its_trials(tune, no_training):
-    assert len(trials_of(tune("--trials", 2))) == 2
-    before = trials_of(tune("--trials", 2))
-    rows = trials_of(tune("--trials", 5))
+def test_a_study_goes_on_and_stops_at_its_trials(tune, tmp_path):
+    folder = tune("--trials", 2, "--storage", tmp_path / "shared/x.log")
+    before = trials_of(folder)
+    tune("--trials", 2, "--storage", tmp_path / "shared/x.log")
+    assert trials_of(folder) == before and not (folder / "journal.log").exists()
+    tune("--trials", 5, "--storage", tmp_path / "shared/x.log")
+    rows = trials_of(folder)
     assert len(rows) == 5 and rows[:2] == before
     assert len({row["learning_rate"] for row in rows}) == 5
 
 
-def test_a_study_is_not_mixed_with_another(tune, no_training):
+def test_a_study_is_not_mixed_with_another(tune, preprocessed, tmp_path):
     tune("--trials", 1)
     with pytest.raises(UserError, match=r"--study KEMDy19_at_tmp: .* --epochs 5 \(it was 4\); give the same"):
         tune("--trials", 2, "--epochs", 5)
     with pytest.raises(UserError, match="options searched"):
         tune("--trials", 2, "--wp", 5)
-    tune("--trials", 1, "--wp", 5, "--study", "other", name="other")
+    tune("--trials", 1, "--wp", 5, "--study", "other")
+
+    splits = read_preprocessed(preprocessed, KEMDY19)
+    write_preprocessed(tmp_path / "fewer.pkl", {**splits, "dev": splits["dev"][:1]})
+    with pytest.raises(UserError, match="other options: dialogues"):
+        tune("--trials", 2, data=tmp_path / "fewer.pkl")
 
 
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
-def test_bad_trials_end_early(tune, no_training, pruner):
+def test_bad_trials_end_early(tune, pruner):
     rows = trials_of(tune("--trials", 25, "--epochs", 9, "--pruner", pruner))
     pruned = [row for row in rows if row["state"] == "pruned"]
     assert len(rows) == 25 and bool(pruned) == (pruner != "none")
     assert all(int(row["epochs"]) < 9 for row in pruned)
 
 
-def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune, monkeypatch):
+def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune):
     def too_big(network, train_dialogues, dev_dialogues, options, device, on_epoch):
         if options.seqcontext_nlayer > 2:
             try:
@@ -197,26 +193,27 @@ def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune, monkeypat
                 raise UserError("the GPU's memory does not suffice") from None
         return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
 
-    monkeypatch.setattr(cogmen.tuning.search, "train", too_big)
-    rows = trials_of(tune("--trials", 6))
+    rows = trials_of(tune("--trials", 6, trainer=too_big))
     failed = [row for row in rows if row["reason"] == "out of GPU memory"]
     assert len(rows) == 6 and failed and all(int(row["seqcontext_nlayer"]) > 2 for row in failed)
 
 
-def test_an_interrupted_trial_is_tried_again(tune, monkeypatch):
-    def interrupted(*arguments):
-        raise UserError("stopped by SIGTERM in epoch 1 of 4")
+def test_an_interrupted_trial_is_tried_again(tune):
+    def interrupted(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+        def report(row):
+            on_epoch(row)
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(cogmen.tuning.search, "train", interrupted)
-    with pytest.raises(UserError, match="trial 0: stopped by SIGTERM in epoch 1 of 4; the same command goes on"):
-        tune("--trials", 2)
-    monkeypatch.setattr(cogmen.tuning.search, "train", made_up)
+        return train(network, train_dialogues, dev_dialogues, options, device, report)
+
+    with pytest.raises(UserError, match="trial 0: .*SIGTERM.* the same command goes on with the study"):
+        tune("--trials", 2, trainer=interrupted)
     rows = trials_of(tune("--trials", 2))
     assert [row["state"] for row in rows] == ["fail", "complete", "complete"]
     assert all(rows[0][name] == rows[1][name] for name in SPACE)
 
 
-def test_a_half_written_journal_line_does_not_end_the_study(tune, no_training):
+def test_a_half_written_journal_line_does_not_end_the_study(tune):
     journal = tune("--trials", 2) / "journal.log"
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "worker')
     assert len(ended(tune("--trials", 3))) == 3
@@ -229,7 +226,7 @@ def test_a_half_written_journal_line_does_not_end_the_study(tune, no_training):
     ("arguments", "message"),
     [
         (["--trials", "0"], "--trials 0: expected at least 1"),
-        (["--study", "a/b"], "--study a/b: expected a name without slashes"),
+        (["--study", "a/b"], "--study: expected a name of at most 100 bytes without slashes, found 'a/b'"),
         (["--storage", "sqlite:///x.db"], "expected a journal file or postgresql+psycopg://..., found sqlite://"),
         (["--pruner", "best"], "--pruner"),
         (["--stale_minutes", "0"], "--stale_minutes 0: expected more than 0"),
@@ -243,20 +240,14 @@ def test_wrong_options_are_refused(tune, arguments, message, capsys):
     assert error.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_journal_file_elsewhere(tune, no_training, tmp_path):
-    folder = tune("--trials", 1, "--storage", tmp_path / "shared/x.log")
-    assert (tmp_path / "shared/x.log").stat().st_size and not (folder / "journal.log").exists()
-
-
 def test_nothing_left_to_search(tune, tmp_path):
-    chosen = {"seqcontext_nlayer": 1, "gnn_nheads": 1, "learning_rate": 1e-4, "wp": 5, "wf": 5}
-    chosen |= {"use_highway": False, "class_weight": True, "drop_rate": 0.5}
-    (tmp_path / "all.json").write_text(json.dumps(chosen))
+    published = {name: getattr(TrainOptions(from_begin=True), name) for name in SPACE}
+    (tmp_path / "all.json").write_text(json.dumps(published))
     with pytest.raises(UserError, match="every option that a search varies is given"):
         tune("--options", tmp_path / "all.json")
 
 
-def test_an_unreachable_server_is_told_without_its_password(tune, tmp_path):
+def test_an_unreachable_server_is_named_without_its_password(tune, tmp_path):
     storage = f"postgresql+psycopg://user:hidden_word@/x?host={tmp_path}"
     with pytest.raises(UserError, match="--storage .*: cannot be reached: ") as error:
         tune("--storage", storage)
@@ -268,8 +259,8 @@ def test_an_unreachable_server_is_told_without_its_password(tune, tmp_path):
 
 @pytest.fixture
 def start(preprocessed, tmp_path):
-    """`start(hang_after, ...)`: a process of `tuning_worker`; ended with the test."""
-    processes = []
+    """`start(hang_after, ...)`: a process of `tuning_worker`; ended with the test, or after `LIMIT` seconds."""
+    processes, timers = [], []
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
     def call(hang_after, *arguments):
@@ -277,12 +268,15 @@ def start(preprocessed, tmp_path):
         command = [sys.executable, "-m", "tests.cogmen.tuning_worker", hang_after, *shared, *arguments]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         processes.append(subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, env=environment, **pipes))
+        timers.append(threading.Timer(LIMIT, processes[-1].kill))
+        timers[-1].start()
         return processes[-1]
 
     yield call
-    for process in processes:
+    for process, timer in zip(processes, timers, strict=True):
+        timer.cancel()
         process.kill()
-        process.communicate()
+        process.communicate(timeout=240)
 
 
 def wait_for(process, line):
@@ -294,13 +288,16 @@ def wait_for(process, line):
 
 def finish(process):
     out, err = process.communicate()
-    assert process.returncode == 0, err
+    assert process.returncode == 0 and not err, err
     return out
 
 
-def work_together(start, folder, *arguments):
+@pytest.mark.parametrize("storage", ["journal_file", "postgresql"])
+def test_several_processes_share_a_study_and_one_is_killed(start, storage, tmp_path, request):
     """Three processes share 12 trials; one of them is killed in its second, the other two rush for what it leaves."""
-    arguments = ("--trials", 12, *arguments)
+    arguments = ["--trials", 12]
+    if storage == "postgresql":
+        arguments += ["--storage", request.getfixturevalue("postgresql")]
     killed = start(1, *arguments)
     wait_for(killed, "hanging")  # has one trial done and another begun
     survivors = [start(-1, *arguments) for _ in range(2)]
@@ -310,8 +307,9 @@ def work_together(start, folder, *arguments):
     shown = [finish(process) for process in survivors]
     assert all("12 complete" in text for text in shown)
 
-    rows = trials_of(folder)
-    done = ended(folder)
+    folder = tmp_path / "tuning/KEMDy19_at_tmp"
+    assert (folder / "journal.log").exists() == (storage == "journal_file")
+    rows, done = trials_of(folder), ended(folder)
     assert len(done) == 12 and [row["trial"] for row in rows] == [str(k) for k in range(len(rows))]
     pids = {row["pid"] for row in done}
     assert str(killed.pid) in pids and len(pids) > 1
@@ -320,18 +318,8 @@ def work_together(start, folder, *arguments):
     again = [row for row in done if all(row[name] == lost[name] for name in SPACE)]
     assert len(again) == 1 and again[0]["pid"] != lost["pid"]
     assert len({tuple(row[name] for name in SPACE) for row in done}) == 12
-    told = f"trial {lost['trial']}: its process was killed"
-    assert [told in text for text in shown].count(True) == 1
-
-
-def test_several_processes_and_one_journal_file(start, tmp_path):
-    work_together(start, tmp_path / "tuning/KEMDy19_at_tmp")
-
-
-def test_several_processes_and_one_postgresql_server(start, postgresql, tmp_path):
-    folder = tmp_path / "tuning/KEMDy19_at_tmp"
-    work_together(start, folder, "--storage", postgresql)
-    assert not (folder / "journal.log").exists()
+    recovered = f"trial {lost['trial']}: its process was killed"
+    assert [recovered in text for text in shown].count(True) == 1
 
 
 @pytest.fixture
@@ -356,7 +344,7 @@ def postgresql():
         def call(program, *arguments):
             command = [programs / program, "-D", data, *arguments]
             log = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-            subprocess.run(command, check=True, cwd=folder, **log, **who)
+            subprocess.run(command, check=True, cwd=folder, **log, **who, timeout=240)
 
         call("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
@@ -370,55 +358,47 @@ def postgresql():
 # ---- a trial on another machine, as the storage shows it
 
 
-def test_how_long_a_silent_trial_is_waited_for(tune, no_training, monkeypatch):
-    from cogmen.tuning import study as module
-
-    asked, workers = [], module.Workers
-    monkeypatch.setattr(module, "Workers", lambda *a: asked.append(a[2]) or workers(*a))
-    tune("--trials", 1, "--stale_minutes", 3)
-    assert asked == [3.0]
-
-
-def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path, monkeypatch):
-    from cogmen.tuning import study as module
-
-    now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    study = module.open_study(tmp_path / "journal.log", "s", {"--epochs": 4}, None)
-    with module.Workers(study, tmp_path / "workers", stale_minutes=10) as here:
-        elsewhere = here.take(2)
-        elsewhere.set_user_attr("worker", {"host": "elsewhere", "pid": 1, "claim": "/nowhere/x"})
-        elsewhere.suggest_float("drop_rate", 0.1, 0.7)
-        elsewhere.report(0.1, 1)
+def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path):
+    now = 0.0
+    study = open_study(tmp_path / "journal.log", "s", {"--epochs": 4}, None)
+    elsewhere = Worker(study, "/nowhere/x", stale_minutes=10).take(2)
+    elsewhere.set_user_attr("worker", {**elsewhere.user_attrs["worker"], "host": "elsewhere"})
+    elsewhere.suggest_float("drop_rate", 0.1, 0.7)
+    here = Worker(study, tmp_path / "here", stale_minutes=10, clock=lambda: now)
+    for epoch in (1, 2):
+        elsewhere.report(0.1, epoch)
         assert here.recover() == []
-        now[0] += 599
-        elsewhere.report(0.2, 2)
-        assert here.recover() == []
-        now[0] += 599
-        assert here.recover() == []
-        now[0] += 1
-        assert here.recover() == [0] and here.recover() == []
-        again = here.take(2)
-        assert again.suggest_float("drop_rate", 0.1, 0.7) == elsewhere.params["drop_rate"]
-        assert here.take(1) is None and not here.finished(1)
-        study.tell(again, 0.5)
-        assert here.finished(1)
+        now += 599
+    assert here.recover() == []
+    now += 1
+    assert here.recover() == [0] and here.recover() == []
+    again = here.take(2)
+    assert again.suggest_float("drop_rate", 0.1, 0.7) == elsewhere.params["drop_rate"]
+    assert here.take(1) is None and not here.finished(1)
+    study.tell(again, 0.5)
+    assert here.finished(1)
+
+
+def test_how_long_a_silent_trial_is_left_alone(tune):
+    folder = tune("--trials", 1)
+    storage = JournalStorage(JournalFileBackend(f"{folder}/journal.log"))
+    study = optuna.load_study(study_name="KEMDy19_at_tmp", storage=storage)
+    silent = study.ask().suggest_float("drop_rate", 0.1, 0.7)
+    rows = trials_of(tune("--trials", 3, "--stale_minutes", 0.001))
+    assert [row["state"] for row in rows] == ["complete", "fail", "complete", "complete"]
+    assert str(silent) in [row["drop_rate"] for row in rows[2:]]
 
 
 def test_a_trial_is_put_back_only_so_often(tmp_path):
-    from cogmen.tuning import study as module
-
-    study = module.open_study(tmp_path / "journal.log", "s", {}, None)
-    with module.Workers(study, tmp_path / "workers", stale_minutes=10) as here:
-        for _ in range(1 + module.MAX_RETRIES):
-            trial = here.take(1)
-            trial.suggest_float("drop_rate", 0.1, 0.7)
-            here.give_up(trial, "killed")
-        values = {trial.params["drop_rate"] for trial in study.trials}
-        assert len(study.trials) == 3 and len(values) == 1
-        fresh = here.take(1)
-        assert fresh.number == 3 and fresh.suggest_float("drop_rate", 0.1, 0.7) not in values
-        assert fresh.user_attrs["worker"]["host"] == socket.gethostname()
+    study = open_study(tmp_path / "journal.log", "s", {}, None)
+    worker = Worker(study, tmp_path / "here", stale_minutes=10)
+    for _ in range(1 + MAX_RETRIES):
+        trial = worker.take(1)
+        trial.suggest_float("drop_rate", 0.1, 0.7)
+        worker.give_up(trial, "killed")
+    values = {trial.params["drop_rate"] for trial in study.trials}
+    assert len(study.trials) == 1 + MAX_RETRIES and len(values) == 1
+    assert worker.take(1).suggest_float("drop_rate", 0.1, 0.7) not in values
 
 
 # ---- Comet's Optimizer, of which only a stand-in can be had without an account
@@ -462,7 +442,7 @@ class Experiment:
         return "key"
 
 
-def test_comets_optimizer_suggests_where_a_key_is_given(tune, no_training, monkeypatch, capsys):
+def test_comets_optimizer_suggests_where_a_key_is_given(tune, monkeypatch, capsys):
     comet_ml = pytest.importorskip("comet_ml")
     optimizers = []
     monkeypatch.setattr(comet_ml, "Optimizer", lambda *a, **b: optimizers.append(StandIn(*a, **b)) or optimizers[-1])

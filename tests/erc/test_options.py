@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -91,19 +92,33 @@ def test_help_shows_defaults(capsys):
     assert "(default: data/x.pkl)" in text
 
 
-def test_user_errors_end_in_one_line(capsys):
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        (UserError("no such thing"), "no such thing"),
+        (UserError("a\x1b[31mb\x07: damaged"), r"a\x1b[31mb\x07: damaged"),
+        (FileNotFoundError(2, "No such file or directory", "a.pkl"), "a.pkl: No such file or directory"),
+        (KeyError("x"), "unexpected KeyError: 'x'; run it again with --debug and report what it shows"),
+        (ValueError("one\ntwo"), "unexpected ValueError: one; run it again with --debug and report what it shows"),
+        (MemoryError(), "unexpected MemoryError: ; run it again with --debug and report what it shows"),
+    ],
+)
+def test_every_error_ends_in_one_line(raised, line, capsys, monkeypatch):
     def main():
-        raise UserError("no such thing")
+        raise raised
 
     with pytest.raises(SystemExit) as error:
         run(main)
     assert error.value.code == 1
-    assert capsys.readouterr().err == "error: no such thing\n"
+    assert capsys.readouterr().err == f"error: {line}\n"
+    monkeypatch.setattr("sys.argv", ["x.py", "--debug"])
+    with pytest.raises(type(raised)):
+        run(main)
 
 
 def test_importing_the_packages_loads_no_model():
     heavy = "transformers sentence_transformers comet_ml librosa soundfile pytorch_lightning torch"
-    code = f"import sys, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys, erc, cogmen, mirai; print([m for m in '{heavy}'.split() if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 
@@ -118,6 +133,7 @@ class Searched:
     sessions: list[int] = option([1], "numbers")
     must: str = option(help="a required one")
     word: str | None = option(None, "a secret", secret=True)
+    tag: str = option("tmp", "part of a path", name=True)
     file: Path | None = option(None, "JSON file of options", defaults_file=True)
 
 
@@ -143,12 +159,22 @@ def test_options_from_a_file(tmp_path):
         ('{"window": null}', "f.json: argument --window: invalid int value: 'None'"),
         ('{"kind": "c"}', "f.json: argument --kind: invalid choice: 'c'"),
         ("[1]", "f.json: expected a JSON object"),
+        ('{"name": {"a": 1}}', "f.json: name: expected text, a number"),
+        ('{"sessions": [[1]]}', "f.json: sessions: expected text, a number"),
+        ('{"rate": 1e999}', "f.json: argument --rate: expected a finite number, found 'inf'"),
+        ('{"rate": NaN}', "f.json: argument --rate: expected a finite number, found 'nan'"),
+        ('{"tag": "../../../x"}', "f.json: argument --tag: expected a name of at most 100 bytes without slashes"),
         ("{", "f.json: not a JSON file"),
-        (None, "f.json: No such file"),
+        ("[" * 100_000, "f.json: not a JSON file"),
+        (" " * 2_000_000, "f.json: has more than 1,048,576 bytes"),
+        (os.mkfifo, "f.json: not a plain file"),
+        (None, "f.json: no such file"),
     ],
 )
 def test_a_wrong_file_of_options_is_named(content, message, tmp_path, capsys):
-    if content is not None:
+    if content is os.mkfifo:
+        os.mkfifo(tmp_path / "f.json")
+    elif content is not None:
         (tmp_path / "f.json").write_text(content)
     with pytest.raises(SystemExit) as error:
         parse(Searched, ["--must", "x", "--file", str(tmp_path / "f.json")])
@@ -159,3 +185,26 @@ def test_secrets_are_neither_stored_nor_shown():
     options = parse(Searched, ["--must", "x", "--word", "hidden"])
     assert options.word == "hidden" and "hidden" not in str(options)
     assert "word" not in to_dict(options) and to_dict(options)["must"] == "x"
+
+
+@pytest.mark.parametrize(
+    "tag", ["", ".", "..", "a/b", "../x", "a\\b", "a\nb", "a\x1b[2J", "a\u202eb", "x" * 101, "가" * 34]
+)
+def test_a_name_that_leads_elsewhere(tag, capsys):
+    with pytest.raises(SystemExit) as error:
+        parse(Searched, ["--must", "x", "--tag", tag])
+    shown = capsys.readouterr().err
+    assert error.value.code == 2 and "--tag: expected a name of at most 100 bytes without slashes" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_a_name():
+    for tag in ("tmp", "both 2", "한국어", "v1.0", "..x", "가" * 33):
+        assert parse(Searched, ["--must", "x", "--tag", tag]).tag == tag
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+def test_numbers_are_finite(number, capsys):
+    with pytest.raises(SystemExit):
+        parse(Searched, ["--must", "x", f"--rate={number}"])
+    assert f"--rate: expected a finite number, found '{number}'" in capsys.readouterr().err

@@ -52,7 +52,15 @@ def test_extractor_table(tmp_path, run_script, capsys):
 
 
 def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
-    for content, message in ((None, "no such file"), ("a,b\n1,2\n", "the columns model, loss, accuracy")):
+    for content, message in (
+        (None, r"x\.csv: no such file; expected the result\.csv of MIRAI/inference\.py --all"),
+        ("a,b\n1,2\n", "the columns model, loss, accuracy"),
+        ("model,loss,accuracy,weighted_f1,macro_f1\n", "expected a row"),
+        (
+            "model,loss,accuracy,weighted_f1,macro_f1\ntext,ce,high,1,1\n",
+            "float: 'high'; expected numbers",
+        ),
+    ):
         if content:
             (tmp_path / "x.csv").write_text(content)
         with pytest.raises(UserError, match=message):

@@ -435,6 +435,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path):
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
                 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
             ),
+            timeout=240,
         )
         assert done.returncode == 1 and re.search(f"^error: .*{named}\n$", done.stderr), done.stderr
         assert snapshot(tmp_path) == before
@@ -536,7 +537,9 @@ def test_no_flipped_byte_changes_what_is_unpacked(tmp_path, tiny_parts):
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="sha256sum is not installed")
 def test_sha256sum_reads_the_manifest(parts):
     folder = write_manifest(parts[0].parent).parent
-    done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0 and done.stdout.count(": OK") == 5
 
 
@@ -572,7 +575,7 @@ def test_a_manifest_that_is_none(tmp_path, line):
 def test_what_zip_packs_is_unpacked(tmp_path, part_size):
     source = make(tmp_path / "source", CONTENTS)
     command = ["zip", "-q", "-r", "-s", part_size, str(tmp_path / "zip.zip"), "."]
-    subprocess.run(command, cwd=source, check=True)
+    subprocess.run(command, cwd=source, check=True, timeout=240)
     unpack(tmp_path / "zip.zip", tmp_path / "out")
     assert read(tmp_path / "out") == CONTENTS
 
@@ -584,8 +587,10 @@ def test_what_is_packed_is_unpacked_by_zip_and_unzip(tmp_path, part_size):
     parts = pack_all(tmp_path, {**CONTENTS, "c.bin": noise(400_000, 2)}, part_size)
     assert len(parts) > 3
     joined, out = tmp_path / "joined.zip", tmp_path / "out"
-    subprocess.run(["zip", "-q", "-s", "0", str(parts[-1]), "--out", str(joined)], check=True)
-    subprocess.run(["unzip", "-q", str(joined), "-d", str(out)], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    subprocess.run(["zip", "-q", "-s", "0", str(parts[-1]), "--out", str(joined)], check=True, timeout=240)
+    subprocess.run(
+        ["unzip", "-q", str(joined), "-d", str(out)], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=240
+    )
     assert read(out) == {**CONTENTS, "c.bin": noise(400_000, 2)}
 
 

@@ -3,7 +3,9 @@
 FAULTS=nightly kills more than 200 times, FAULTS_SEED=N at other moments.
 """
 
+import os
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,16 +13,18 @@ import torch
 
 from cogmen.checkpoints import load_checkpoint
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import read_dialogues, write_dialogues
-from erc.corpus.preprocessed import preprocess, split_ids, write_preprocessed
+from erc.corpus.dialogues import read_dialogues, write_dialogues, write_preprocessed
+from erc.corpus.splits import divide
 from erc.files import write_pickle, write_text, write_torch
 from erc.options import UserError
 from erc.split_zip import MIN_PART_SIZE, pack, unpack
 from erc.untrusted import read_pickle, read_torch
 from tests.cogmen.conftest import make_dialogues
-from tests.faults.harness import Failed, kill_often, kills, run_child
+from tests.conftest import load_script
+from tests.faults.harness import NIGHTLY, Failed, kill_often, kills, run_child
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
 
+pytestmark = pytest.mark.timeout(3600 if NIGHTLY else 300)
 SIZE = 200_000
 WRITERS = {
     "pickle": (lambda path, k: write_pickle(path, [np.full(SIZE, k)]), lambda path: read_pickle(path)[0]),
@@ -29,35 +33,47 @@ WRITERS = {
 }
 
 
+def write(kind, path, *values):
+    for value in values:
+        WRITERS[kind][0](path, value)
+
+
+def run(path, *arguments, resumable=None, fresh=()):
+    """Run a script; with `--resume` once the file `resumable` is there, with the flags `fresh` before."""
+    flags = ["--resume"] if resumable and resumable.exists() else fresh
+    load_script(path).main([str(argument) for argument in (*arguments, *flags)])
+
+
+def threads_of_the_server(path):
+    path.write_text(str(len(os.listdir(f"/proc/{os.getppid()}/task"))))
+
+
+def test_children_come_from_a_process_of_one_thread(tmp_path):
+    """Forked from one that has more, a child could wait for ever for a lock that another thread held."""
+    run_child(partial(threads_of_the_server, tmp_path / "threads"))
+    assert (tmp_path / "threads").read_text() == "1"
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_writing(kind, tmp_path):
-    write, read = WRITERS[kind]
     path = tmp_path / "file"
 
-    def work():
-        for k in range(4):
-            write(path, k)
-
     def check():
-        values = read(path)
+        values = WRITERS[kind][1](path)
         assert len(values) == SIZE and (values == values[0]).all()
 
-    kill_often(work, kills(4, 40), check, kind)
+    kill_often(partial(write, kind, path, 0, 1, 2, 3), kills(4, 40), check, kind)
 
 
 def test_training_the_graph_network(run_script, tmp_path):
     preprocessed, folder = tmp_path / "preprocessed.pkl", tmp_path / "out"
     dialogues = make_dialogues()
-    write_preprocessed(preprocessed, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+    write_preprocessed(preprocessed, divide(dialogues, KEMDY19))
     name = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp"
     command = ("COGMEN_code/train.py", "--preprocessed_feature", preprocessed, "--from_begin", "--epochs", 6)
     command += ("--batch_size", 2, "--learning_rate", 1e-3, "--save_every", 0, "--out_dir")
     run_script(*command, tmp_path / "whole")
     expected = load_checkpoint(tmp_path / f"whole/{name}.pt").network.state_dict()
-
-    def work():
-        resume = (folder / f"{name}.resume").exists()
-        run_script(*command, folder, *(["--resume"] if resume else []))
 
     def check():
         path = folder / f"{name}.pt"
@@ -65,25 +81,31 @@ def test_training_the_graph_network(run_script, tmp_path):
             found = load_checkpoint(path).network.state_dict()
             assert all(torch.equal(found[key], value) for key, value in expected.items())
 
+    work = partial(run, *command, folder, resumable=folder / f"{name}.resume")
     kill_often(work, kills(4, 40), check, "graph network", lambda: shutil.rmtree(folder))
     assert (folder / f"{name}.pt").exists()
 
 
-def test_training_the_extractor(train, trained, data, tmp_path):  # noqa: F811
+def test_training_the_extractor(encoders, data, tmp_path):  # noqa: F811
     """A killed training goes on from its last finished epoch, and ends with the same weights."""
-    expected = torch.load(trained / "best.ckpt", weights_only=True)["state_dict"]
-    folder = tmp_path / "checkpoint/run"
-
-    def work():
-        flags = ["--resume"] if (folder / "last.ckpt").exists() else ["--overwrite"]
-        train(data / "annotation_speaker_only.csv", tmp_path, *flags)
+    command = ("MIRAI/trainer_hf.py", "--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv")
+    command += ("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--test_1920=True")
+    command += ("--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003, "--max_epochs", 2, "--device", "cpu")
+    run(*command, "--out_dir", tmp_path / "whole")
+    expected = torch.load(tmp_path / "whole/checkpoint/run/best.ckpt", weights_only=True)["state_dict"]
+    folder = tmp_path / "parts/checkpoint/run"
 
     def check():
         for name in ("best.ckpt", "last.ckpt"):
             if (folder / name).exists():
                 torch.load(folder / name, weights_only=True)
 
-    kill_often(work, kills(2, 30), check, "extractor", lambda: shutil.rmtree(folder))
+    def reset():
+        shutil.rmtree(folder)
+
+    command = (*command, "--out_dir", tmp_path / "parts")
+    work = partial(run, *command, resumable=folder / "last.ckpt", fresh=["--overwrite"])
+    kill_often(work, kills(2, 30), check, "extractor", reset)
     found = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 
@@ -100,7 +122,7 @@ def test_extraction(run_script, trained, data, tmp_path):  # noqa: F811
     def check():
         assert not path.exists() or path.read_bytes() == expected
 
-    kill_often(lambda: run_script(*command), kills(3, 30), check, "extraction", path.unlink)
+    kill_often(partial(run, *command), kills(3, 30), check, "extraction", path.unlink)
     assert path.exists()
 
 
@@ -113,43 +135,43 @@ def test_preprocessing_the_corpus(run_script, corpus_made, tmp_path):  # noqa: F
     def check():
         assert [path.read_bytes() for path in tables] == expected
 
-    kill_often(lambda: run_script(*command), kills(3, 20), check, "corpus")
+    kill_often(partial(run, *command), kills(3, 20), check, "corpus")
+
+
+def pack_and_unpack(archive, source, target):
+    parts = pack(archive, [source], MIN_PART_SIZE)
+    assert len(parts) > 1
+    unpack(parts[-1], target)
 
 
 def test_packing_and_unpacking(tmp_path):
     source = tmp_path / "features.pkl"
     write_dialogues(source, make_dialogues(sessions=80, noise=1.0))
     expected = source.read_bytes()
-    archive, target = tmp_path / "archive", tmp_path / "target"
-    archive.mkdir()
-
-    def work():
-        parts = pack(archive / "features.zip", [source], MIN_PART_SIZE)
-        assert len(parts) > 1
-        unpack(parts[-1], target)
+    archive, target = tmp_path / "archive/features.zip", tmp_path / "target"
+    archive.parent.mkdir()
 
     def check():
         """What was unpacked is whole; a half-made archive is refused or gives the same file."""
         if (target / "features.pkl").exists():
             assert (target / "features.pkl").read_bytes() == expected
         try:
-            unpack(archive / "features.zip", tmp_path / "again")
+            unpack(archive, tmp_path / "again")
         except UserError:
             return
         assert (tmp_path / "again/features.pkl").read_bytes() == expected
 
-    kill_often(work, kills(4, 30), check, "archive")
-    assert read_dialogues(target / "features.pkl", KEMDY19).turns()
+    kill_often(partial(pack_and_unpack, archive, source, target), kills(4, 30), check, "archive")
+    assert read_dialogues(target / "features.pkl", KEMDY19).dialogues
 
 
 @pytest.mark.parametrize("limit", [0, 1_000, 100_000])
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk(kind, limit, tmp_path):
     """A file that cannot grow: the error names it, and the previous one is as it was."""
-    write, read = WRITERS[kind]
-    path = tmp_path / "file"
-    write(path, 1)
+    path, read = tmp_path / "file", WRITERS[kind][1]
+    write(kind, path, 1)
     with pytest.raises(Failed, match=str(path)):
-        run_child(lambda: write(path, 2), file_size=limit)
-    assert (read(path) == read(path)[0]).all() and str(read(path)[0].item() if kind != "text" else read(path)[0]) == "1"
+        run_child(partial(write, kind, path, 2), file_size=limit)
+    assert {float(value) for value in set(np.asarray(read(path)).tolist())} == {1.0}
     assert list(tmp_path.iterdir()) == [path]

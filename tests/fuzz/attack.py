@@ -29,7 +29,9 @@ from erc.options import UserError, option, parse, run
 from tests.fuzz.readers import READERS
 
 _MAX_POOL = 300  # good files at most
-_FORK = multiprocessing.get_context("fork")
+_START = 120  # seconds that the reading process may take to be ready
+_PROCESSES = multiprocessing.get_context("forkserver")  # a fork of a process with threads may wait for ever
+_PROCESSES.set_forkserver_preload(["tests.fuzz.readers"])
 
 
 @dataclass
@@ -85,11 +87,12 @@ def attack(options):
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder, tqdm(desc=options.reader, unit=" files", disable=None) as bar:
         current = Path(folder) / f"input{reader.suffix}"
-        ours, theirs = _FORK.Pipe()
-        process = _FORK.Process(target=_work, args=(reader, options, current, theirs), daemon=True)
+        ours, theirs = _PROCESSES.Pipe()
+        process = _PROCESSES.Process(target=_work, args=(reader, options, current, theirs), daemon=True)
         process.start()
         theirs.close()
         try:
+            result.failure = _receive(ours, _START)
             while result.failure is None and (options.runs or time.monotonic() < end):
                 message = _receive(ours, options.hang_s)
                 if message == "done":
@@ -104,7 +107,7 @@ def attack(options):
                     bar.update()
         finally:
             process.kill()
-            process.join()
+            process.join(60)
         if result.failure:
             data = current.read_bytes()
             options.out_dir.mkdir(parents=True, exist_ok=True)
@@ -118,7 +121,7 @@ def _receive(connection, limit):
         return f"hangs: more than {limit:g} s"
     try:
         return connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return "ended the process"
 
 
@@ -145,6 +148,7 @@ def _work(reader, options, current, connection):
     address_space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = address_space + options.memory_mb * (1 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))  # what asks for more gets a MemoryError
+    connection.send(None)  # ready
     for _ in range(options.runs or sys.maxsize):
         data = source.send(accepted)
         current.write_bytes(data)

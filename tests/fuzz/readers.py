@@ -21,12 +21,12 @@ from cogmen.network.model import CGNN, Architecture
 from cogmen.published_checkpoints import convert
 from erc import split_zip as archives
 from erc.corpus.corpora import CORPORA, KEMDY19
-from erc.corpus.dialogues import read_dialogues, write_dialogues
-from erc.corpus.preprocessed import preprocess, read_preprocessed, split_ids, write_preprocessed
+from erc.corpus.dialogues import read_dialogues, read_preprocessed, write_dialogues, write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import UserError
 from erc.split_zip import pack, unpack
 from erc.untrusted import read_pickle
-from mirai.speech import read_wav
+from mirai.speech import read_speech
 from tests.cogmen.conftest import make_dialogues
 from tests.fuzz.mutations import mutate, mutate_pickle, mutate_zip
 
@@ -52,7 +52,7 @@ class PickleReader:
     def seeds(self, folder):
         dialogues = make_dialogues(sessions=3, turns=(1, 4))
         write_dialogues(folder / "d", dialogues)
-        write_preprocessed(folder / "p", preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+        write_preprocessed(folder / "p", divide(dialogues, KEMDY19))
         ten = read_pickle(folder / "d")
         nine = [ten[0], ten[1], {name: [label % 6 for label in labels] for name, labels in ten[2].items()}, *ten[3:9]]
         seeds = [pickle.dumps(ten, protocol=protocol) for protocol in (2, 4, 5)]
@@ -63,13 +63,10 @@ class PickleReader:
 
     def read(self, path):
         refused_by_all(
-            lambda: self._use(read_dialogues(path, KEMDY19), KEMDY19),
-            lambda: self._use(read_dialogues(path, CORPORA["iemocap"]), CORPORA["iemocap"]),
+            lambda: divide(read_dialogues(path, KEMDY19), KEMDY19),
+            lambda: divide(read_dialogues(path, CORPORA["iemocap"]), CORPORA["iemocap"]),
             lambda: read_preprocessed(path, KEMDY19),
         )
-
-    def _use(self, dialogues, corpus):
-        preprocess(dialogues, corpus, split_ids(dialogues))
 
 
 class CheckpointReader:
@@ -78,7 +75,7 @@ class CheckpointReader:
     suffix = ".pt"
 
     def seeds(self, folder):
-        sizes = {"feature_size": 6, "num_emotions": 7, "hidden_size": 4, "seqcontext_nlayer": 1}
+        sizes = {"feature_size": 6, "num_emotions": 7, "num_speakers": 2, "hidden_size": 4, "seqcontext_nlayer": 1}
         network = CGNN(Architecture(**sizes, rnn="gru"))
         checkpoint = Checkpoint(
             network, "KEMDy19", "at", list(KEMDY19.emotions), {"a": 4, "t": 2}, {"wp": 5, "wf": 5}, {"tag": "x"}, 1, 0.5
@@ -170,7 +167,7 @@ class ZipReader:
 
 
 class WavReader:
-    """Plain, 24-bit stereo, float and extensible wav files."""
+    """Plain, 24-bit stereo, float and extensible wav files, and flac."""
 
     suffix = ".wav"
 
@@ -184,7 +181,7 @@ class WavReader:
         seeds = [(folder / "plain").read_bytes()]
         stereo = np.stack([sound, sound], axis=1)
         for kind, data, rate in (("PCM_24", stereo, 44_100), ("FLOAT", sound, 8_000), ("PCM_U8", sound, 22_050)):
-            for container in ("WAV", "WAVEX"):
+            for container in [name for name in ("WAV", "WAVEX", "FLAC") if soundfile.check_format(name, kind)]:
                 target = io.BytesIO()
                 soundfile.write(target, data, rate, subtype=kind, format=container)
                 seeds.append(target.getvalue())
@@ -194,7 +191,7 @@ class WavReader:
         return mutate(random, data, others, near=range(0, 64, 2))
 
     def read(self, path):
-        sound = read_wav(path)
+        sound = read_speech(path)
         assert sound.ndim == 1 and sound.dtype == np.float32 and len(sound) and np.isfinite(sound).all()
 
 

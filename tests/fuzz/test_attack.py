@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 
@@ -48,11 +49,23 @@ class Harmful:
 @pytest.fixture
 def attack(tmp_path, monkeypatch):
     def call(deed, *more):
-        monkeypatch.setitem(READERS, "wav", lambda: Harmful(deed))
+        monkeypatch.setitem(READERS, "wav", partial(Harmful, deed))
         arguments = ("--reader", "wav", "--runs", 9, "--memory_mb", 300, "--out_dir", tmp_path / "kept", *more)
         program.main([str(argument) for argument in arguments])
 
     return call
+
+
+def fail():
+    return {}["x"]
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take_memory():
+    bytearray(400 << 20)
 
 
 def refuse():
@@ -60,10 +73,10 @@ def refuse():
 
 
 DEEDS = {
-    "another exception": (lambda: {}["x"], "KeyError: 'x'"),
-    "the end of the process": (lambda: os.kill(os.getpid(), signal.SIGKILL), "ended the process"),
-    "an endless loop": (lambda: time.sleep(3600), "hangs: more than 2 s"),
-    "memory": (lambda: bytearray(400 << 20), "MemoryError"),
+    "another exception": (fail, "KeyError: 'x'"),
+    "the end of the process": (die, "ended the process"),
+    "an endless loop": (partial(time.sleep, 3600), "hangs: more than 2 s"),
+    "memory": (take_memory, "MemoryError"),
     "a message that names no file": (refuse, "the message is not one short line that names the file"),
 }
 
@@ -79,7 +92,7 @@ def test_an_attack_notices(name, attack, tmp_path, capfd):
 
 
 def test_an_attack_without_a_find(attack, tmp_path, capsys):
-    attack(lambda: None)
+    attack(int)
     assert "wav: 9 files, 0 refused, 9 accepted, at most 0.0" in capsys.readouterr().out
     assert not (tmp_path / "kept").exists()
 

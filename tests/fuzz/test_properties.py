@@ -10,13 +10,20 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cogmen.network.batching import as_tensors
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import Dialogues, read_dialogues, write_dialogues
-from erc.corpus.preprocessed import SPLITS, feature_sizes, preprocess, read_preprocessed, split_ids, write_preprocessed
+from erc.corpus.dialogues import (
+    SPLITS,
+    read_dialogues,
+    read_preprocessed,
+    use_modalities,
+    write_dialogues,
+    write_preprocessed,
+)
+from erc.corpus.splits import divide
 from erc.files import write_pickle
 from erc.options import UserError
 from erc.split_zip import unpack
+from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,9 +81,16 @@ def damaged(draw, good):
     return value
 
 
+def contents(write, value):
+    """What the file holds that `write` makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder, "x.pkl"), value)
+        return read_pickle(Path(folder, "x.pkl"))
+
+
 DIALOGUES = make_dialogues(sessions=3, turns=(1, 4))
-ITEMS = [getattr(DIALOGUES, name) for name in Dialogues.__dataclass_fields__]
-PREPROCESSED = preprocess(copy.deepcopy(DIALOGUES), KEMDY19, split_ids(DIALOGUES))
+ITEMS = contents(write_dialogues, DIALOGUES)
+PREPROCESSED = contents(write_preprocessed, divide(DIALOGUES, KEMDY19))
 
 
 @quick
@@ -88,8 +102,8 @@ def test_a_dialogue_file_is_refused_or_can_be_used(items):
         try:
             dialogues = read_dialogues(path, KEMDY19)
             write_dialogues(path, dialogues)
-            assert read_dialogues(path, KEMDY19).labels == dialogues.labels
-            write_preprocessed(path, preprocess(dialogues, KEMDY19, split_ids(dialogues)))
+            assert read_dialogues(path, KEMDY19).train_ids == dialogues.train_ids
+            write_preprocessed(path, divide(dialogues, KEMDY19))
         except UserError as error:
             assert "\n" not in str(error) and len(str(error)) < 1000
             return
@@ -110,11 +124,13 @@ def test_a_preprocessed_file_is_refused_or_can_be_used(splits):
 
 def use(path):
     splits = read_preprocessed(path, KEMDY19)
-    has = "".join(modality for modality in "atv" if any(modality in record for record in splits["train"]))
-    feature_sizes(path, splits, has or "a")
+    has = "".join(splits["train"][0].features) if splits["train"] else ""
+    sizes = use_modalities(path, splits, has or "a")
     for split in SPLITS:
-        for dialogue in as_tensors(splits[split], has):
-            assert dialogue.features.isfinite().all() and len(dialogue.features) == len(dialogue.labels) > 0
+        for dialogue in splits[split]:
+            features = dialogue.joined(has)
+            assert np.isfinite(features).all() and features.shape == (len(dialogue), sum(sizes.values()))
+            assert len(dialogue) > 0
 
 
 names = st.one_of(

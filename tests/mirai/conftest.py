@@ -1,13 +1,17 @@
 """A tiny corpus in KEMDy19's shape and tiny random encoders, both written by the tests themselves."""
 
 import csv
+import random
 import shutil
+import subprocess
+import sys
 import wave
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from erc.corpus.annotations import Utterance
 from erc.corpus.corpora import KEMDY19
 
 SESSIONS = (1, 2, 19, 20)
@@ -17,12 +21,69 @@ _BELOW = ["", "start", "end", "start", "end", "start", "end", "start", "end", ""
 _WORDS = ["좋아요", "싫어", "정말", "어제", "b/ 그래", "(네+아니)", "오늘은", "무서워", "c/ 뭐라고?"]
 
 
+# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time.
+_KILLED = """
+import os, signal, sys
+name, count = sys.argv[1], int(sys.argv[2])
+call = getattr(os, name)
+def counted(*arguments, **keywords):
+    global count
+    count -= 1
+    if count == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(*arguments, **keywords)
+setattr(os, name, counted)
+sys.argv = sys.argv[3:]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+
+
+def run_killed(name, count, *command):
+    """Run a script, which is killed when it calls `os.<name>` for the `count`th time."""
+    arguments = [sys.executable, "-c", _KILLED, name, count, *command]
+    result = subprocess.run([*map(str, arguments)], capture_output=True, text=True, check=False, timeout=200)
+    assert result.returncode == -9, result.stderr
+
+
 def write_wav(path, sound, rate=16_000):
     """Mono 16-bit; `sound` in -1 .. 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes((np.asarray(sound) * 32767).astype("<i2").tobytes())
+
+
+def speak(folder, sounds):
+    """Write speech and a transcript of k words for each k-th sound (samples in -1 .. 1); returns the `Utterance`s."""
+    rows = []
+    for k, sound in enumerate(sounds):
+        label, name = k % 7, f"Sess01_impro01_F{k:03}"
+        rows.append(Utterance(name, KEMDY19.emotions[label], label, 1, "Sess01_impro01", "F", 0.0, len(sound) / 16_000))
+        write_wav(folder / f"{name}.wav", sound)
+        (folder / f"{name}.txt").write_text("좋아요 " * k, encoding="utf-8")
+    return rows
+
+
+def weights(path):
+    """The weights of an extractor's checkpoint."""
+    import torch
+
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one, other):
+    """Whether two networks' weights are equal, bit by bit."""
+    return one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+
+
+def shuffled_copy(data, folder):
+    """The table with its rows in another order, the speech and transcripts linked."""
+    folder.mkdir()
+    header, *rows = (data / "annotation_speaker_only.csv").read_text().splitlines()
+    random.Random(3).shuffle(rows)
+    (folder / "table.csv").write_text("\n".join([header, *rows]) + "\n")
+    (folder / "txt_wav").symlink_to(data / "txt_wav")
+    return folder / "table.csv"
 
 
 def annotation_rows(session, ties=()):
@@ -180,3 +241,20 @@ def train(run_script, encoders):
 def trained(train, data, tmp_path_factory):
     """The folder of a trained extractor of speech and text."""
     return train(data / "annotation_speaker_only.csv", tmp_path_factory.mktemp("trained"))
+
+
+VARIANTS = {
+    "audio": ("MIRAI/trainer_hf.py", "--using_model", "audio", "--loss", "cs_and_ce"),
+    "text": ("MIRAI/trainer_hf.py", "--using_model", "text", "--loss", "ce", "--test_1920=False"),
+    "both": ("MIRAI/trainer_hf.py", "--using_model", "both", "--loss", "cs_and_ce"),
+    "both+mmer": ("MIRAI/trainer_hf_MMER.py", "--loss", "cs_and_ce"),
+}
+
+
+@pytest.fixture(scope="session")
+def experiments(train, data, tmp_path_factory):
+    """A directory with an experiment of every variant; that of text with the random split, the others by session."""
+    zoo = tmp_path_factory.mktemp("zoo")
+    for name, (script, *arguments) in VARIANTS.items():
+        train(data / "annotation_speaker_only.csv", zoo, *arguments, name=name, epochs=1, script=script)
+    return zoo / "checkpoint"

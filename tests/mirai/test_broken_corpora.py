@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc.corpus.annotations import read_annotations
-from erc.corpus.corpora import KEMDY19, SegmentId
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
-from mirai.readers.findings import Findings
-from mirai.readers.funnel import read_corpus
-from mirai.readers.kemdy19 import read_rows
+from mirai.readers.kemdy19 import read_corpus
 from tests.conftest import load_script
 
 from .conftest import annotation_rows, tree, write_annotation, write_wav
@@ -25,6 +23,7 @@ from .conftest import annotation_rows, tree, write_annotation, write_wav
 CELLS = ["", "nan", "inf", "-1", "1e400", "1_0", "0", "\n", "\r", ",,,", '"', "\0", "한"]
 CELLS += ["angry", "angry;sad", ";", "disqust", "Sad"]
 CELLS += ["Sess01_impro01_F001", "Sess01_impro01_M001", "Sess02_impro01_F001", "Sess٠١_impro01_F001", "../x"]
+KINDS = ["cell", "cell", "cell", "extra", "missing", "cut", "repeat", "delete", "swap", "blank"]
 ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-le", "cp949", "utf-32"]
 
 
@@ -47,27 +46,20 @@ def break_table(draw, data):
     table = list(csv.reader(io.StringIO(data.decode(errors="replace"), newline="")))
     if not table:
         return data
-    row = draw(st.integers(0, len(table) - 1))
-    kinds = ["cell", "cell", "cell", "extra", "missing", "cut", "repeat", "delete", "swap", "blank"]
-    kind = draw(st.sampled_from(kinds))
+    row, other = (draw(st.integers(0, len(table) - 1)) for _ in range(2))
     column = draw(st.integers(0, min(13, max(len(table[row]) - 1, 0))))
-    if kind == "cell" and table[row]:
-        table[row][column] = draw(st.sampled_from(CELLS) | st.text(max_size=6))
-    elif kind == "extra":
-        table[row].insert(column, draw(st.sampled_from(CELLS)))
-    elif kind == "missing":
-        del table[row][column : column + 1]
+    cell = draw(st.sampled_from(CELLS) | st.text(max_size=6))
+    kind = draw(st.sampled_from(KINDS))
+    if kind in ("cell", "extra", "missing"):
+        table[row][column : column + (kind != "extra")] = [] if kind == "missing" else [cell]
     elif kind == "cut":
         del table[row][column:]
-    elif kind == "repeat":
-        table.insert(draw(st.integers(0, len(table))), list(table[row]))
+    elif kind == "swap":
+        table[row], table[other] = table[other], table[row]
     elif kind == "delete":
         del table[row]
-    elif kind == "swap":
-        other = draw(st.integers(0, len(table) - 1))
-        table[row], table[other] = table[other], table[row]
     else:
-        table.insert(row, draw(st.sampled_from([[], [""], [" ", ""]])))
+        table.insert(other, [" ", ""] if kind == "blank" else list(table[row]))
     text = io.StringIO()
     csv.writer(text, lineterminator=draw(st.sampled_from(["\n", "\r\n", "\r"]))).writerows(table)
     return text.getvalue().encode(errors="surrogatepass")
@@ -123,18 +115,17 @@ def outcome(*arguments):
 
 
 def check_accounts(root, data):
-    """Every row is used or told with its reason; every utterance is in the table, told, or has ties only."""
-    findings = Findings()
-    total, rows = read_rows(root, findings)
-    assert not findings.errors
-    assert total == len(rows) + sum(map(len, findings.left_out.values()))
+    """Every row is used or listed with its reason; every utterance is in the table or listed."""
+    corpus = read_corpus(root)
+    assert not corpus.findings.errors
+    counts = {step: rows for step, rows, _ in corpus.funnel}
+    places = [place for places in corpus.findings.left_out.values() for place in places]
+    rows = [place for place in places if re.match(r"Session01_[FM]_res\.csv, row ", place)]
+    assert counts["all rows"] == counts.get("with a readable row", counts["all rows"]) + len(rows)
     with (data / "annotation.csv").open(encoding="utf-8", newline="") as file:
         used = [row["segment_id"] for row in csv.DictReader(file)]
-    assert len(used) == len(set(used))
-    left_out = read_corpus(root).findings.left_out.items()
-    told = {place.split(":")[0] for reason, places in left_out if reason not in findings.left_out for place in places}
-    assert {row.segment_id for row in rows if not row.is_tie} == set(used) | told
-    assert not set(used) & told
+    left_out = [place.split(":")[0] for place in places if place not in rows]
+    assert len({*used, *left_out}) == len(used) + len(left_out) == counts["first row kept per segment id"]
     assert all((data / "txt_wav" / f"{name}.{kind}").is_file() for name in used for kind in ("wav", "txt"))
 
 
@@ -187,7 +178,7 @@ def test_a_broken_table_is_an_error_or_read_whole(choice):
     rows = [row for row in csv.reader(io.StringIO(decoded(data), newline="")) if "".join(row).strip()]
     assert len(utterances) == len(rows) - 1
     for utterance in utterances:
-        assert SegmentId.parse(utterance.segment_id).session == utterance.session
+        assert KEMDY19.parse_segment_id(utterance.segment_id).session == utterance.session
         assert utterance.emotion == KEMDY19.emotions[utterance.label]
         assert 0 <= utterance.wav_start <= utterance.wav_end < float("inf")
 

@@ -1,9 +1,10 @@
-"""Two processes (gloo, on the CPU) against one, through the script: the same loss curve from the same global batch."""
+"""The loss curve of a training: that of a naive loop, however its steps are divided over batches and processes."""
 
 import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,8 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from erc.corpus.annotations import read_annotations
+from erc.corpus.splits import split
 from erc.options import REPOSITORY, UserError
+from mirai.dataset import UtteranceDataset
+from mirai.network.encoders import describe
+from mirai.network.extractor import Extractor
+from mirai.training.sampling import EpochBatches
 
 
 @pytest.fixture(scope="session")
@@ -55,27 +63,75 @@ def one(run_script, arguments, tmp_path):
     return call
 
 
+def naive_curve(encoders, table, loss, lr=0.003, epochs=2, size=8):
+    """(epochs, 2): train_loss and val_loss in plain PyTorch, and the largest norm of a step's gradients."""
+    torch.manual_seed(42)
+    description = describe("both", encoders.text, encoders.audio)
+    extractor = Extractor.from_pretrained(description, encoders.text, encoders.audio)
+    splits, settings = split(read_annotations(table), False, []), extractor.dataset_settings()
+    train, dev = (UtteranceDataset(rows, table.parent / "txt_wav", **settings) for rows in (splits.train, splits.dev))
+    optimizer, order = torch.optim.AdamW(extractor.parameters(), lr=lr), EpochBatches(train.lengths, size, 1, 42)
+
+    def losses(dataset, places):
+        batch = dataset.collate([dataset[k] for k in places])
+        logits, targets = extractor(batch), torch.eye(7)[batch.labels]
+        cross_entropy = -(logits.log_softmax(1) * targets).sum(1)
+        return cross_entropy if loss == "ce" else 0.1 * cross_entropy + 1 - torch.cosine_similarity(logits, targets)
+
+    curve, largest = [], 0.0
+    for epoch in range(epochs):
+        order.set_epoch(epoch)
+        found = []
+        for places in order:
+            found.append(losses(train, places))
+            optimizer.zero_grad()
+            found[-1].mean().backward()
+            largest = max(largest, torch.nn.utils.clip_grad_norm_(extractor.parameters(), 2.0).item())
+            optimizer.step()
+        with torch.no_grad():
+            curve.append([torch.cat(found).mean().item(), losses(dev, range(len(dev))).mean().item()])
+    return np.array(curve), largest
+
+
 def two(arguments, out_dir, *more, launcher=()):
     command = [sys.executable, *launcher, REPOSITORY / "MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PL_")}
-    result = subprocess.run(
-        [str(part) for part in (*command, "--devices", 2, *more)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-        timeout=240,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("best epoch") == 1  # told once
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [str(part) for part in (*command, "--devices", 2, *more)]
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            out, error = process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the processes that it started too
+            raise
+    return process.returncode, out, error
+
+
+def curve_of_two(arguments, out_dir, *more, launcher=()):
+    returncode, out, error = two(arguments, out_dir, *more, launcher=launcher)
+    assert returncode == 0, error
+    assert out.count("best epoch") == 1  # by the first process alone
     return curve(out_dir)
+
+
+@pytest.mark.parametrize("loss", ["ce", "cs_and_ce"])
+def test_one_process_trains_as_a_naive_loop(one, calm, data, tmp_path, loss):
+    """Of AdamW, with gradients clipped to a norm of 2, on the mean loss of 8 utterances."""
+    loud = SimpleNamespace(text=calm.text, audio=shutil.copytree(calm.audio, tmp_path / "audio"))
+    weights = load_file(loud.audio / "model.safetensors")
+    weights["wav2vec2.encoder.layer_norm.weight"] *= 8  # so that gradients are clipped
+    save_file(weights, loud.audio / "model.safetensors", metadata={"format": "pt"})
+    expected, largest = naive_curve(loud, data / "annotation_speaker_only.csv", loss)
+    assert largest > 4
+    found = one("--batch_size", 2, "--accumulate_grad", 4, "--loss", loss, "--audio_encoder", loud.audio)
+    np.testing.assert_allclose(found[:, :2], expected, atol=3e-6)
 
 
 def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, arguments, tmp_path):
     """8 utterances a step; the last of the epoch has 7, which two processes share unequally."""
     expected = one("--batch_size", 8, "--accumulate_grad", 1)
     assert expected.shape == (2, 4)
-    found = two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
+    found = curve_of_two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_allclose(one("--batch_size", 2, "--accumulate_grad", 4), expected, atol=1e-4)
     other = one("--batch_size", 9, "--accumulate_grad", 1)
@@ -85,7 +141,7 @@ def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, argument
 def test_batches_of_limited_duration_under_torchrun(one, arguments, tmp_path):
     limited = ("--max_batch_seconds", 4)
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    found = two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
+    found = curve_of_two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
     np.testing.assert_allclose(found, one(*limited, "--accumulate_grad", 2), atol=1e-4)
 
 
@@ -94,8 +150,14 @@ def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(argu
     path = shutil.copytree(encoders.audio, tmp_path / "audio") / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "layerdrop": 0.5}))
     options = ("--batch_size", 1, "--accumulate_grad", 1, "--max_epochs", 1, "--audio_encoder", path.parent)
-    found = two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
+    found = curve_of_two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
     assert np.isfinite(found).all()
+
+
+def test_a_loss_that_is_not_finite_ends_all_processes(arguments, tmp_path):
+    returncode, _, error = two(arguments, tmp_path, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 1e30)
+    assert returncode == 1 and error.count("loss is not finite (nan) in epoch 0: take a smaller --lr") == 1
+    assert not list(tmp_path.glob("checkpoint/run/*.ckpt"))
 
 
 def test_more_processes_than_utterances(run_script, arguments, tmp_path):

@@ -1,10 +1,16 @@
+"""Encoders from a directory or a hub name to a description: what fits, what does not and why."""
+
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from erc.options import UserError
-from mirai.network.encoders import describe_audio, describe_text, make_tokenizer, text_width
+from erc.options import REPOSITORY, UserError
+from mirai.network.encoders import describe, describe_audio, describe_text, make_tokenizer, text_width
+from mirai.network.extractor import Extractor
 from mirai.options import TEXT_ENCODER
 
 
@@ -59,9 +65,43 @@ def test_text_encoder_as_audio_encoder(encoders):
         describe_audio(encoders.text)
 
 
-def test_hub_name_without_network_says_how_to_fetch_it():
-    with pytest.raises(UserError, match="--text_encoder someone/something: .*`hf download someone/something`"):
+def test_width_that_the_heads_do_not_divide(encoders, tmp_path):
+    text = shutil.copytree(encoders.text, tmp_path / "text")
+    config = json.loads((text / "config.json").read_text())
+    (text / "config.json").write_text(json.dumps({**config, "hidden_size": 20}))
+    with pytest.raises(UserError, match="--text_encoder .*: is 20 wide, which the 12 heads .*a multiple of 12"):
+        describe("both", text, encoders.audio, "mmer")
+    assert describe("both", text, encoders.audio)["width"] == 20
+
+
+def test_only_the_fusion_takes_a_text_encoder_without_pooler(encoders, tmp_path):
+    from transformers import DistilBertConfig, DistilBertModel
+
+    text = shutil.copytree(encoders.text, tmp_path / "text")
+    DistilBertModel(DistilBertConfig(vocab_size=60, dim=24, n_layers=1, n_heads=2, hidden_dim=32)).save_pretrained(text)
+    with pytest.raises(UserError, match="--text_encoder .*text: has no pooler; expected a model like RoBERTa"):
+        Extractor.from_pretrained(describe("text", text, encoders.audio), text, encoders.audio)
+    Extractor.from_pretrained(describe("both", text, encoders.audio, "mmer"), text, encoders.audio)
+
+
+def test_hub_name_without_network_says_how_to_fetch_it(data, tmp_path):
+    """In one line and at once: nothing is asked for again and again."""
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment.update(HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "cache"))
+    command = [sys.executable, REPOSITORY / "MIRAI/trainer_hf.py", "--exp_name", "x", "--out_dir", tmp_path / "out"]
+    command += ["--csv_path", data / "annotation_speaker_only.csv", "--text_encoder", "someone/something"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    for found in (done.stderr, offline_error()):
+        assert "--text_encoder someone/something: neither in the local Hugging Face cache nor reachable (" in found
+        assert "fetch it with `hf download someone/something`; or give a directory that holds the model" in found
+    assert "127.0.0.1 does not answer: " in done.stderr and "HF_HUB_OFFLINE is set" in offline_error()
+
+
+def offline_error():
+    with pytest.raises(UserError) as error:
         describe_text("someone/something")
+    return str(error.value)
 
 
 def test_directory_that_is_none(tmp_path):

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,18 +16,18 @@ import torch
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
-from erc.files import claim, locked
+from erc.files import claim
 from erc.options import REPOSITORY, UserError
 from mirai.checkpoint import load_extractor
-from mirai.dataset import MAX_WINDOW
+from mirai.dataset import MAX_WINDOW, UtteranceDataset
 from mirai.extraction import PART_SECONDS, plan_parts
 from mirai.network.extractor import Extractor
 from mirai.prediction import plan_batches
 
-from .conftest import write_wav
+from .conftest import run_killed, write_wav
 
 SCRIPT = "MIRAI/feature_extractor_cogmen_format.py"
-UTTERANCES = 55
+UTTERANCES, PARTS = 55, 19
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +41,19 @@ def long(data, run_script, tmp_path_factory):
         writer.writeheader()
         writer.writerows({**row, "wav_end": float(row["wav_start"]) + 20} for row in rows)
     shutil.copytree(data / "txt_wav", folder / "txt_wav")
-    paths = SimpleNamespace(table=folder / "table.csv", dialogues=folder / "d.pkl", speech=folder / "txt_wav")
-    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", paths.table, "--out", paths.dialogues)
-    return paths
+    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", folder / "table.csv", "--out", folder / "d.pkl")
+    return folder
 
 
 @pytest.fixture
 def place(long, tmp_path):
     """The same in a folder of the test's own."""
-    shutil.copytree(long.table.parent, tmp_path / "own")
-    own = tmp_path / "own"
+    own = shutil.copytree(long, tmp_path / "own")
+    utterances = read_annotations(own / "table.csv")
     return SimpleNamespace(
         table=own / "table.csv",
-        dialogues=own / "d.pkl",
+        utterances=utterances,
+        names=[utterance.segment_id for utterance in utterances],
         speech=own / "txt_wav",
         features=own / "d_feat.pkl",
         parts=own / "d_feat.parts",
@@ -66,8 +65,8 @@ def command(place, trained):
     """The script's arguments, further ones added; a `checkpoint` other than the usual one."""
 
     def call(*arguments, checkpoint=trained / "best.ckpt"):
-        named = ("--csv_path", place.table, "--features_format_path", place.dialogues, "--device", "cpu")
-        return ["--model_save_path", *map(str, (checkpoint, *named, *arguments))]
+        named = ("--csv_path", place.table, "--features_format_path", place.table.with_name("d.pkl"))
+        return ["--model_save_path", *map(str, (checkpoint, *named, "--device", "cpu", *arguments))]
 
     return call
 
@@ -84,70 +83,48 @@ def extract(command, place, run_script):
     return call
 
 
-@pytest.fixture
-def start(command):
-    def call(*arguments):
-        return subprocess.Popen(
-            [sys.executable, REPOSITORY / SCRIPT, *command(*arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    return call
-
-
-@pytest.fixture
-def parts(place):
-    return plan_parts(read_annotations(place.table))
-
-
-def test_parts_hold_every_utterance_once_and_enough_work(parts, place):
-    utterances = read_annotations(place.table)
-    assert len(parts) == 19 and [part.number for part in parts] == list(range(1, 20))
+def test_parts_hold_every_utterance_once_and_enough_work(place):
+    parts = plan_parts(place.utterances)
+    assert [part.number for part in parts] == list(range(1, PARTS + 1))
     assert sorted(k for part in parts for k in part.places) == list(range(UTTERANCES))
-    assert all(sum(utterances[k].seconds for k in part.places) >= PART_SECONDS for part in parts[:-1])
+    assert all(sum(place.utterances[k].seconds for k in part.places) >= PART_SECONDS for part in parts[:-1])
 
 
-def test_killed_and_started_again(start, extract, place, parts, capsys):
-    """It is killed while it waits for speech of its last part, a pipe that no one writes to."""
-    expected = extract("--cache", "none")
+def test_killed_and_started_again(extract, command, place, capsys):
+    expected = extract()
     place.features.unlink()
-    last = sorted(place.speech.glob("*.wav"))[-1]
-    held = last.rename(last.with_suffix(".held"))
-    os.mkfifo(last)
-    process = start("--cache", "none")
-    while len(list(place.parts.glob("*.npz"))) < len(parts) - 1:
-        assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not place.features.exists()
-    last.unlink()
-    held.rename(last)
+    run_killed("replace", PARTS, REPOSITORY / SCRIPT, *command())  # when the last part takes its place
+    assert not place.features.exists() and len(list(place.parts.glob("*.npz"))) == PARTS - 1
     capsys.readouterr()
-    assert extract("--cache", "none") == expected
-    assert f"{len(parts) - 1} of {len(parts)} parts are there already" in capsys.readouterr().out
+    assert extract() == expected
+    assert f"{PARTS - 1} of {PARTS} parts are there already" in capsys.readouterr().out
     assert not place.parts.exists()
 
 
-def test_shards_of_two_processes_make_the_same_file(start, extract, command, run_script, place):
+def test_shards_of_two_processes_make_the_same_file(extract, command, run_script, place):
     expected = extract()
     place.features.unlink()
-    shown = [process.communicate()[0] for process in [start("--shard", f"{k}/2") for k in (1, 2)]]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, REPOSITORY / SCRIPT, *command("--shard", f"{k}/2")], stdout=subprocess.PIPE, text=True
+        )
+        for k in (1, 2)
+    ]
+    shown = [process.communicate(timeout=200)[0] for process in processes]
     assert "shard 1 of 2: its 10 parts of 19 are in" in shown[0] and "shard 2 of 2: its 9 parts of 19" in shown[1]
     assert not place.features.exists()
     run_script(SCRIPT, *command("--merge"))
     assert place.features.read_bytes() == expected and not place.parts.exists()
 
 
-def test_what_shards_have_not_made_is_counted_and_named(extract, command, run_script, place, parts, capsys):
+def test_what_shards_have_not_made_is_counted_and_named(extract, command, run_script, place, capsys):
     expected = extract()
     place.features.unlink()
     run_script(SCRIPT, *command("--shard", "1/19"))
     run_script(SCRIPT, *command("--shard", "3/19"))
-    names = sorted(utterance.segment_id for utterance in read_annotations(place.table))
-    held = {k for part in (parts[0], parts[2]) for k in part.places}
-    first = next(name for k, name in enumerate(names) if k not in held)
+    parts = plan_parts(place.utterances)
+    held = {place.names[k] for part in (parts[0], parts[2]) for k in part.places}
+    first = next(name for name in place.names if name not in held)
     message = rf"d_feat\.parts: 17 of 19 parts are missing, with 49 of 55 utterances \({first}, .*\)\. Start the shards"
     with pytest.raises(UserError, match=message):
         run_script(SCRIPT, *command("--merge"))
@@ -160,15 +137,16 @@ def test_what_shards_have_not_made_is_counted_and_named(extract, command, run_sc
 def test_parts_of_something_else_are_not_taken(extract, command, run_script, trained, place, tmp_path, capsys):
     first = extract()
     run_script(SCRIPT, *command("--shard", "1/1"))
-    assert len(list(place.parts.glob("*.npz"))) == 19
+    assert len(list(place.parts.glob("*.npz"))) == PARTS
     content = torch.load(trained / "best.ckpt", weights_only=True)
     content["state_dict"]["extractor.audio_width.bias"] += 1
     torch.save(content, tmp_path / "other.ckpt")
     assert extract(checkpoint=tmp_path / "other.ckpt") != first
+    run_script(SCRIPT, *command("--shard", "1/1", "--precision", "bf16-mixed"))
     run_script(SCRIPT, *command("--shard", "1/1"))
-    names = [utterance.segment_id for utterance in read_annotations(place.table)]
-    write_wav(place.speech / f"{names[0]}.wav", 0.1 * np.sin(np.arange(9000)))
-    (place.speech / f"{names[-1]}.txt").write_text("싫어", encoding="utf-8")
+    speech = place.speech / f"{place.names[0]}.wav"
+    speech.write_bytes(speech.read_bytes()[:44] + speech.read_bytes()[44:][::-1])  # as long as it was
+    (place.speech / f"{place.names[-1]}.txt").write_text("싫어", encoding="utf-8")
     capsys.readouterr()
     changed = extract()
     assert "17 of 19 parts are there already" in capsys.readouterr().out
@@ -190,11 +168,11 @@ def test_a_damaged_part_is_made_again(extract, command, run_script, place, capsy
 def test_a_second_run_of_the_same_refuses(extract, command, run_script, place):
     with claim(place.features), pytest.raises(UserError, match=r"d_feat\.pkl: another run is writing it"):
         extract()
-    with locked(place.parts / "shards.lock", shared=True):  # a shard
+    with claim(place.parts / "shard-1-of-19"):
         run_script(SCRIPT, *command("--shard", "2/19"))
         with pytest.raises(UserError, match=r"d_feat\.pkl: shards of it are being extracted"):
             extract()
-    with locked(place.parts / "shards.lock"), pytest.raises(UserError, match="all of it is being extracted"):
+    with claim(place.features), pytest.raises(UserError, match="all of it is being extracted"):
         run_script(SCRIPT, *command("--shard", "2/19"))
     with claim(place.parts / "shard-2-of-19"), pytest.raises(UserError, match="another run is writing it"):
         run_script(SCRIPT, *command("--shard", "2/19"))
@@ -219,73 +197,37 @@ def test_flags_that_make_no_sense(run_script, command, capsys, arguments, messag
 
 
 def vectors(path):
-    dialogues = read_dialogues(path, KEMDY19)
-    return {
-        name: np.concatenate([getattr(dialogues, kind)[dialogue][turn] for kind in ("text", "audio")])
-        for dialogue in dialogues.ids
-        for turn, name in enumerate(dialogues.segment_ids[dialogue])
-    }
+    dialogues = read_dialogues(path, KEMDY19).dialogues
+    return {name: row for one in dialogues for name, row in zip(one.segment_ids, one.joined("ta"), strict=True)}
 
 
-def test_batches_change_nothing_but_rounding(extract, place):
+def test_batches_change_nothing_but_rounding_and_half_precision_little(extract, place):
     extract("--batch_size", 1)
     alone = vectors(place.features)
     for arguments in (["--batch_seconds", 1000, "--num_workers", 1], ["--batch_seconds", 5], ["--batch_size", 3]):
         extract(*arguments)
         for name, vector in vectors(place.features).items():
             np.testing.assert_allclose(vector, alone[name], atol=1e-5)
-
-
-def test_half_precision_is_near(extract, place):
-    extract()
-    full = vectors(place.features)
     extract("--precision", "bf16-mixed")
-    half = vectors(place.features)
-    difference = [np.abs(half[name] - full[name]).max() for name in full]
-    assert 0 < max(difference) < 0.05
+    assert 0.0001 < max(np.abs(vector - alone[name]).max() for name, vector in vectors(place.features).items()) < 0.05
 
 
-def test_speech_of_every_kind(extract, place, capsys):
+def test_speech_of_every_kind(extract, place):
     """8 to 32 bits, floats, stereo at 44.1 kHz, hardly any, silence, a constant, and longer than a window."""
-    names = [utterance.segment_id for utterance in read_annotations(place.table)]
     tone = 0.4 * np.sin(np.arange(22_050) / 30)
     stereo = np.stack([tone, 0.5 * tone], axis=1)
-    for name, subtype in zip(names, ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"), strict=False):
+    for name, subtype in zip(place.names, ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"), strict=False):
         soundfile.write(place.speech / f"{name}.wav", stereo, 44_100, subtype=subtype)
     sounds = (tone[:1], tone[:399], np.zeros(8000), np.full(8000, 0.5), np.resize(tone, MAX_WINDOW + 1000))
-    for name, sound in zip(names[5:], sounds, strict=False):
+    for name, sound in zip(place.names[5:], sounds, strict=False):
         write_wav(place.speech / f"{name}.wav", sound)
-    (place.speech / f"{names[10]}.txt").write_text("", encoding="utf-8")
-    cached = extract()
+    for name, text in zip(place.names[10:], (b"", b"b/", "하나\n둘".encode("utf-16")), strict=False):
+        (place.speech / f"{name}.txt").write_bytes(text)
+    extract()
     found = vectors(place.features)
     assert len(found) == UTTERANCES and all(np.isfinite(vector).all() for vector in found.values())
-    shown = capsys.readouterr().out
-    assert "decoding 55 of 55 wav files (" in shown and str(place.speech.parent / "cache") in shown
-    assert extract() == cached and "decoding" not in capsys.readouterr().out
-    assert extract("--cache", "none") == cached
-    for name in names[:3]:  # the same sound in other numbers
-        np.testing.assert_allclose(found[name][24:], found[names[3]][24:], atol=0.05)
-
-
-@pytest.mark.parametrize("cache", ["none", "somewhere"])
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (None, "no such file"),
-        (lambda data: b"", "0 bytes"),
-        (lambda data: data[:40] + b"\0\0\0\0", "no sound in it, only a header"),
-        (lambda data: data[:999], "truncated: "),
-    ],
-)
-def test_speech_that_cannot_be_read_is_named(extract, place, tmp_path, damage, reason, cache):
-    path = sorted(place.speech.glob("*.wav"))[7]
-    data = path.read_bytes()
-    path.unlink()
-    if damage:
-        path.write_bytes(damage(data))
-    with pytest.raises(UserError, match=rf"{path.name}: {reason}"):
-        extract("--cache", cache if cache == "none" else tmp_path / cache)
-    assert not place.features.exists()
+    for name in place.names[:3]:  # the same sound in other numbers
+        np.testing.assert_allclose(found[name][24:], found[place.names[3]][24:], atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -301,13 +243,11 @@ def test_out_of_memory_says_which_flags_help(extract, monkeypatch, error):
 
 
 def test_batches_keep_to_both_limits(place, trained):
-    from mirai.dataset import UtteranceDataset
-
     extractor, _ = load_extractor(trained / "best.ckpt")
-    utterances = read_annotations(place.table)[:12]
-    dataset = UtteranceDataset(utterances, place.speech, **extractor.dataset_settings())
     seconds = [100.0, 30, 20, 20, 10, 5, 5, 5, 1, 1, 1, 1]
-    dataset.length = lambda k: seconds[k]
+    chosen = zip(place.utterances, seconds, strict=False)
+    utterances = [replace(utterance, wav_start=0.0, wav_end=end) for utterance, end in chosen]
+    dataset = UtteranceDataset(utterances, place.speech, **extractor.dataset_settings())
 
     def sizes(batch_size, batch_seconds):
         options = SimpleNamespace(batch_size=batch_size, batch_seconds=batch_seconds)

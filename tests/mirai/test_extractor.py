@@ -1,48 +1,39 @@
-"""The network: what an utterance gets depends on nothing but the utterance."""
+"""The network, with and without the cross-modal fusion: what an utterance gets depends on nothing but the utterance."""
 
 import numpy as np
 import pytest
 import torch
 
-from erc.corpus.annotations import Utterance
-from erc.corpus.corpora import KEMDY19
-from erc.options import UserError
-from mirai import dataset as dataset_module
-from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
-from mirai.network.encoders import pretrained_audio
-from mirai.network.extractor import Extractor, describe
+from mirai.network.encoders import describe, pretrained_audio, pretrained_text
+from mirai.network.extractor import Extractor
 from mirai.network.front_end import FrontEnd, channels_last_conv
+from mirai.network.fusion import CrossModalBlock
+from mirai.training.module import cosine_and_cross_entropy
 
-from .conftest import write_wav
+from .conftest import speak
 
-SAMPLES = [0, 1, 399, 400, 719, 720, 8000, 24_000, 50_001]
-
-
-def utterance(name):
-    return Utterance(name, "sad", KEMDY19.label("sad"), 1, "Sess01_impro01", "F", 0.0, 1.0)
+SAMPLES = [1, 399, 400, 719, 720, 8000, 24_000, 50_001]
 
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory):
-    """Utterances of very different lengths, an almost empty one, a silent one and a constant one among them."""
+    """Utterances of very different lengths, the first without words; the last two are silent and constant."""
     folder = tmp_path_factory.mktemp("spoken")
     generator = np.random.default_rng(0)
-    sounds = [0.1 * generator.normal(size=max(samples, 1)) for samples in SAMPLES]
-    sounds += [np.zeros(5000), np.full(5000, 0.25)]
-    rows = []
-    for k, sound in enumerate(sounds):
-        rows.append(utterance(f"Sess01_impro01_F{k:03}"))
-        write_wav(folder / f"{rows[-1].segment_id}.wav", sound)
-        (folder / f"{rows[-1].segment_id}.txt").write_text("좋아요 " * k, encoding="utf-8")
-    return folder, rows
+    sounds = [0.1 * generator.normal(size=samples) for samples in SAMPLES]
+    return folder, speak(folder, [*sounds, np.zeros(5000), np.full(5000, 0.25)])
 
 
-@pytest.fixture(scope="module")
-def extractor(encoders):
+def make(encoders, fusion="concat", using_model="both"):
     torch.manual_seed(0)
-    description = describe("both", encoders.text, encoders.audio)
-    return Extractor.from_pretrained(description, encoders.text, encoders.audio).eval()
+    description = describe(using_model, encoders.text, encoders.audio, fusion)
+    return Extractor.from_pretrained(description, encoders.text, encoders.audio)
+
+
+@pytest.fixture(scope="module", params=["concat", "mmer"])
+def extractor(request, encoders):
+    return make(encoders, request.param).eval()
 
 
 @pytest.fixture
@@ -53,67 +44,121 @@ def dataset(extractor, spoken):
 
 @torch.no_grad()
 def embed(extractor, dataset, places):
+    """(B, text, audio and logits side by side)"""
     embeddings = extractor.embed(dataset.collate([dataset[k] for k in places]))
-    return torch.cat([*embeddings.values(), extractor.classify(embeddings)], dim=1)
+    return torch.cat([embeddings["text"], embeddings["audio"], extractor.classify(embeddings)], dim=1)
 
 
-def test_shapes(extractor, dataset):
-    batch = dataset.collate([dataset[k] for k in range(len(dataset))])
-    embeddings = extractor.embed(batch)
-    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == {"text": (11, 24), "audio": (11, 24)}
-    assert extractor(batch).shape == (11, 7)
+@torch.no_grad()
+def naive(extractor, encoders, item):
+    """The same of one utterance: transformers' own encoders, PyTorch's own attention, no batch, no padding, no mask."""
+    weights = extractor.state_dict()
+    linear = torch.nn.functional.linear
+
+    def block(name, x, memory):
+        attention = torch.nn.MultiheadAttention(24, 12)
+        own = {key: weights[f"fusion.{name}.attention.{key}"] for key in attention.state_dict()}
+        attention.load_state_dict(own)
+        weight = {key.removeprefix(f"fusion.{name}."): value for key, value in weights.items()}
+
+        def norm(rows, part):
+            return torch.nn.functional.layer_norm(rows, (24,), weight[f"{part}.weight"], weight[f"{part}.bias"])
+
+        x = norm(x + attention(x, memory, memory)[0], "attention_norm")
+        inner = torch.nn.functional.gelu(linear(x, weight["feed_forward.0.weight"], weight["feed_forward.0.bias"]))
+        outer = linear(inner, weight["feed_forward.2.weight"], weight["feed_forward.2.bias"])
+        return norm(x + outer, "feed_forward_norm")
+
+    _, _, tokens, windows = item
+    audio, text = pretrained_audio(encoders.audio).eval(), pretrained_text(encoders.text).eval()
+    text.load_state_dict({key[5:]: value for key, value in weights.items() if key.startswith("text.")}, strict=False)
+    frames = torch.cat([audio(window[None]).last_hidden_state[0] for window in windows])
+    h = linear(frames, weights["audio_width.weight"], weights["audio_width.bias"])
+    read = text(tokens[None])
+    if extractor.fusion:
+        e = read.last_hidden_state[0]
+        p = block("speech_asks_text", h, e)
+        r = block("text_asks_that", e, p)
+        q = block("text_asks_speech", e, h)
+        g = torch.sigmoid(linear(torch.cat([r, q], 1), weights["fusion.gate.weight"], weights["fusion.gate.bias"]))
+        z = linear(torch.cat([r, g], 1), weights["fusion.join.weight"])
+        joined = torch.cat([z.mean(0), h.mean(0)])
+    else:
+        joined = torch.cat([read.pooler_output[0], h.mean(0)])
+    return torch.cat([joined, linear(joined, weights["classifier.weight"], weights["classifier.bias"])])
 
 
-def test_independent_of_the_rest_of_the_batch(extractor, dataset):
-    together = embed(extractor, dataset, range(len(dataset)))
-    assert torch.isfinite(together).all()
-    for k in range(len(dataset)):
-        torch.testing.assert_close(embed(extractor, dataset, [k])[0], together[k], atol=1e-5, rtol=0)
-    shuffled = [6, 2, 9, 0]
-    torch.testing.assert_close(embed(extractor, dataset, shuffled), together[shuffled], atol=1e-5, rtol=0)
-
-
-def test_audio_embedding_is_the_mean_over_unpadded_frames(extractor, encoders, dataset):
-    """Against transformers' own module, utterance by utterance, without padding or masks."""
-    body = pretrained_audio(encoders.audio).eval()
-    width = extractor.description["width"]
-    together = embed(extractor, dataset, range(len(dataset)))
-    for k in range(len(dataset)):
-        (window,) = dataset[k][3]
-        with torch.no_grad():
-            frames = extractor.audio_width(body(window[None]).last_hidden_state[0])
-        torch.testing.assert_close(together[k, width : 2 * width], frames.mean(0), atol=1e-5, rtol=0)
-
-
-def test_frames_of_all_windows_count_alike(extractor, dataset, monkeypatch):
-    monkeypatch.setattr(dataset_module, "split_windows", lambda wave: torch.from_numpy(wave).split(9000))
-    places = [7, 6, 8]  # 24,000, 8,000 and 50,001 samples: 3, 1 and 6 windows
-    batch = dataset.collate([dataset[k] for k in places])
-    assert batch.owner.tolist() == [0] * 3 + [1] + [2] * 6
+def test_every_batch_gives_what_a_naive_computation_gives_to_each_utterance_alone(extractor, encoders, dataset):
+    places = [6, 2, 9, 0, *range(len(dataset))]
     together = embed(extractor, dataset, places)
+    assert together.shape == (14, 24 + 24 + 7)
     for row, k in enumerate(places):
-        with torch.no_grad():
-            hidden = [extractor.audio(window[None]).last_hidden_state[0] for window in dataset[k][3]]
-            expected = extractor.audio_width(torch.cat(hidden)).mean(0)
-        torch.testing.assert_close(together[row, 24:48], expected, atol=1e-5, rtol=0)
+        expected = naive(extractor, encoders, dataset[k])
+        torch.testing.assert_close(together[row], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(embed(extractor, dataset, [k])[0], expected, atol=1e-5, rtol=0)
 
 
-def test_fresh_extractor_trains_with_dropout(encoders):
-    description = describe("both", encoders.text, encoders.audio)
-    fresh = Extractor.from_pretrained(description, encoders.text, encoders.audio)
+def test_frames_of_all_windows_count_alike(extractor, encoders, tmp_path):
+    """Speech longer than a minute is cut into windows: 2, 1 and 3 of them."""
+    generator = np.random.default_rng(1)
+    rows = speak(tmp_path, [0.1 * generator.normal(size=16_000 * seconds) for seconds in (61, 1, 125)])
+    dataset = UtteranceDataset(rows, tmp_path, **extractor.dataset_settings())
+    assert dataset.collate([dataset[k] for k in range(3)]).owner.tolist() == [0, 0, 1, 2, 2, 2]
+    together = embed(extractor, dataset, range(3))
+    for k in range(3):
+        torch.testing.assert_close(together[k], naive(extractor, encoders, dataset[k]), atol=1e-5, rtol=0)
+
+
+def test_only_the_fusion_lets_speech_change_the_text_embedding(extractor, dataset):
+    batch = dataset.collate([dataset[6]])
+    one = extractor.embed(batch)["text"]
+    batch.windows = batch.windows.flip(1)
+    assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (extractor.fusion is None)
+
+
+def test_every_weight_is_trained(extractor, encoders, dataset):
+    """Speech shorter than a mask of SpecAugment among it."""
+    fresh = make(encoders, extractor.description["fusion"])
     assert all(module.training for module in fresh.modules())
+    fresh.audio.config.layerdrop = 0.0
+    for places in ([0, 1, 2], range(len(dataset))):
+        fresh.zero_grad()
+        batch = dataset.collate([dataset[k] for k in places])
+        cosine_and_cross_entropy(fresh(batch), batch.labels).backward()
+        assert all(weights.grad is None or torch.isfinite(weights.grad).all() for weights in fresh.parameters())
+    assert not [name for name, weights in fresh.named_parameters() if weights.grad is None or not weights.grad.any()]
 
 
-def test_training_on_speech_shorter_than_a_mask(extractor, dataset):
-    extractor.train()
-    try:
-        for places in ([0, 1, 2], [5, 6], range(len(dataset))):
-            loss = extractor(dataset.collate([dataset[k] for k in places])).sum()
-            loss.backward()
-            assert torch.isfinite(loss)
-    finally:
-        extractor.eval()
-        extractor.zero_grad()
+def test_dropout_of_the_cross_modal_block():
+    """0.3 after the attention, inside the feed-forward and after it. Attention, layers and norms are made such that the
+    values show which dropouts an element has passed: each sets it to 0 or divides it by 0.7."""
+    torch.manual_seed(0)
+    block, x = CrossModalBlock(24).train(), torch.zeros(100, 4, 24)
+    block.attention_norm = block.feed_forward_norm = torch.nn.Identity()
+    with torch.no_grad():
+        for weights in block.parameters():
+            weights.zero_()
+        block.attention.out_proj.bias.fill_(1.0)
+    found, counts = block(x, x, torch.ones(100, 4, dtype=torch.bool)).unique(return_counts=True)
+    torch.testing.assert_close(found, torch.tensor([0, 1 / 0.7]))
+    assert counts[0] / counts.sum() == pytest.approx(0.3, abs=0.02)
+    with torch.no_grad():
+        block.attention.out_proj.bias.fill_(0.0)
+        block.feed_forward[0].bias.fill_(10.0)  # gelu(10) is 10
+        block.feed_forward[2].weight.copy_(torch.eye(24, 96))
+        block.feed_forward[2].bias.fill_(1.0)
+    found, counts = block(x, x, torch.ones(100, 4, dtype=torch.bool)).unique(return_counts=True)
+    torch.testing.assert_close(found, torch.tensor([0, 1 / 0.7, (1 + 10 / 0.7) / 0.7]))
+    np.testing.assert_allclose(counts / counts.sum(), [0.3, 0.7 * 0.3, 0.7 * 0.7], atol=0.02)
+    assert len(block.eval()(x, x, torch.ones(100, 4, dtype=torch.bool)).unique()) == 1
+
+
+def test_sixteen_bits(extractor, dataset):
+    """Mixed precision, as on a GPU, gives nearly the same."""
+    places = range(len(dataset))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = embed(extractor, dataset, places)
+    torch.testing.assert_close(mixed.float(), embed(extractor, dataset, places), atol=0.05, rtol=0.05)
 
 
 @pytest.mark.parametrize("using_model", ["audio", "text"])
@@ -122,10 +167,11 @@ def test_one_modality_opens_only_its_own_files(encoders, spoken, tmp_path, using
     kind = {"audio": "wav", "text": "txt"}[using_model]
     for row in rows:
         (tmp_path / f"{row.segment_id}.{kind}").symlink_to(folder / f"{row.segment_id}.{kind}")
-    description = describe(using_model, encoders.text, encoders.audio)
-    extractor = Extractor.from_pretrained(description, encoders.text, encoders.audio).eval()
+    extractor = make(encoders, using_model=using_model).eval()
     dataset = UtteranceDataset(rows, tmp_path, **extractor.dataset_settings())
-    assert embed(extractor, dataset, range(len(rows))).shape == (11, 24 + 7)
+    batch = dataset.collate([dataset[k] for k in range(len(rows))])
+    assert {name: rows.shape for name, rows in extractor.embed(batch).items()} == {using_model: (10, 24)}
+    assert extractor(batch).shape == (10, 7)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "channels"), [(10, 5, 1), (3, 2, 4), (2, 2, 4), (5, 3, 2), (2, 3, 2)])
@@ -150,61 +196,3 @@ def test_front_end_and_its_gradients_are_those_of_transformers(encoders):
         results.append([hidden, *(weights.grad for weights in module.parameters())])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
-
-
-class Hostile:
-    def __reduce__(self):
-        return (print, ("this must not run",))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"state_dict": {}}, "not a checkpoint of MIRAI/trainer_hf.py"),
-        (torch.zeros(2), "not a checkpoint of MIRAI/trainer_hf.py"),
-        (
-            {"hyper_parameters": {"format": "mirai-extractor", "version": 99}},
-            "of version 99, this program reads version 1",
-        ),
-        ({"hyper_parameters": {"_instantiator": Hostile()}}, r"refused: it asks for __builtin__\.print"),
-    ],
-)
-def test_what_is_not_such_a_checkpoint_is_refused(tmp_path, capsys, content, message):
-    torch.save(content, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match=message):
-        load_extractor(tmp_path / "x.ckpt")
-    assert "must not run" not in capsys.readouterr().out
-
-
-def test_damaged_and_missing_checkpoints(tmp_path, trained):
-    (tmp_path / "half.ckpt").write_bytes((trained / "best.ckpt").read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"half\.ckpt: refused"):
-        load_extractor(tmp_path / "half.ckpt")
-    with pytest.raises(UserError, match=r"none\.ckpt: no such checkpoint"):
-        load_extractor(tmp_path / "none.ckpt")
-
-
-def test_weights_of_another_network_are_refused(tmp_path, trained):
-    content = torch.load(trained / "best.ckpt", weights_only=True)
-    content["state_dict"]["extractor.classifier.bias"] = torch.zeros(6)
-    torch.save(content, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match=r"classifier\.bias has the wrong shape \(6,\)"):
-        load_extractor(tmp_path / "x.ckpt")
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("hidden_size", 3_000_000, "its network has .* bytes, more than"),
-        ("hidden_size", 10**9, "hidden_size 1000000000 is larger than that of any encoder"),
-        ("num_hidden_layers", 10**6, "num_hidden_layers 1000000 is larger"),
-        ("num_labels", 10**6, "num_labels 1000000 is larger"),  # a name is made for each
-        ("hidden_act", "nothing", "its description makes no network"),
-    ],
-)
-def test_a_description_that_asks_for_too_much_is_refused(tmp_path, trained, key, value, message):
-    content = torch.load(trained / "best.ckpt", weights_only=True)
-    content["hyper_parameters"]["description"]["text"]["config"][key] = value
-    torch.save(content, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match=message):
-        load_extractor(tmp_path / "x.ckpt")

@@ -1,44 +1,91 @@
 """Each option of the utterance scripts changes what it says it changes."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
-from erc.options import UserError
+from erc.corpus.splits import split
+from erc.options import REPOSITORY, UserError
 from erc.untrusted import read_torch
+from mirai.checkpoint import load_extractor
+from mirai.dataset import UtteranceDataset
 
 
 @pytest.fixture(scope="module")
 def epoch(train, data, tmp_path_factory):
-    """`epoch("--lr", 0.1, ...)`: the validation scores after one epoch; the same arguments are trained once."""
+    """`epoch("--lr", 0.1, ...)`: the checkpoint after one epoch; the same arguments are trained once."""
     done = {}
 
     def call(*more):
         if more not in done:
             out_dir = tmp_path_factory.mktemp("effect")
             table = data / "annotation_speaker_only.csv"
-            folder = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more)
-            done[more] = read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"]
-        return done[more]
+            done[more] = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more) / "last.ckpt"
+        return read_torch(done[more])
 
     return call
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--accumulate_grad", 2), ("--batch_size", 2), ("--lr", 0.1), ("--loss", "cs_and_ce"), ("--seed", 1)]
-)
-def test_the_training_is_another(epoch, arguments):
-    assert epoch(*arguments)["train_loss"] != epoch()["train_loss"]
+def validation(checkpoint):
+    return checkpoint["hyper_parameters"]["validation"]
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate_grad", "steps"), [(4, 1, 6), (2, 2, 6), (4, 2, 3), (64, 1, 1)])
+def test_a_step_takes_so_many_utterances(epoch, batch_size, accumulate_grad, steps):
+    """Of the 24 that train."""
+    assert epoch("--batch_size", batch_size, "--accumulate_grad", accumulate_grad)["global_step"] == steps
+
+
+def test_the_learning_rate_is_the_length_of_adams_first_step(epoch):
+    one, two = (
+        epoch("--batch_size", 64, "--lr", lr)["state_dict"]["extractor.classifier.weight"] for lr in (0.001, 0.002)
+    )
+    assert (two - one).abs().median().item() == pytest.approx(0.001, rel=0.02)
+
+
+@pytest.mark.parametrize("loss", ["ce", "cs_and_ce"])
+def test_the_loss_is_the_published_one(epoch, data, train, tmp_path, loss):
+    """Of the validation utterances, with the trained weights."""
+    table = data / "annotation_speaker_only.csv"
+    folder = train(table, tmp_path, "--using_model", "text", "--loss", loss, epochs=1)
+    extractor, _ = load_extractor(folder / "last.ckpt")
+    utterances = split(read_annotations(table), True, [19, 20]).dev
+    dataset = UtteranceDataset(utterances, data / "txt_wav", **extractor.dataset_settings())
+    with torch.no_grad():
+        logits = extractor.eval()(dataset.collate([dataset[k] for k in range(len(dataset))])).double().numpy()
+    right = logits[np.arange(len(logits)), [utterance.label for utterance in utterances]]
+    expected = np.log(np.exp(logits).sum(axis=1)) - right
+    if loss == "cs_and_ce":
+        expected = 0.1 * expected + 1 - right / np.linalg.norm(logits, axis=1)
+    found = validation(read_torch(folder / "last.ckpt"))["val_loss"]
+    assert len(logits) == 3 and found == pytest.approx(expected.mean(), abs=1e-5)
+
+
+def test_another_seed_is_another_training(epoch):
+    assert validation(epoch("--seed", 1))["train_loss"] != validation(epoch())["train_loss"]
 
 
 @pytest.mark.parametrize("arguments", [("--num_workers", 1), ("--gradient_checkpointing",)])
 def test_the_training_is_the_same(epoch, arguments):
-    assert epoch(*arguments) == pytest.approx(epoch(), abs=1e-6)
+    assert validation(epoch(*arguments)) == pytest.approx(validation(epoch()), abs=1e-6)
+
+
+def test_half_precision_is_near(epoch):
+    half, whole = (validation(epoch("--precision", name))["train_loss"] for name in ("bf16-mixed", "32-true"))
+    assert 0 < abs(half - whole) < 0.02
+    with pytest.raises(UserError, match="--precision 16-mixed: needs a GPU"):
+        epoch("--precision", "16-mixed")
 
 
 def test_compiled_training(epoch, monkeypatch):
@@ -50,35 +97,30 @@ def test_compiled_training(epoch, monkeypatch):
         return compile_(function, backend="eager", **settings)
 
     monkeypatch.setattr(torch, "compile", without_compiler)
-    assert epoch("--compile")["val_loss"] == pytest.approx(epoch()["val_loss"], abs=0.05)  # dropout draws other numbers
+    found, expected = validation(epoch("--compile")), validation(epoch())
+    assert found["val_loss"] == pytest.approx(expected["val_loss"], abs=0.05)  # dropout draws other numbers
     assert compiled
 
 
-def test_what_lightning_is_asked_for(train, data, tmp_path, monkeypatch):
-    """Two real processes: `test_distributed.py`."""
-    import mirai.training.fit
+def test_two_machines(data, encoders, tmp_path):
+    """Here two processes that torchrun would start, one on each: together they take the steps that one would."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    flags = ("--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv", "--out_dir", tmp_path)
+    flags += ("--using_model", "text", "--text_encoder", encoders.text, "--test_1920=True", "--max_epochs", 1)
+    flags += ("--batch_size", 2, "--accumulate_grad", 1, "--device", "cpu", "--strategy", "ddp", "--num_nodes", 2)
+    command = [sys.executable, str(REPOSITORY / "MIRAI/trainer_hf.py"), *map(str, flags)]
+    shared = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
 
-    asked = {}
+    def run(rank):
+        added = {name: str(value) for name, value in {**shared, "RANK": rank, "GROUP_RANK": rank}.items()}
+        return subprocess.run(command, env={**os.environ, **added}, capture_output=True, text=True, timeout=240)
 
-    def trainer(**settings):
-        asked.update(settings)
-        raise UserError("stop here")
-
-    monkeypatch.setattr(mirai.training.fit.pl, "Trainer", trainer)
-    hosts = ("--devices", 1, "--num_nodes", 2, "--strategy", "ddp", "--precision", "bf16-mixed")
-    with pytest.raises(UserError, match="stop here"):
-        train(data / "annotation_speaker_only.csv", tmp_path, *hosts)
-    names = ("devices", "num_nodes", "strategy", "precision")
-    assert [asked[name] for name in names] == [1, 2, "ddp", "bf16-mixed"]
-
-
-def test_the_cache_of_a_training(train, data, tmp_path):
-    table, found = data / "annotation_speaker_only.csv", []
-    for place in (tmp_path / "cache", "none"):
-        folder = train(table, tmp_path / f"out_{len(found)}", "--using_model", "audio", "--cache", place, epochs=1)
-        found.append(read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"])
-    assert found[0] == found[1]
-    assert any((tmp_path / "cache").iterdir())
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(run, range(2)))
+    assert [end.returncode for end in ends] == [0, 0], ends
+    assert read_torch(tmp_path / "checkpoint/run/last.ckpt")["global_step"] == 6
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +138,10 @@ def probabilities(run_script, data, trained, tmp_path_factory):
     return call
 
 
-def test_how_inference_works_changes_no_result(probabilities, tmp_path):
+def test_how_inference_works_changes_no_result(probabilities):
     expected = probabilities()
-    for more in (("--batch_seconds", 2), ("--num_workers", 1), ("--cache", tmp_path / "cache")):
+    for more in (("--batch_seconds", 2), ("--num_workers", 1)):
         np.testing.assert_allclose(probabilities(*more), expected, atol=2e-6)
-    assert any((tmp_path / "cache").iterdir())
     half = probabilities("--precision", "bf16-mixed")
     assert 0 < np.abs(half - expected).max() < 0.05
 
@@ -122,7 +163,7 @@ def test_speech_elsewhere(run_script, data, trained, tmp_path):
     with pytest.raises((UserError, OSError)):
         run_script(*extraction)
     run_script(*extraction, "--txt_wav", moved)
-    assert read_dialogues(tmp_path / "format_feat.pkl", KEMDY19).has("a")
+    assert "a" in read_dialogues(tmp_path / "format_feat.pkl", KEMDY19).dialogues[0].features
 
 
 def test_the_formatted_test_dialogues(run_script, data, tmp_path):

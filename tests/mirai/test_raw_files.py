@@ -11,65 +11,50 @@ from types import SimpleNamespace
 
 import pytest
 
-from erc.files import claim
 from erc.options import REPOSITORY, UserError
 
-from .conftest import tree
-
-# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time.
-KILLED = """
-import os, signal, sys
-name, count = sys.argv[1], int(sys.argv[2])
-call = getattr(os, name)
-def counted(*arguments, **keywords):
-    global count
-    count -= 1
-    if count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call(*arguments, **keywords)
-setattr(os, name, counted)
-sys.argv = sys.argv[3:]
-exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
-"""
+from .conftest import run_killed, tree
 
 
 def command(corpus, data, *arguments):
-    script = REPOSITORY / "MIRAI/preprocess.py"
-    return [script, "--root_path", corpus, "--save_path", data, *arguments]
+    return [REPOSITORY / "MIRAI/preprocess.py", "--root_path", corpus, "--save_path", data, *arguments]
+
+
+@pytest.fixture
+def smaller(corpus):
+    """Another copy of the corpus, of fewer sessions."""
+    for path in corpus.glob("annotation/Session20_*"):
+        path.unlink()
+    return corpus
+
+
+@pytest.mark.parametrize(("save_path", "place"), [("data", "data"), ("data", "data/txt_wav"), ("above/data", "above")])
+@pytest.mark.parametrize("make", [lambda path: path.write_text("mine"), lambda path: path.symlink_to("gone")])
+def test_a_file_in_the_way_is_found_before_the_corpus_is_read(run_script, tmp_path, save_path, place, make):
+    path, save_path = tmp_path / place, tmp_path / save_path
+    path.parent.mkdir(exist_ok=True)
+    make(path)
+    before = tree(tmp_path)
+    with pytest.raises(
+        UserError, match=rf"--save_path {re.escape(str(save_path))}: {path} is not a directory, so noth"
+    ):
+        run_script(*map(str, command(tmp_path / "no_corpus", save_path)))
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("data", "data is not a directory, so nothing"),
-        ("data/txt_wav", "txt_wav is not a directory, so nothing"),
-        ("above", r"above is not a directory, so nothing"),
+        ("annotation.csv", r"annotation\.csv is a directory, expected a table"),
+        ("txt_wav/Sess19_impro01_F001.wav", r"F001\.wav: is a directory, expected a wav file or nothing"),
     ],
 )
-@pytest.mark.parametrize("make", [lambda path: path.write_text("mine"), lambda path: path.symlink_to("gone")])
-def test_a_file_in_the_way_is_told_before_the_corpus_is_read(run_script, tmp_path, place, message, make):
-    path = tmp_path / place
-    path.parent.mkdir(exist_ok=True)
-    make(path)
-    save_path = tmp_path / "above" / "data" if place == "above" else tmp_path / "data"
-    before = tree(tmp_path)
-    with pytest.raises(UserError, match=rf"--save_path {re.escape(str(save_path))}: .*{message}"):
-        run_script("MIRAI/preprocess.py", "--root_path", tmp_path / "no_corpus", "--save_path", save_path)
-    assert tree(tmp_path) == before
-
-
-def test_a_directory_in_a_tables_place(preprocess, corpus, tmp_path):
-    (tmp_path / "data" / "annotation.csv").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"annotation\.csv is a directory, expected a table"):
+def test_a_directory_in_a_files_place(preprocess, corpus, tmp_path, place, message):
+    (tmp_path / "data" / place / "mine").mkdir(parents=True)
+    before = tree(tmp_path / "data")
+    with pytest.raises(UserError, match=message):
         preprocess(corpus)
-
-
-def test_a_directory_in_a_links_place(preprocess, corpus, tmp_path):
-    place = tmp_path / "data" / "txt_wav" / "Sess19_impro01_F001.wav"
-    (place / "mine").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"F001\.wav: is a directory, expected a wav file or nothing"):
-        preprocess(corpus)
-    assert list(tree(tmp_path / "data")) == ["txt_wav", f"txt_wav/{place.name}", f"txt_wav/{place.name}/mine"]
+    assert tree(tmp_path / "data") == before
 
 
 def test_a_place_that_cannot_be_written_to(preprocess, corpus, monkeypatch):
@@ -78,16 +63,16 @@ def test_a_place_that_cannot_be_written_to(preprocess, corpus, monkeypatch):
         preprocess(corpus)
 
 
-def test_the_corpus_itself_is_never_written_to(run_script, corpus, tmp_path):
+def test_the_corpus_itself_is_never_written_to(preprocess, corpus, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "txt_wav").symlink_to(corpus / "wav" / "Session01" / "Sess01_script01")
     before = tree(corpus)
     with pytest.raises(UserError, match="lies in the corpus, whose files it would replace"):
-        run_script("MIRAI/preprocess.py", "--root_path", corpus, "--save_path", tmp_path / "data")
+        preprocess(corpus)
     assert tree(corpus) == before
 
 
-def test_too_little_space_for_copies_is_told_first(preprocess, corpus, tmp_path, monkeypatch):
+def test_too_little_space_for_copies_is_found_first(preprocess, corpus, monkeypatch):
     data = preprocess(corpus)
     before = tree(data)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=600_000))
@@ -96,49 +81,32 @@ def test_too_little_space_for_copies_is_told_first(preprocess, corpus, tmp_path,
     assert tree(data) == before
 
 
-def test_a_second_run_is_refused(preprocess, corpus):
-    data = preprocess(corpus)
-    before = tree(data)
-    with claim(data / "txt_wav", folder=True), pytest.raises(UserError, match="txt_wav: another run is writing it"):
-        preprocess(corpus, "--files", "copy")
-    assert tree(data) == before
-
-
-def fails_at(count, call):
-    """The function `call`, but the disk is full at the `count`th time."""
-    calls = iter(range(1, 1_000_000))
-
-    def counted(*arguments, **keywords):
-        if next(calls) == count:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return call(*arguments, **keywords)
-
-    return counted
-
-
 @pytest.mark.parametrize(
     ("files", "module", "name", "count"),
     [
-        ("copy", shutil, "copyfileobj", 1),
         ("copy", shutil, "copyfileobj", 50),
         ("link", os, "symlink", 10),
         ("link", os, "fsync", 1),  # of the first table
         ("link", os, "fsync", 2),
     ],
 )
-def test_a_full_disk_leaves_what_was_there(preprocess, corpus, corpus_made, monkeypatch, files, module, name, count):
+def test_a_full_disk_leaves_what_was_there(preprocess, smaller, corpus_made, monkeypatch, files, module, name, count):
     data = preprocess(corpus_made)
-    before = tree(data)
-    for subject in "FM":
-        (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
-    monkeypatch.setattr(module, name, fails_at(count, getattr(module, name)))
+    before, call, calls = tree(data), getattr(module, name), iter(range(1, 1000))
+
+    def fails(*arguments, **keywords):
+        if next(calls) == count:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return call(*arguments, **keywords)
+
+    monkeypatch.setattr(module, name, fails)
     with pytest.raises(UserError, match=r"--save_path .*data: No space left on device.*; what was there before is"):
-        preprocess(corpus, "--files", files)
+        preprocess(smaller, "--files", files)
     monkeypatch.undo()
     assert tree(data) == before
 
 
-def test_a_limit_of_the_system_is_told_in_one_line(preprocess, corpus):
+def test_a_limit_of_the_system_is_one_line(preprocess, corpus):
     """A real failing write: no file may be larger than 20 kB."""
     data = preprocess(corpus)
     before = tree(data)
@@ -147,47 +115,32 @@ def test_a_limit_of_the_system_is_told_in_one_line(preprocess, corpus):
         capture_output=True,
         text=True,
         check=False,
+        timeout=100,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
-    assert result.returncode == 1
-    place = rf"{re.escape(str(data))}/\S+/Sess\w+\.wav"
-    told = (
-        rf"error: --save_path {re.escape(str(data))}: File too large \({place}\); what was there before is unchanged\n"
-    )
-    assert re.fullmatch(told, result.stderr)
+    place = re.escape(str(data))
+    message = rf"error: --save_path {place}: File too large \({place}/\S+/Sess\w+\.wav\); what was there before is unch"
+    assert result.returncode == 1 and re.match(message, result.stderr) and len(result.stderr.splitlines()) == 1
     assert tree(data) == before
 
 
 @pytest.mark.parametrize(
     ("call", "count"), [("symlink", 40), ("fsync", 1), ("fsync", 2), ("replace", 1), ("replace", 60)]
 )
-def test_killed_anywhere_the_tables_fit_their_files(preprocess, corpus, corpus_made, call, count):
-    """A run over another copy of the corpus, of fewer sessions, is killed; the next one finishes the work."""
+def test_killed_anywhere_the_tables_fit_their_files(preprocess, smaller, corpus_made, call, count):
+    """A run over another corpus is killed; the next one finishes the work."""
     data = preprocess(corpus_made)
     before = tree(data)
-    for subject in "FM":
-        (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
-    result = subprocess.run(
-        [sys.executable, "-c", KILLED, call, str(count), *command(corpus, data)], capture_output=True, check=False
-    )
-    assert result.returncode == -9
+    run_killed(call, count, *command(smaller, data))
     for name in ("annotation.csv", "annotation_speaker_only.csv"):
         assert (data / name).read_bytes() == before[name]
     places = [data / name for name in before if name.startswith("txt_wav/")]
     assert all(place.is_file() for place in places)  # every utterance of the old tables still has its files
     if call != "replace":
         assert all(place.readlink() == before[str(place.relative_to(data))] for place in places)
-    preprocess(corpus)
-    again = tree(data)
-    assert len([name for name in again if name.startswith("txt_wav/")]) == 84
-    assert all(str(corpus) in str(link) for name, link in again.items() if name.startswith("txt_wav/"))
-
-
-def test_nothing_is_left_over(preprocess, corpus):
-    data = preprocess(corpus)
-    names = {"annotation.csv", "annotation_speaker_only.csv", "txt_wav"}
-    assert {path.name for path in data.iterdir()} == names
-    assert all(path.suffix in (".wav", ".txt") for path in (data / "txt_wav").iterdir())
-    before = tree(data)
-    preprocess(corpus)
-    assert tree(data) == before
+    preprocess(smaller)
+    again = tree(data / "txt_wav")
+    assert set(again) == {place.name for place in places if "Sess20" not in place.name}  # and nothing is left over
+    assert all(str(smaller) in str(link) for link in again.values())
+    preprocess(smaller)
+    assert tree(data / "txt_wav") == again

@@ -1,3 +1,5 @@
+"""The batches of an epoch, of its optimizer steps and of the processes."""
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,8 @@ def durations(count, seed=0):
     return np.exp(np.interp(share, PERCENT, np.log(SECONDS)))
 
 
-def make(seed=0, epoch=0, count=103, batch_size=4, parts=1, **settings):
-    batches = EpochBatches(durations(count), batch_size, parts, seed, **settings)
+def make(seed=0, epoch=0, count=103, batch_size=4, batches_per_step=1, **settings):
+    batches = EpochBatches(durations(count), batch_size, batches_per_step, seed, **settings)
     batches.set_epoch(epoch)
     return batches
 
@@ -22,7 +24,7 @@ def make(seed=0, epoch=0, count=103, batch_size=4, parts=1, **settings):
 def steps(accumulate, **settings):
     """The optimizer steps of an epoch, each as a sorted list of all processes' places, and the counted shares."""
     world = settings.get("world_size", 1)
-    ranks = [make(parts=accumulate * world, rank=rank, **settings) for rank in range(world)]
+    ranks = [make(batches_per_step=accumulate * world, rank=rank, **settings) for rank in range(world)]
     assert len({len(rank) for rank in ranks}) == 1  # else processes would wait for each other for ever
     found = []
     for first in range(0, len(ranks[0]), accumulate):
@@ -98,9 +100,9 @@ def test_both_limits_hold():
     assert max(map(len, make(batch_size=None, max_seconds=40.0))) > 3
 
 
-def test_batches_hold_alike_lengths():
+def test_batches_hold_similar_lengths():
     lengths = durations(400)
-    batches = list(make(count=400, parts=4))
+    batches = list(make(count=400, batches_per_step=4))
     assert padding_share(lengths, batches) < 0.1
     assert padding_share(lengths, np.random.default_rng(0).permutation(400).reshape(-1, 4).tolist()) > 0.3
 

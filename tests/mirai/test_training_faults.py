@@ -1,9 +1,8 @@
-"""Stage 1 training that is stopped, killed, out of memory or resumed from what is not its own."""
+"""Stage 1 training that is stopped, killed, out of memory, diverging, or resumed from what is not its own."""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,19 +12,9 @@ import torch
 
 from erc.files import claim
 from erc.options import REPOSITORY, UserError
-from mirai.checkpoint import load_extractor
-from mirai.network import encoders as encoders_module
-from mirai.network.encoders import describe_text
-from mirai.training.fit import find_precision
 from mirai.training.module import ExtractorTraining
 
-
-def state(path):
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+from .conftest import same, weights
 
 
 @pytest.fixture
@@ -35,14 +24,14 @@ def table(data):
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """`at_step(epoch, batch, action)`: the action happens in the middle of that training step."""
+    """`at_step(epoch, batch, action)`: `action(module)` happens in the middle of that training step."""
 
     def set_up(epoch, number, action):
         step = ExtractorTraining.training_step
 
         def disturbed(self, batch, batch_number):
             if (self.current_epoch, batch_number) == (epoch, number):
-                action()
+                action(self)
             return step(self, batch, batch_number)
 
         monkeypatch.setattr(ExtractorTraining, "training_step", disturbed)
@@ -55,9 +44,9 @@ def test_a_signal_stops_at_the_next_step_and_resuming_ends_the_same(
     train, table, trained, tmp_path, at_step, monkeypatch, name
 ):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    counted = []
     with monkeypatch.context() as patch:
-        at_step(1, 2, lambda: os.kill(os.getpid(), getattr(signal, name)))
-        counted = []
+        at_step(1, 2, lambda _: os.kill(os.getpid(), getattr(signal, name)))
         patch.setattr(ExtractorTraining, "on_before_zero_grad", lambda self, _: counted.append(self.current_epoch))
         with pytest.raises(UserError, match=rf"--exp_name run: stopped by {name}; --resume goes on from last\.ckpt"):
             train(table, tmp_path, epochs=2)
@@ -68,11 +57,11 @@ def test_a_signal_stops_at_the_next_step_and_resuming_ends_the_same(
     monkeypatch.undo()
     train(table, tmp_path, "--resume", epochs=2)
     for file in ("last.ckpt", "best.ckpt"):
-        assert same(state(folder / file), state(trained / file))
+        assert same(weights(folder / file), weights(trained / file))
 
 
 def test_a_signal_in_the_first_epoch_leaves_nothing_to_resume(train, table, tmp_path, at_step, monkeypatch):
-    at_step(0, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    at_step(0, 1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(UserError, match="stopped by SIGTERM; in its first epoch: start it again"):
         train(table, tmp_path)
     assert not list((tmp_path / "checkpoint").rglob("*.ckpt"))
@@ -104,13 +93,13 @@ def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, e
         *("--audio_encoder", encoders.audio, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003),
         *("--device", "cpu"),
     ]
-    result = subprocess.run([str(part) for part in command], check=False, capture_output=True)
+    result = subprocess.run(list(map(str, command)), check=False, capture_output=True, timeout=200)
     assert result.returncode == -signal.SIGKILL
     folder = tmp_path / "checkpoint" / "run"
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
     train(table, tmp_path, "--resume")
     for file in ("last.ckpt", "best.ckpt"):
-        assert same(state(folder / file), state(trained / file))
+        assert same(weights(folder / file), weights(trained / file))
 
 
 def test_no_checkpoint_goes_through_the_temporary_directory(train, table, trained, tmp_path, monkeypatch):
@@ -119,7 +108,7 @@ def test_no_checkpoint_goes_through_the_temporary_directory(train, table, traine
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     folder = train(table, tmp_path)
-    assert same(state(folder / "best.ckpt"), state(trained / "best.ckpt"))
+    assert same(weights(folder / "best.ckpt"), weights(trained / "best.ckpt"))
 
 
 def test_a_second_run_of_the_same_name_is_refused(train, table, tmp_path):
@@ -127,11 +116,39 @@ def test_a_second_run_of_the_same_name_is_refused(train, table, tmp_path):
         train(table, tmp_path, "--overwrite")
 
 
+def test_a_loss_that_is_not_finite_ends_the_training(train, table, tmp_path, at_step, capsys):
+    """At the end of the epoch, whose weights are not kept; those of the epoch before are."""
+    with pytest.raises(UserError, match=r"^the training loss is not finite \(nan\) in epoch 0: take a smaller --lr$"):
+        train(table, tmp_path, "--lr", 1e30, name="first")
+    assert not list((tmp_path / "checkpoint" / "first").glob("*.ckpt"))
+
+    def poison(module):
+        torch.nn.init.constant_(module.extractor.classifier.bias, torch.inf)
+
+    at_step(1, 3, poison)
+    with pytest.raises(UserError, match=r"the training loss is not finite \(nan\) in epoch 1: take a smaller --lr"):
+        train(table, tmp_path, epochs=3)
+    assert "epoch   0" in capsys.readouterr().out
+    for name in ("best.ckpt", "last.ckpt"):
+        assert torch.load(tmp_path / "checkpoint" / "run" / name, weights_only=True)["epoch"] == 0
+        assert all(value.isfinite().all() for value in weights(tmp_path / "checkpoint" / "run" / name).values())
+
+
 def test_a_step_divided_otherwise_may_be_resumed(train, table, trained, tmp_path):
     shutil.copytree(trained, tmp_path / "checkpoint" / "run")
     train(table, tmp_path, "--resume", "--batch_size", 2, "--accumulate_grad", 2, epochs=3)
     with pytest.raises(UserError, match=r"--batch_size 2 --accumulate_grad 1 .*another number of utterances in an opt"):
         train(table, tmp_path, "--resume", "--batch_size", 2, epochs=4)
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_an_experiment_is_resumed_by_its_own_trainer(experiments, train, table, tmp_path):
+    name = "both+mmer"
+    shutil.copytree(experiments / name, tmp_path / "checkpoint" / name)
+    with pytest.raises(UserError, match=r"begun with the other of MIRAI/trainer_hf\.py and trainer_hf_MMER\.py"):
+        train(table, tmp_path, "--resume", "--loss", "cs_and_ce", name=name)
+    folder = train(table, tmp_path, "--resume", "--loss", "cs_and_ce", name=name, script="MIRAI/trainer_hf_MMER.py")
+    assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
 def test_a_moved_run_keeps_its_best_and_removes_no_file_that_its_checkpoint_names(train, table, trained, tmp_path):
@@ -152,7 +169,7 @@ def test_a_moved_run_keeps_its_best_and_removes_no_file_that_its_checkpoint_name
 
 
 def test_out_of_gpu_memory_names_the_flags(train, table, tmp_path, at_step):
-    def fail():
+    def fail(_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
 
     at_step(0, 1, fail)
@@ -161,66 +178,6 @@ def test_out_of_gpu_memory_names_the_flags(train, table, tmp_path, at_step):
     assert "More words" not in str(error.value)
 
 
-FOREIGN = {
-    "instantiator": lambda content: content["hyper_parameters"].update(_instantiator="os.system"),
-    "class_path": lambda content: content["hyper_parameters"].update(_class_path="builtins.print"),
-    "another": lambda content: content["hyper_parameters"].update(other=1),
-    "outer": lambda content: content.update(hparams_name="kwargs"),
-    "data": lambda content: content.update(datamodule_hyper_parameters={"_instantiator": "os.system"}),
-}
-
-
-@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
-def test_foreign_keys_are_refused_before_lightning_sees_them(train, table, trained, tmp_path, monkeypatch, change):
-    folder = tmp_path / "checkpoint" / "run"
-    folder.mkdir(parents=True)
-    content = torch.load(trained / "last.ckpt", weights_only=True)
-    change(content)
-    torch.save(content, folder / "last.ckpt")
-    with pytest.raises(UserError, match=r"last\.ckpt: refused: it holds \w+, which no checkpoint of this program does"):
-        load_extractor(folder / "last.ckpt")
-    monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: pytest.fail("Lightning saw it"))
-    with pytest.raises(UserError, match=r"last\.ckpt: refused: it holds"):
-        train(table, tmp_path, "--resume", epochs=3)
-
-
-def test_description_cannot_name_whose_code_computes_attention(trained, tmp_path):
-    content = torch.load(trained / "best.ckpt", weights_only=True)
-    for encoder in ("text", "audio"):
-        content["hyper_parameters"]["description"][encoder]["config"]["attn_implementation"] = "someone/kernels"
-    torch.save(content, tmp_path / "x.ckpt")
-    extractor, _ = load_extractor(tmp_path / "x.ckpt")
-    assert {extractor.text.config._attn_implementation, extractor.audio.config._attn_implementation} == {"sdpa"}
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    def refuse(place, **_):
-        raise OSError(f"no route to {place[0]}")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr("urllib.request.getproxies", dict)
-    encoders_module._hub_trouble.cache_clear()
-    yield
-    encoders_module._hub_trouble.cache_clear()
-
-
-def test_without_a_network_the_hub_is_asked_once_and_the_error_says_so(no_network, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.file_download.get_hf_file_metadata", lambda *_, **__: pytest.fail("asked"))
-    with pytest.raises(UserError, match=r"someone/x: .*no route to huggingface\.co.*`hf download someone/x`; or give"):
-        describe_text("someone/x")
-
-
 def test_max_batch_seconds_below_the_longest_utterance(train, table, tmp_path):
     with pytest.raises(UserError, match=r"--max_batch_seconds 1: Sess\S+ lasts 1\.1 s; give at least that"):
         train(table, tmp_path, "--max_batch_seconds", 1)
-
-
-def test_precision_by_device(monkeypatch):
-    assert find_precision("auto", gpu=False) == "32-true" and find_precision("bf16-mixed", gpu=False) == "bf16-mixed"
-    for has_it, expected in ((True, "bf16-mixed"), (False, "16-mixed")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has_it=has_it: has_it)
-        assert find_precision("auto", gpu=True) == expected
-    with pytest.raises(UserError, match="--precision 16-mixed: needs a GPU"):
-        find_precision("16-mixed", gpu=False)

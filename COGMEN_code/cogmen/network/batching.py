@@ -1,4 +1,4 @@
-"""Dialogues as tensors, and batches of them.
+"""Batches of dialogues, as tensors.
 
 A batch is packed: the N turns of its B dialogues stand one after another, without padding. What needs one row per
 dialogue (attention, recurrent layers) pads for itself with `Layout.pad` and goes back with `Layout.unpad`.
@@ -7,12 +7,14 @@ Features and labels stay on the device. What a batch looks like (which turns, wh
 arranged with numpy on the host, which knows every size, so that a training step never waits for the device.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from cogmen.network.graph import dialogue_graph
+from erc.options import UserError
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Layout:
 
 
 @dataclass
-class Batch:
+class DialogueBatch:
     """Some dialogues, packed: `features` (N, D), `labels` (N,), `edge_index` (2, E), `edge_type` (E,), `layout`."""
 
     features: torch.Tensor
@@ -58,53 +60,41 @@ class Batch:
     layout: Layout
 
 
-@dataclass
-class Dialogue:
-    """One dialogue of L turns: `features` (L, D) float32, `labels` (L,), `speakers` (L,), and what its turns are."""
-
-    id: str
-    features: torch.Tensor
-    speakers: np.ndarray
-    labels: torch.Tensor
-    segment_ids: list
-
-
-def as_tensors(records, modalities):
-    """The dialogues of a preprocessed file's split, the chosen modalities joined in the order a, t, v.
-
-    A record's arrays are taken out of it, so that a corpus is not held twice.
-    """
-    return [
-        Dialogue(
-            id=record["id"],
-            features=torch.from_numpy(_joined([record.pop(modality) for modality in modalities])),
-            speakers=record["speakers"],
-            labels=torch.from_numpy(record["labels"]),
-            segment_ids=record["segment_ids"],
-        )
-        for record in records
-    ]
-
-
 class DialogueSet:
     """Dialogues ready for batching: features and labels on the device, every dialogue's graph built once.
 
     Args:
-        dialogues: list of `Dialogue`.
+        dialogues: list of `erc.corpus.dialogues.Dialogue`.
+        modalities: whose features a turn has, such as `at`, joined in this order.
+        corpus: `erc.corpus.corpora.Corpus`, which numbers the speakers.
         wp, wf, num_speakers: as `cogmen.network.graph.dialogue_graph` has them.
         device: where the batches are wanted.
+    Raises:
+        UserError: a dialogue has more than `num_speakers` speakers.
     """
 
-    def __init__(self, dialogues, wp, wf, num_speakers, device="cpu"):
+    def __init__(self, dialogues, modalities, corpus, wp, wf, num_speakers, device="cpu"):
+        self.dialogues, self.modalities = dialogues, modalities
         self.device = torch.device(device)
-        self.lengths = np.array([len(dialogue.labels) for dialogue in dialogues])
-        self.features = [dialogue.features.to(self.device) for dialogue in dialogues]
-        self.labels = [dialogue.labels.to(self.device) for dialogue in dialogues]
-        speakers = np.concatenate([dialogue.speakers for dialogue in dialogues])
+        self.lengths = np.array([len(dialogue) for dialogue in dialogues])
+        # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
+        self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
+        self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]
+        self.speakers = [np.array(corpus.speaker_numbers(dialogue.speakers)) for dialogue in dialogues]
+        for dialogue, numbers in zip(dialogues, self.speakers, strict=True):
+            if numbers.max() >= num_speakers:
+                found = f"dialogue {dialogue.id} has {numbers.max() + 1} speakers"
+                raise UserError(f"{found}, the network was made for {num_speakers}; train it on such dialogues")
+        speakers = np.concatenate(self.speakers)
         self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers)
         self._first_turn = np.cumsum(self.lengths) - self.lengths
         # Edges are ordered by target, so that those of a dialogue stand together.
         self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])
+
+    def _on_device(self, array):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing here writes to it
+            return torch.from_numpy(array).to(self.device)
 
     def __len__(self):
         return len(self.lengths)
@@ -115,24 +105,21 @@ class DialogueSet:
         return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
 
     def batch(self, numbers):
-        """The `Batch` of the dialogues with these numbers, on the device."""
+        """The `DialogueBatch` of the dialogues with these numbers, on the device."""
         lengths = self.lengths[numbers]
         first_turn = np.cumsum(lengths) - lengths
         edges = [slice(self._edges[k], self._edges[k + 1]) for k in numbers]
         moved = np.repeat(first_turn - self._first_turn[numbers], [edge.stop - edge.start for edge in edges])
         edge_index = np.concatenate([self._edge_index[:, edge] for edge in edges], axis=1) + moved
         edge_type = np.concatenate([self._edge_type[edge] for edge in edges])
-        return Batch(
-            features=torch.cat([self.features[k] for k in numbers]),
+        features = [torch.cat([rows[k] for k in numbers]) for rows in self.features]
+        return DialogueBatch(
+            features=features[0] if len(features) == 1 else torch.cat(features, dim=1),
             labels=torch.cat([self.labels[k] for k in numbers]),
             edge_index=_send(edge_index, self.device),
             edge_type=_send(edge_type, self.device),
             layout=Layout.of(lengths, self.device),
         )
-
-
-def _joined(arrays):
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
 
 
 def _send(array, device):

@@ -1,12 +1,9 @@
-"""What came of a study's trials: lines and tables for a person, and trials.csv."""
-
-import csv
-import io
+"""The results of a study: trials.csv, the best trials as a table, a line for each trial."""
 
 from optuna.trial import TrialState
 
 from cogmen.tuning.space import METRIC
-from erc.files import write_text
+from erc.files import write_table
 from erc.options import UserError
 
 SHOWN = 5  # trials of the table
@@ -18,11 +15,16 @@ def best_score(trial):
 
 
 def outcome(trial):
-    """What came of a trial, for a person."""
+    """How a trial ended, for a person."""
     if best_score(trial) is None:
-        return trial.user_attrs.get("reason", "nothing")
+        return _reason(trial) or "nothing"
     pruned = f", pruned at epoch {trial.last_step}" if trial.state.name == "PRUNED" else ""
     return f"dev weighted F1 {100 * best_score(trial):.2f}{pruned}"
+
+
+def _reason(trial):
+    """Why a trial failed; of a trial that cannot say it, because its process was killed."""
+    return trial.user_attrs.get("reason", "its process was killed" if trial.state == TrialState.FAIL else "")
 
 
 def complete(study):
@@ -33,22 +35,21 @@ def complete(study):
 
 def write_trials(path, study, names):
     """All trials of the study as CSV, a row each, with what was chosen for the options `names`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"])
+    header = ["trial", "state", METRIC, "epochs", "seconds", *names, "host", "pid", "reason"]
+    rows = []
     for trial in study.get_trials(deepcopy=False):
         worker = trial.user_attrs.get("worker", {})
         seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-        writer.writerow(
+        rows.append(
             [trial.number, trial.state.name.lower(), best_score(trial), trial.last_step or 0, seconds]
             + [trial.params.get(name, "") for name in names]
-            + [worker.get("host", ""), worker.get("pid", ""), trial.user_attrs.get("reason", "")]
+            + [worker.get("host", ""), worker.get("pid", ""), _reason(trial)]
         )
-    write_text(path, text.getvalue())
+    write_table(path, header, rows)
 
 
 def show(options, study, names):
-    """Print what the study has come to, its best trials and the command that uses the best one's options.
+    """Print the counts of trials, the best ones and the command that uses the best one's options.
 
     Raises:
         UserError: no trial was trained to the end.

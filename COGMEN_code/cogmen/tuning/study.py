@@ -1,11 +1,13 @@
-"""A study that many processes work on: its storage, who may start a trial, what becomes of the trials of killed ones.
+"""A study that many processes work on: its storage, who may start a trial, the trials of killed processes.
 
 Optuna keeps the trials, in a journal file or in PostgreSQL. A trial *takes a place* while it waits, runs, or has ended
 as complete or pruned; failed ones do not. Places are counted by trial number, and a process that finds its new trial
 beyond the last place gives it back, so that the processes together end with exactly the number of trials asked for.
 
-Whose process was killed: on the same machine, the lock of a file that each process claims tells at once; elsewhere, a
-trial that reports no epoch for some minutes. It is marked as failed and put back with the same options.
+A killed process is known, on the same machine, by the lock of a file that each process claims; elsewhere, by a trial
+that reports no epoch for some minutes. Such a trial is marked as failed and its options are queued again. Optuna's own
+heartbeat and `MaxTrialsCallback` promise less: none for a journal file, a trial whose process is killed before its
+first beat runs for ever, and processes that stop at N trials together end with more, or leave a retry undone.
 """
 
 import contextlib
@@ -13,7 +15,6 @@ import json
 import os
 import socket
 import time
-import uuid
 from pathlib import Path
 
 import optuna
@@ -23,7 +24,7 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 
-from erc.files import claim, is_claimed
+from erc.files import is_claimed
 from erc.options import UserError
 
 MAX_RETRIES = 2  # of a trial whose processes are killed: its options may be what kills them
@@ -104,88 +105,72 @@ def _mend(path):
         lock.release()
 
 
-class Workers:
+class Worker:
     """This process among those that work on a study.
 
     Args:
         study: of `open_study`.
-        folder: where this process's claim is while it works.
-        stale_minutes: a trial that has reported nothing for so long is taken for dead.
+        claimed: a path that this process has claimed (`erc.files.claim`) for as long as it works.
+        stale_minutes: a trial on another machine that has reported nothing for so long is taken for dead.
+        clock: seconds, as `time.monotonic` gives them.
     """
 
-    def __init__(self, study, folder, stale_minutes):
-        self._study, self._patience = study, 60 * stale_minutes
-        self._name = Path(folder).resolve() / uuid.uuid4().hex
-        self._lock = contextlib.ExitStack()
+    def __init__(self, study, claimed, stale_minutes, clock=time.monotonic):
+        self._study, self._claimed, self._patience, self._clock = study, str(claimed), 60 * stale_minutes, clock
         self._seen = {}  # by trial number: (epochs reported, when this was first seen)
-
-    def __enter__(self):
-        self._lock.enter_context(claim(self._name))
-        return self
-
-    def __exit__(self, *_):
-        self._lock.close()
 
     def take(self, places):
         """A new trial of the study, or None if the first `places` are taken."""
-        trials = self._placed()
-        waiting = [trial for trial in trials[:places] if trial.state == TrialState.WAITING]
-        if len(trials) >= places and not waiting:
+        placed = self._trials(*PLACED)
+        if len(placed) >= places and all(trial.state != TrialState.WAITING for trial in placed[:places]):
             return None
         trial = self._study.ask()
-        trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": str(self._name)})
-        if trial.number in [taken.number for taken in self._placed()[:places]]:
+        trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": self._claimed})
+        if trial.number in [taken.number for taken in self._trials(*PLACED)[:places]]:
             return trial
-        self._end(trial.number, TrialState.FAIL, "another process took the last place")
+        trial.set_user_attr("reason", "another process took the last place")
+        self._study.tell(trial, state=TrialState.FAIL)
         return None
 
+    def finished(self, places):
+        """Whether as many trials have ended as there are places."""
+        return len(self._trials(*ENDED)) >= places
+
     def give_up(self, trial, reason):
-        """Mark a trial of this process as failed, and put it back for whoever comes next."""
-        self._fail(self._study.get_trials(deepcopy=False)[trial.number], reason)
+        """Mark a trial of this process as failed, and queue its options for whoever comes next."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            trial.set_user_attr("reason", reason)
+        self._retry(trial.number)
 
     def recover(self):
-        """Mark the trials of killed processes as failed and put them back; returns their numbers."""
-        dead = [trial for trial in self._running() if self._is_dead(trial)]
-        return [trial.number for trial in dead if self._fail(trial, "its process was killed")]
+        """Mark the trials of killed processes as failed and queue their options again; returns their numbers."""
+        dead = [trial.number for trial in self._trials(TrialState.RUNNING) if self._is_dead(trial)]
+        return [number for number in dead if self._retry(number)]
 
-    def finished(self, places):
-        """Have as many trials ended as there are places?"""
-        return sum(trial.state in ENDED for trial in self._placed()) >= places
-
-    def _placed(self):
-        return self._study.get_trials(deepcopy=False, states=PLACED)
-
-    def _running(self):
-        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    def _trials(self, *states):
+        return self._study.get_trials(deepcopy=False, states=states)
 
     def _is_dead(self, trial):
         worker = trial.user_attrs.get("worker", {})
-        if worker.get("claim") == str(self._name):
+        if worker.get("claim") == self._claimed:
             return False
         held = is_claimed(worker["claim"]) if worker.get("host") == socket.gethostname() else None
         if held is not None:
             return not held
         reported = len(trial.intermediate_values)
         if self._seen.get(trial.number, (None,))[0] != reported:
-            self._seen[trial.number] = reported, time.monotonic()
-        return time.monotonic() - self._seen[trial.number][1] >= self._patience
+            self._seen[trial.number] = reported, self._clock()
+        return self._clock() - self._seen[trial.number][1] >= self._patience
 
-    def _fail(self, trial, reason):
+    def _retry(self, number):
         """Whether it was this process that marked the trial."""
-        if not self._end(trial.number, TrialState.FAIL, reason):
+        try:
+            self._study.tell(number, state=TrialState.FAIL)
+        except (UpdateFinishedTrialError, ValueError):  # another process was first
             return False
+        trial = self._study.get_trials(deepcopy=False)[number]
         retries = trial.user_attrs.get("retries", 0)
         options = trial.system_attrs.get("fixed_params", trial.params)  # a retry may be killed before it has drawn all
         if options and retries < MAX_RETRIES:
-            self._study.enqueue_trial(options, user_attrs={"retries": retries + 1, "retry_of": trial.number})
-        return True
-
-    def _end(self, number, state, reason):
-        try:
-            with contextlib.suppress(UpdateFinishedTrialError):
-                frozen = self._study.get_trials(deepcopy=False)[number]
-                self._study._storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
-            self._study.tell(number, state=state)
-        except (UpdateFinishedTrialError, ValueError):  # another process was first
-            return False
+            self._study.enqueue_trial(options, user_attrs={"retries": retries + 1, "retry_of": number})
         return True

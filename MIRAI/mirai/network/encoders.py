@@ -1,4 +1,4 @@
-"""The pretrained encoders: from a hub name or a directory to plain descriptions, and from those to networks.
+"""The pretrained encoders: from a hub name or a directory to a description, and from a description to a network.
 
 A description holds only plain values (configuration, tokenizer, settings of the audio front end), so that a checkpoint
 can carry it and needs neither hub nor directory when it is read again.
@@ -11,9 +11,11 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.dataset import RECEPTIVE_FIELD
-from mirai.options import TEXT_ENCODER
+from mirai.network.fusion import HEADS
+from mirai.options import TEXT_ENCODER, USING_MODEL
 from mirai.speech import SAMPLE_RATE
 
 MAX_TOKENS = 512
@@ -26,14 +28,41 @@ _NOT_KEPT = (
 )
 # PyTorch's own attention, which never makes the matrix of all pairs; equal to the plain one up to rounding.
 _ATTENTION = {"attn_implementation": "sdpa"}
-_HUB_PATIENCE = 5  # seconds for the hub's answer to the first knock
+_HUB_TIMEOUT = 5  # seconds to connect to the hub
+
+
+def describe(using_model, text_encoder, audio_encoder, fusion="concat"):
+    """The description of an extractor: all that is needed to build it again, as plain values.
+
+    Args:
+        using_model: both, audio or text.
+        text_encoder, audio_encoder: hub names or directories.
+        fusion: concat, or (with both) mmer.
+    Raises:
+        UserError: an encoder cannot be found or does not fit.
+    """
+    used = USING_MODEL[using_model]
+    width = text_width(text_encoder)
+    if fusion == "mmer" and width % HEADS:
+        raise UserError(
+            f"--text_encoder {text_encoder}: is {width} wide, which the {HEADS} heads of the cross-modal network do "
+            f"not divide; take one whose width is a multiple of {HEADS}"
+        )
+    return {
+        "using_model": using_model,
+        "fusion": fusion,
+        "text": describe_text(text_encoder) if "text" in used else None,
+        "audio": describe_audio(audio_encoder) if "audio" in used else None,
+        "width": width,
+        "emotions": list(KEMDY19.emotions),
+    }
 
 
 def describe_text(name):
     """Configuration and tokenizer of a text encoder, as plain values.
 
     Raises:
-        UserError: it cannot be found, or is no encoder with a pooler and a fast tokenizer.
+        UserError: it cannot be found, or has no fast tokenizer or no padding token.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -92,9 +121,26 @@ def text_width(name):
     """The width of a text encoder's embeddings, without loading its weights."""
     from transformers import AutoConfig
 
-    return (
-        _KNOWN_WIDTHS.get(str(name)) or _fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
-    )
+    if str(name) in _KNOWN_WIDTHS:
+        return _KNOWN_WIDTHS[str(name)]
+    return _fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
+
+
+def pretrained_encoders(description, text_encoder, audio_encoder):
+    """The encoders of a description with their weights, as the arguments `text` and `audio` of an `Extractor`.
+
+    Raises:
+        UserError: one cannot be found, or the text encoder lacks the pooler that the extractor without fusion needs.
+    """
+    used = USING_MODEL[description["using_model"]]
+    encoders = {}
+    if "text" in used:
+        encoders["text"] = pretrained_text(text_encoder)
+        if description["fusion"] == "concat" and getattr(encoders["text"], "pooler", None) is None:
+            raise UserError(f"--text_encoder {text_encoder}: has no pooler; expected a model like RoBERTa or BERT")
+    if "audio" in used:
+        encoders["audio"] = pretrained_audio(audio_encoder)
+    return encoders
 
 
 def pretrained_text(name):
@@ -114,7 +160,7 @@ def pretrained_audio(name):
 
 
 def empty_encoder(description):
-    """A network of a description, with random weights."""
+    """The network of an encoder's description, with random weights."""
     from transformers import AutoConfig, AutoModel
 
     config = {key: value for key, value in description["config"].items() if key not in _NOT_KEPT}
@@ -132,7 +178,7 @@ def make_tokenizer(description):
 
 
 class Normalizer:
-    """A function from a waveform (samples,) to what the audio encoder takes, computed by its own feature extractor."""
+    """A function from a waveform (samples,) to the audio encoder's input, computed by its own feature extractor."""
 
     def __init__(self, description):
         from transformers import Wav2Vec2FeatureExtractor
@@ -144,7 +190,7 @@ class Normalizer:
 
 
 def frames_of(config, samples):
-    """How many frames a Wav2Vec2 makes of so many samples (a number or a tensor)."""
+    """The number of frames that a Wav2Vec2 makes of `samples` (a number or a tensor)."""
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         samples = (samples - kernel) // stride + 1
     return samples
@@ -164,40 +210,45 @@ def _plain(config):
     return {name: value for name, value in values.items() if name not in _NOT_KEPT}
 
 
-@functools.cache
-def _hub_trouble():
-    """Why the hub cannot be reached, found within seconds; None if it can, or if a proxy is to reach it."""
+@functools.cache  # one attempt to connect for all files of all encoders
+def _why_offline():
+    """The reason why the hub cannot be reached, found within seconds; None if it can, or if a proxy is configured."""
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    place = urllib.parse.urlsplit(ENDPOINT)
     if urllib.request.getproxies():
         return None
+    hub = urllib.parse.urlsplit(ENDPOINT)
     try:
-        port = place.port or {"http": 80}.get(place.scheme, 443)
-        socket.create_connection((place.hostname, port), timeout=_HUB_PATIENCE).close()
+        port = hub.port or {"http": 80}.get(hub.scheme, 443)
+        socket.create_connection((hub.hostname, port), timeout=_HUB_TIMEOUT).close()
     except OSError as error:
-        return f"{place.hostname} does not answer: {error}"
+        return f"{hub.hostname} does not answer: {error}"
     return None
 
 
 def _fetch(flag, name, from_pretrained, **settings):
-    """`from_pretrained(name)`, with errors that say what to do."""
-    is_directory = Path(name).expanduser().is_dir()
+    """`from_pretrained` of a directory or a hub name; of a hub that cannot be reached, from the cache alone.
+
+    Raises:
+        UserError: it is not there; says how to get it.
+    """
+    folder = Path(name).expanduser()
+    is_directory = folder.is_dir()
     if not is_directory and (str(name).count("/") > 1 or str(name).startswith((".", "/", "~"))):
         raise UserError(f"{flag}: no such directory")
-    trouble = None if is_directory else _hub_trouble()
-    if trouble:
-        settings["local_files_only"] = True  # else every file is asked for again and again before the cache is used
+    offline = None if is_directory else _why_offline()
+    if offline:
+        settings["local_files_only"] = True  # else transformers retries the hub for every file
     try:
-        return from_pretrained(str(Path(name).expanduser()) if is_directory else str(name), **settings)
+        return from_pretrained(str(folder if is_directory else name), **settings)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if is_directory:
-            found = ", ".join(sorted(path.name for path in Path(name).expanduser().iterdir())) or "nothing"
+            found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
             raise UserError(f"{flag}: not a transformers model directory: {reason}; found in it: {found}") from error
-        reason = f"{trouble}; {reason}" if trouble else reason
+        reason = f"{offline}; {reason}" if offline else reason
         raise UserError(
             f"{flag}: neither in the local Hugging Face cache nor reachable ({reason}). Where there is a network, "
             f"fetch it with `hf download {name}`; or give a directory that holds the model"

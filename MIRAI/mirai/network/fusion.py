@@ -1,14 +1,15 @@
-"""The cross-modal network (after MMER, arXiv 2203.16794): text tokens that have seen the speech.
+"""The cross-modal network of MMER (arXiv 2203.16794): tokens of the text that have attended to the speech.
 
-With h the frames of the speech and e the tokens of the text, and block(x, y) a transformer block in which x asks y:
+With h the frames of the speech and e the tokens of the text, and block(x, y) a transformer block whose queries are x
+and whose keys and values are y:
 
-    p = block1(h, e)    speech that has seen the text
-    r = block2(e, p)    text that has seen that
-    q = block3(e, h)    text that has seen the speech itself
+    p = block1(h, e)    speech that has attended to the text
+    r = block2(e, p)    text that has attended to that
+    q = block3(e, h)    text that has attended to the speech itself
     g = sigmoid(Linear [r; q])
     z = Linear [r; g], without bias
 
-Neither padded frames nor padded tokens are ever seen.
+Padded frames and tokens are masked in every attention.
 
 Shapes: `B` utterances, `L` frames, `T` tokens, `D` width.
 """
@@ -21,30 +22,36 @@ DROPOUT = 0.3
 
 
 class CrossModalBlock(nn.Module):
-    """x = norm(x + dropout(attention(x, memory))), then x = norm(x + dropout(feed-forward(x)))."""
+    """A post-norm transformer block: x = norm(x + dropout(attention(x, memory))), x = norm(x + dropout(FF(x))), where
+    FF(x) = Linear(dropout(GELU(Linear(x)))) is 4 times as wide inside.
+
+    Shapes: x (B, N, D), memory (B, M, D), memory_mask (B, M), True where there is something -> (B, N, D).
+    """
 
     def __init__(self, width):
         super().__init__()
         self.attention = nn.MultiheadAttention(width, HEADS, batch_first=True)
         self.attention_norm = nn.LayerNorm(width)
-        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        # Activation and dropout are one step, so that the weights keep the names that checkpoints have.
+        activation = nn.Sequential(nn.GELU(), nn.Dropout(DROPOUT))
+        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), activation, nn.Linear(4 * width, width))
         self.feed_forward_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x, memory, memory_mask):
-        """x (B, N, D) asks memory (B, M, D), of which only what is True in memory_mask (B, M) answers -> (B, N, D)."""
-        seen, _ = self.attention(x, memory, memory, key_padding_mask=~memory_mask, need_weights=False)
-        x = self.attention_norm(x + self.dropout(seen))
+        attended, _ = self.attention(x, memory, memory, key_padding_mask=~memory_mask, need_weights=False)
+        x = self.attention_norm(x + self.dropout(attended))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
 class CrossModalFusion(nn.Module):
-    """
+    """The network above, as z.
+
     Args:
         width: of frames and tokens; a multiple of 12, the number of attention heads.
 
     Shapes: frames (B, L, D), frame_mask (B, L), tokens (B, T, D), token_mask (B, T) -> z (B, T, D); a mask is True
-    where there is a frame or token, and is so at least once for every utterance.
+    where there is a frame or token, at least once for every utterance.
     """
 
     def __init__(self, width):

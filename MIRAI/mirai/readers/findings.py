@@ -1,23 +1,27 @@
-"""What was found while a corpus was read: every problem, by its reason, so that one run tells them all."""
+"""The result of reading a raw corpus: tables, speech files, the funnel, and every problem by its reason.
+
+Reading never stops at the first problem: all are collected, so that one run shows them all.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 
-SHOWN = 3  # places that are named of each reason; the rest is counted
-
+from erc.options import printable
 
 _PLACES = partial(defaultdict, list)
+_NAMED = 3  # places that are named of each reason; the rest is counted
+_PUBLISHED_SIZE = 15_000  # rows of a corpus beside whose counts the published ones are of interest
 
 
 @dataclass
 class Findings:
-    """Each a dict of lists of places (a file and row, or a segment id, and what was found there) by reason.
+    """Places (a file and row, or a segment id, and what was found there) by reason.
 
     Attributes:
         errors: what stops the work, because no rule says what is meant.
         left_out: rows and utterances that are not used.
-        notes: what was read by another than the usual rule, and what else the user should know.
+        notes: what is read by another than the usual rule, and what else the user should know.
     """
 
     errors: dict = field(default_factory=_PLACES)
@@ -25,13 +29,39 @@ class Findings:
     notes: dict = field(default_factory=_PLACES)
 
     def report(self):
-        """All of it as lines of text, errors first; empty if there is nothing to tell."""
+        """All findings as lines of text, errors first; empty if there are none."""
         titles = ("errors", self.errors), ("left out", self.left_out), ("notes", self.notes)
         return "\n".join(f"{title} ({_count(found)}):\n{_lines(found)}" for title, found in titles if found)
 
     def summary(self):
         """Such as `2 errors, 14 left out`."""
         return f"{_count(self.errors)} error{'s' * (_count(self.errors) != 1)}, {_count(self.left_out)} left out"
+
+
+@dataclass(frozen=True)
+class RawCorpus:
+    """The usable part of a raw corpus; incomplete if its findings have errors.
+
+    Attributes:
+        tables: {file name: rows}, the annotation tables; a row is a dict by column name.
+        speech: {segment id: wav file}, of every utterance of the tables; its transcript lies beside it as .txt.
+        funnel: list of (step, rows left, rows left of the published corpus or None).
+        findings: `Findings`.
+    """
+
+    tables: dict
+    speech: dict
+    funnel: list
+    findings: Findings
+
+    def show_funnel(self):
+        """The funnel as aligned lines, beside the published counts if the corpus is as large."""
+        with_published = self.funnel[0][1] >= _PUBLISHED_SIZE
+        lines = [f"{'step':<46}{'rows':>8}{'published':>12}" if with_published else f"{'step':<46}{'rows':>8}"]
+        for step, count, published in self.funnel:
+            line = f"{step:<46}{count:>8,}"
+            lines.append(f"{line}{published:>12,}" if with_published and published else line)
+        return "\n".join(lines)
 
 
 def shown(text):
@@ -46,6 +76,6 @@ def _count(found):
 def _lines(found):
     lines = []
     for reason, places in found.items():
-        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-        lines.append(f"  {len(places)} x {reason}: {'; '.join(places[:SHOWN])}{more}")
+        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:_NAMED])}{more}"))
     return "\n".join(lines)

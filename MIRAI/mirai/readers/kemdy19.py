@@ -1,14 +1,15 @@
-"""KEMDy19's annotation files: annotation/Session01_F_res.csv, Session01_M_res.csv, ..., each with both speakers' turns.
+"""KEMDy19's raw directory: its annotation files, its speech, and the funnel to the two annotation tables.
 
-Columns go by position, since their names differ between releases; the first 13 are used. Times stay the text that the
-corpus holds. What is left out, and what is an error:
+    annotation/Session01_F_res.csv, Session01_M_res.csv, ...   each with both speakers' turns
+    wav/Session01/Sess01_script01/Sess01_script01_F001.wav     and its transcript, .txt, beside it
+
+Columns of an annotation file go by position, since their names differ between releases; the first 13 are used. Times
+stay the text that the corpus holds. A row may end early or have empty cells beyond the header's.
 
     left out   a row without a label, without times in seconds (0 <= start <= end), or that repeats a segment id of its
                file (the first such row is used)
     an error   a session's file that is missing, or is no CSV file with the expected header rows; a malformed segment
                id, one of another session, an unknown emotion; a row with a cell too many or too few
-
-A row may end early or have empty cells beyond the header's: trailing cells that are not there are empty ones.
 """
 
 import re
@@ -17,66 +18,110 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from erc.corpus.annotations import COLUMNS, CsvRow, read_csv, seconds
-from erc.corpus.corpora import KEMDY19, SegmentId
+from erc.corpus.annotations import COLUMNS, CsvRow, Utterance, read_csv, seconds
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
-from mirai.readers.findings import shown
+from mirai.readers.findings import Findings, RawCorpus, shown
+from mirai.readers.speech_files import usable_files
 
+TABLES = ("annotation.csv", "annotation_speaker_only.csv")
+CLIP_LENGTH = 25.0  # seconds
 _USED = 13  # columns
-_KEMDY19_COLUMNS = 43
+_ALL_COLUMNS = 43
 # Row 1 names the columns of the signals and of the segment id, row 2 those of the label.
 _TOP = {1: "Wav", 9: "Segment ID", 10: "Total Evaluation"}
 _BELOW = {10: "Emotion", 11: "Valence", 12: "Arousal"}
-_MISSPELT = {"disqust": "disgust"}
 _FILE = re.compile(r"Session([0-9]{2})_([FM])_res\.csv")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of an annotation file: the cells of the output table, and whose file it stands in."""
+class RatedTurn:
+    """A row of an annotation file, with one emotion.
 
-    segment_id: str
+    Attributes:
+        utterance: `Utterance`.
+        cells: {column of the annotation table: text}.
+        subject: F or M, the actor whose label and signals the file holds.
+    """
+
+    utterance: Utterance
     cells: dict
-    subject: str  # F or M: the actor whose bio-signals and label the file holds
-    segment: SegmentId
-
-    @property
-    def is_tie(self):
-        return ";" in self.cells["emotion"]
-
-    @property
-    def seconds(self):
-        return float(self.cells["wav_end"]) - float(self.cells["wav_start"])
+    subject: str
 
 
-def read_rows(root, findings, corpus=KEMDY19):
-    """The rows of all annotation files: by session, its F file before its M file, in the order of the file.
+def read_corpus(root):
+    """Read KEMDy19's directory `root`.
 
     Returns:
-        (int, list[Row]): how many rows the files hold, and those that can be used; `findings` has the others.
+        RawCorpus: `annotation.csv` has the first row without a tie of each segment id,
+        `annotation_speaker_only.csv` the rows whose speaker is the file's subject.
     Raises:
-        UserError: the directory is another one.
+        UserError: `root` is another directory.
     """
-    total, rows = 0, []
-    files = _annotation_files(Path(root), findings)
+    findings, root = Findings(), Path(root)
+    total, readable, rated = 0, 0, []
+    files = _annotation_files(root, findings)
     for path, session, subject in tqdm(files, desc="reading annotations", unit="file", disable=None):
-        first_row = {}
         lines, width = _data_rows(path, findings)
         total += len(lines)
+        first_row = {}
         for line in lines:
-            row = _row(line, width, path.name, subject, session, findings, corpus)
-            if row is None:
+            cells = _checked_cells(line, width, path.name, session, first_row, findings)
+            if cells is None:
                 continue
-            earlier = first_row.setdefault(row.segment_id, line.number)
-            if earlier == line.number:
-                rows.append(row)
-            else:
-                place = f"{path.name}, row {line.number} ({row.segment_id}), is in row {earlier}"
-                findings.left_out["segment id that is in the file already"].append(place)
-    return total, rows
+            readable += 1
+            if ";" not in cells["emotion"]:
+                rated.append(RatedTurn(_utterance(cells), cells, subject))
+    first = {}
+    for turn in rated:
+        first.setdefault(turn.utterance.segment_id, turn)
+    speech = usable_files({name: _wav(root.resolve(), turn.utterance) for name, turn in first.items()}, findings)
+    every = [turn for name, turn in first.items() if name in speech]
+    own = [turn for turn in rated if turn.utterance.speaker == turn.subject and turn.utterance.segment_id in speech]
+    short = f"  of these at most {CLIP_LENGTH:g} s"
+    funnel = [
+        ("all rows", total, 20_566),
+        *([("with a readable row", readable, None)] if readable < total else []),
+        ("without ties", len(rated), 19_268),
+        ("first row kept per segment id", len(first), 10_245),
+        ("with both wav and txt -> annotation.csv", len(every), 10_238),
+        (short, sum(turn.utterance.seconds <= CLIP_LENGTH for turn in every), 10_135),
+        ("speaker only -> annotation_speaker_only.csv", len(own), 9_627),
+        (short, sum(turn.utterance.seconds <= CLIP_LENGTH for turn in own), 9_529),
+    ]
+    return RawCorpus(dict(zip(TABLES, (_table(every), _table(own)), strict=True)), speech, funnel, findings)
+
+
+def _wav(root, utterance):
+    return root / "wav" / f"Session{utterance.session:02d}" / utterance.dialogue / f"{utterance.segment_id}.wav"
+
+
+def _table(turns):
+    """The cells of some turns, in session, dialogue and time order."""
+
+    def key(turn):
+        utterance = turn.utterance
+        return utterance.session, utterance.dialogue, utterance.wav_start, utterance.segment_id
+
+    return [turn.cells for turn in sorted(turns, key=key)]
+
+
+def _utterance(cells):
+    segment = KEMDY19.parse_segment_id(cells["segment_id"])
+    return Utterance(
+        segment_id=cells["segment_id"],
+        emotion=cells["emotion"],
+        label=KEMDY19.label(cells["emotion"]),
+        session=segment.session,
+        dialogue=segment.dialogue,
+        speaker=segment.speaker,
+        wav_start=float(cells["wav_start"]),
+        wav_end=float(cells["wav_end"]),
+    )
 
 
 def _annotation_files(root, findings):
+    """list of (path, session, subject): by session, its F file before its M file."""
     folder = root / "annotation"
     if not folder.is_dir():
         found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such directory"
@@ -126,17 +171,21 @@ def _data_rows(path, findings):
                 findings.errors[reason].append(f"{path.name}, row {number}: {shown(found)}")
                 is_good = False
     width = max(len(row.cells) for row in header)
-    if is_good and width != _KEMDY19_COLUMNS:
-        reason = f"annotation file without KEMDy19's {_KEMDY19_COLUMNS} columns; the first {_USED} are used"
+    if is_good and width != _ALL_COLUMNS:
+        reason = f"annotation file without KEMDy19's {_ALL_COLUMNS} columns; the first {_USED} are used"
         findings.notes[reason].append(f"{path.name}: {width}")
     return table[2:] if is_good else [], width
 
 
-def _row(line, width, file, subject, session, findings, corpus):
-    """A `Row`, or None for one that cannot be used (noted in `findings`)."""
+def _checked_cells(line, width, file, session, first_row, findings):
+    """A row's cells by column of the annotation table, or None for one that cannot be used (noted in `findings`).
+
+    Args:
+        first_row: {segment id: number of the usable row of this file that has it}; gets this row's.
+    """
     cells, place = line.fitted(width), f"{file}, row {line.number}"
     try:
-        segment = SegmentId.parse(cells[9])
+        segment = KEMDY19.parse_segment_id(cells[9])
     except UserError:
         reason = "malformed segment id, expected one like Sess19_impro02_M014"
         findings.errors[reason].append(f"{place}: {shown(cells[9])}")
@@ -152,8 +201,25 @@ def _row(line, width, file, subject, session, findings, corpus):
             return None
         reason = "row with other than its file's number of cells; missing trailing ones are read as empty"
         findings.notes[reason].append(place)
-    names = [name.strip() for name in cells[10].split(";")]
-    for wrong, right in _MISSPELT.items():
+    emotions = _emotions(cells[10], place, findings)
+    if emotions is None:
+        return None
+    start, end = seconds(cells[1]), seconds(cells[2])
+    if start is None or end is None or not 0 <= start <= end:
+        reason = "wav start and end are not seconds with 0 <= start <= end"
+        findings.left_out[reason].append(f"{place}: {shown(cells[1])}, {shown(cells[2])}")
+        return None
+    earlier = first_row.setdefault(cells[9], line.number)
+    if earlier != line.number:
+        findings.left_out["segment id that is in the file already"].append(f"{place}, is in row {earlier}")
+        return None
+    return dict(zip(COLUMNS, [cells[9], emotions, *cells[11:_USED], *cells[1:9], "True"], strict=True))
+
+
+def _emotions(cell, place, findings):
+    """The label of a row, raters who tie joined by `;`; None if it has none, or an unknown one."""
+    names = [name.strip() for name in cell.split(";")]
+    for wrong, right in KEMDY19.label_aliases.items():
         if wrong in names:
             findings.notes[f"label {wrong!r}, read as {right!r}"].append(place)
         names = [right if name == wrong else name for name in names]
@@ -161,14 +227,8 @@ def _row(line, width, file, subject, session, findings, corpus):
         findings.left_out["no label"].append(place)
         return None
     for name in names:
-        if name not in corpus.emotions:
-            reason = f"unknown emotion, expected one of {', '.join(corpus.emotions)}"
+        if name not in KEMDY19.emotions:
+            reason = f"unknown emotion, expected one of {', '.join(KEMDY19.emotions)}"
             findings.errors[reason].append(f"{place}: {shown(name)}")
             return None
-    start, end = seconds(cells[1]), seconds(cells[2])
-    if start is None or end is None or not 0 <= start <= end:
-        reason = "wav start and end are not seconds with 0 <= start <= end"
-        findings.left_out[reason].append(f"{place}: {shown(cells[1])}, {shown(cells[2])}")
-        return None
-    values = [cells[9], ";".join(names), *cells[11:_USED], *cells[1:9], "True"]
-    return Row(cells[9], dict(zip(COLUMNS, values, strict=True)), subject, segment)
+    return ";".join(names)

@@ -18,7 +18,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from mirai.sample.lines import BACKCHANNELS, CONTINUATIONS, EMOTIONAL, TOPICS, vary
+from mirai.sample.lines import lines, vary
 
 SHARES = {"neutral": 40, "angry": 19, "happy": 15, "surprise": 10, "sad": 8, "fear": 4, "disgust": 4}
 EMOTIONS = list(SHARES)
@@ -72,12 +72,12 @@ def _draw_course(rng, turns):
     second = "M" if first == "F" else "F"
     course, topics, going_on = [], [], []
     while len(course) < length:
-        topics = topics or rng.sample(list(TOPICS), len(TOPICS))
-        for n, line in enumerate(TOPICS[topics.pop()]):
+        topics = topics or _shuffled(lines()["topics"], rng)
+        for n, line in enumerate(lines()["topics"][topics.pop()]):
             speaker = second if n % 2 else first
             course.append((speaker, line))
             if rng.random() < GOES_ON:
-                going_on = going_on or rng.sample(CONTINUATIONS, len(CONTINUATIONS))
+                going_on = going_on or _shuffled(lines()["continuations"], rng)
                 course.append((speaker, going_on.pop()))
     return course[:length]
 
@@ -116,16 +116,20 @@ def _act(course, emotions, polite, rng):
     for (speaker, line), emotion in zip(course, emotions, strict=True):
         shown = "neutral"
         if emotion != "neutral":
-            ways = ways or rng.sample(["words", "voice", "context"], 3)
+            ways = ways or _shuffled(["words", "voice", "context"], rng)
             shown = ways.pop()
         if shown == "words":
-            said[emotion] = said.get(emotion) or rng.sample(EMOTIONAL[emotion], len(EMOTIONAL[emotion]))
+            said[emotion] = said.get(emotion) or _shuffled(lines()["emotional"][emotion], rng)
             line = said[emotion].pop()
         numbers[speaker] += 1
         words = vary(line, rng, polite[speaker])
         transcript = write_down(words, rng, may_be_lost=shown != "words")
         turns.append(Turn(speaker, numbers[speaker], emotion, shown, words, transcript))
     return turns
+
+
+def _shuffled(values, rng):
+    return rng.sample(list(values), len(values))
 
 
 def write_down(words, rng, may_be_lost=False):
@@ -139,7 +143,7 @@ def write_down(words, rng, may_be_lost=False):
     chance = rng.random()
     if chance < 0.095:  # (A+B): the partner speaks at the same time
         n = rng.randrange(len(parts))
-        parts[n] = f"({parts[n]}+{rng.choice(BACKCHANNELS)})"
+        parts[n] = f"({parts[n]}+{rng.choice(lines()['backchannels'])})"
     elif chance < 0.156:
         n = rng.randrange(len(parts))
         parts[n] = f"({parts[n]})"

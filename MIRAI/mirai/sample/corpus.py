@@ -8,10 +8,10 @@ import os
 import random
 import shutil
 import tempfile
-import wave
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import soundfile
 from tqdm import tqdm
 
 from erc.files import claim, write_text
@@ -115,7 +115,7 @@ def _write_session(out, session, dialogues, seed):
             segment_id = segment(session, dialogue, turn)
             emotion = turn.emotion if turn.shown == "voice" else "neutral"
             samples = actors[turn.speaker].say(turn.words, emotion, rng)
-            _write_wav(folder / f"{segment_id}.wav", samples)
+            soundfile.write(folder / f"{segment_id}.wav", samples, SAMPLE_RATE)
             (folder / f"{segment_id}.txt").write_text(turn.transcript + "\n" if turn.transcript else "")
             end = now + len(samples) // _MILLISECOND
             clocks[name].append((segment_id, turn, now / 1000, end / 1000))
@@ -127,14 +127,6 @@ def _write_session(out, session, dialogues, seed):
 
 def segment(session, dialogue, turn):
     return f"Sess{session:02d}_{dialogue}_{turn.speaker}{turn.number:03d}"
-
-
-def _write_wav(path, samples):
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def _planted_csv(plan):

@@ -1,4 +1,4 @@
-"""What Lightning calls during training: whole checkpoints, a line for every epoch, and a stop when a signal asks."""
+"""Lightning's callbacks: checkpoints written whole or not at all, a line for every epoch, a stop after a signal."""
 
 import os
 import signal
@@ -9,7 +9,6 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from erc.files import write_torch
-from erc.tracking import Comet
 from mirai.checkpoint import read_checkpoint
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -31,8 +30,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 def _move(state, folder):
-    """Let a ModelCheckpoint find its files where they are now. Else it would forget the best epoch if the folder had
-    been moved, and would remove whatever file a checkpoint from elsewhere names as its own former best."""
+    """Let a ModelCheckpoint's state name the files that are in `folder` now. With other paths it would forget the best
+    epoch of a run that was moved, and would remove whatever file a checkpoint from elsewhere names as its best."""
 
     def here(path):
         name = os.path.basename(path)
@@ -44,8 +43,11 @@ def _move(state, folder):
     state["best_k_models"] = {here(path): score for path, score in state.get("best_k_models", {}).items() if here(path)}
 
 
-class EpochLines(pl.Callback):
-    """A line for every epoch."""
+class EpochScores(pl.Callback):
+    """A printed line for every epoch, and its scores to Comet, if that is given."""
+
+    def __init__(self, comet=None):
+        self.comet = comet
 
     def on_train_epoch_end(self, trainer, module):
         value = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -54,22 +56,24 @@ class EpochLines(pl.Callback):
             f"val_loss {value['val_loss']:.4f}, val weighted F1 {100 * value['val_weighted_f1']:.2f}, "
             f"val macro F1 {100 * value['val_macro_f1']:.2f}"
         )
+        if self.comet:
+            self.comet.epoch({"epoch": trainer.current_epoch, **value})
 
 
 class Stopped(Exception):
-    """A signal, whose name is the message, ended the training between two steps."""
+    """The training was ended between two steps by a signal, whose name is the message."""
 
 
 class StopOnSignal(pl.Callback):
-    """A `StopRequest` ends the training after the batch that is being computed: in all processes at once, whichever of
-    them got the signal, so that none waits for another."""
+    """Ends the training after the batch that is being computed, once a `StopRequest` is set: in all processes at once,
+    whichever of them got the signal, so that none waits for another."""
 
     def __init__(self, request):
         self.request = request
 
     def on_train_start(self, trainer, module):
-        # Lightning has set a handler of its own for SIGTERM, which exchanges messages with the other processes while
-        # they may be exchanging others, and can wait for ever. That of SIGINT is still the request's.
+        # Lightning has set a handler of its own for SIGTERM, which communicates with the other processes while they
+        # may be exchanging gradients, and can wait for ever. That of SIGINT is still the request's.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
@@ -93,33 +97,6 @@ class StopOnSignal(pl.Callback):
 
 
 def ignore_signals(_):
-    """For the processes that read ahead: a signal to the whole group must leave them working until the step is done."""
+    """Make a process that reads ahead ignore SIGINT and SIGTERM, which the whole group gets, until the step is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-class CometRecord(pl.Callback):
-    """The options and every epoch's training and validation scores, from the first process only."""
-
-    def __init__(self, options):
-        self._options, self._comet = options, None
-
-    def setup(self, trainer, module, stage):
-        if trainer.is_global_zero and self._comet is None:
-            self._comet = Comet(self._options, self._options.exp_name)
-
-    def on_train_epoch_end(self, trainer, module):
-        if self._comet:
-            scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            self._comet.epoch({"epoch": trainer.current_epoch, **scores})
-
-    def teardown(self, trainer, module, stage):
-        self._close()
-
-    def on_exception(self, trainer, module, exception):
-        self._close()
-
-    def _close(self):
-        if self._comet:
-            self._comet.close()
-            self._comet = None

@@ -1,4 +1,6 @@
-"""What Lightning trains: the extractor with its loss and its metrics, and the loaders of its data."""
+"""The extractor in training, for Lightning: loss, optimizer, steps and metrics, and the loaders of its batches."""
+
+import math
 
 import numpy as np
 import pytorch_lightning as pl
@@ -8,23 +10,24 @@ from torch.utils.data import DataLoader
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import scores
-from mirai.checkpoint import FORMAT, VERSION
+from erc.options import UserError
+from mirai.checkpoint import hyper_parameters
 from mirai.training.callbacks import ignore_signals
 from mirai.training.sampling import EpochBatches, batches_in_order
 
 
 def cosine_and_cross_entropy(logits, labels):
-    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,)."""
-    wanted = one_hot(labels, logits.shape[1]).to(logits.dtype)
-    same = torch.ones_like(labels)
-    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, wanted, same)
+    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,) -> scalar."""
+    targets = one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
+    similar = torch.ones_like(labels)  # (B,) what every pair is to be
+    return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, targets, similar)
 
 
-_LOSSES = {"ce": cross_entropy, "cs_and_ce": cosine_and_cross_entropy}
+LOSSES = {"ce": cross_entropy, "cs_and_ce": cosine_and_cross_entropy}
 
 
 class ExtractorTraining(pl.LightningModule):
-    """An `Extractor` in training.
+    """An `Extractor` in training, made ready as the options say.
 
     Args:
         extractor: the network.
@@ -36,14 +39,14 @@ class ExtractorTraining(pl.LightningModule):
         super().__init__()
         self.extractor = extractor
         self.options = options
-        self.loss = _LOSSES[options.loss]
-        self.kept = {
-            "format": FORMAT,
-            "version": VERSION,
-            "options": options.stored(),
-            "description": extractor.description,
-            "trained_on": list(trained_on),
-        }
+        self.loss = LOSSES[options.loss]
+        self.kept = hyper_parameters(extractor, options, trained_on)
+        if options.freeze_feature_encoder:
+            extractor.audio.feature_extractor.requires_grad_(False)
+        if options.gradient_checkpointing:
+            checkpoint_gradients(extractor)
+        if options.compile:
+            compile_layers(extractor)
 
     def configure_optimizers(self):
         weights = [weights for weights in self.parameters() if weights.requires_grad]
@@ -52,11 +55,11 @@ class ExtractorTraining(pl.LightningModule):
         return torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
-        # What Lightning does, but it refuses every fused optimizer.
+        # As Lightning's own, which refuses every fused optimizer.
         torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_epoch_start(self):
-        # From the epoch alone, so that a resumed run draws what it would have drawn.
+        # From the epoch alone, so that a resumed run draws the same numbers.
         seed = self.options.seed + 1_000 * self.current_epoch + 1_000_003 * self.global_rank
         pl.seed_everything(seed, verbose=False)
         self.sums = {}
@@ -67,14 +70,14 @@ class ExtractorTraining(pl.LightningModule):
         self._count("train_loss", loss, own)
         # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
         # the mean over the step's utterances, however unequal its batches are.
-        return loss * (own * self.options.parts / total)
+        return loss * (own * self.options.batches_per_step / total)
 
     def on_validation_epoch_start(self):
         classes = len(KEMDY19.emotions)
-        self.confusion = torch.zeros(classes, classes, device=self.device)
+        self.confusion = torch.zeros(classes, classes, device=self.device)  # (label, prediction)
 
     def validation_step(self, batch, _):
-        logits = self.extractor(batch)
+        logits = self.extractor(batch)  # (B, C)
         self._count("val_loss", self.loss(logits, batch.labels), len(batch))
         ones = torch.ones(len(batch), device=self.device)
         self.confusion.index_put_((batch.labels, logits.argmax(1)), ones, accumulate=True)
@@ -82,26 +85,61 @@ class ExtractorTraining(pl.LightningModule):
     def on_validation_epoch_end(self):
         # Not by Lightning's own means, which are rounded where processes have different numbers of utterances.
         for name, value in self.sums.items():
-            loss, count = self._all(value).tolist()
+            loss, count = self._over_processes(value).tolist()
+            self._check_finite(name, loss / count)
             self.log(name, loss / count, prog_bar=True, sync_dist=True)
-        confusion = self._all(self.confusion).long().cpu().numpy()
+        confusion = self._over_processes(self.confusion).long().cpu().numpy()
         labels, predictions = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices(confusion.shape))
         result = scores(labels, predictions, KEMDY19.emotions)
         for name in ("weighted_f1", "macro_f1", "accuracy"):
             self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint):
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint["hyper_parameters"] = {**self.kept, "validation": {"epoch": self.current_epoch, **metrics}}
 
     def _count(self, name, loss, utterances):
         """Add a batch's mean loss to an epoch's (sum of losses, number of utterances)."""
         value = torch.stack([loss.detach().double() * utterances, loss.new_tensor(utterances, dtype=torch.float64)])
         self.sums[name] = self.sums.get(name, 0) + value
 
-    def _all(self, value):
-        """The sum over the processes."""
+    def _over_processes(self, value):
         return self.trainer.strategy.reduce(value, reduce_op="sum")
 
-    def on_save_checkpoint(self, checkpoint):
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        checkpoint["hyper_parameters"] = {**self.kept, "validation": {"epoch": self.current_epoch, **metrics}}
+    def _check_finite(self, name, loss):
+        """Once an epoch, before its checkpoints: a look at the loss in every step would wait for the GPU."""
+        if not math.isfinite(loss):
+            if not self.trainer.is_global_zero:
+                raise SystemExit(1)  # the first process says why
+            kind = {"train_loss": "training", "val_loss": "validation"}[name]
+            raise UserError(
+                f"the {kind} loss is not finite ({loss}) in epoch {self.current_epoch}: take a smaller --lr"
+            )
+
+
+def checkpoint_gradients(extractor):
+    """Keep only the input of each encoder layer for the gradients, and compute the layer again when it is needed.
+
+    Raises:
+        UserError: an encoder cannot do so.
+    """
+    settings = {"use_reentrant": False}  # the other kind and DDP do not mix
+    for encoder in (getattr(extractor, modality) for modality in extractor.modalities):
+        if not encoder.supports_gradient_checkpointing:
+            raise UserError(f"--gradient_checkpointing: {type(encoder).__name__} cannot; leave it out")
+        if hasattr(encoder, "activation_checkpointing_enable"):  # its name in newer versions of transformers 5
+            encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
+        else:
+            encoder.gradient_checkpointing_enable(settings)
+
+
+def compile_layers(extractor):
+    """Compile every layer of the encoders when it is first used, for input of any length."""
+    from transformers.modeling_layers import GradientCheckpointingLayer  # the base class of encoder layers
+
+    for module in extractor.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.compile(dynamic=True)
 
 
 class Data(pl.LightningDataModule):
@@ -112,12 +150,16 @@ class Data(pl.LightningDataModule):
         self.train, self.dev, self.options = train, dev, options
 
     def train_dataloader(self):
-        options, (rank, world_size) = self.options, self._process()
+        options = self.options
         sampler = EpochBatches(
-            *(self.train.lengths, options.batch_size, options.parts, options.seed, options.max_batch_seconds),
-            *(rank, world_size),
+            self.train.lengths,
+            options.batch_size,
+            options.batches_per_step,
+            options.seed,
+            options.max_batch_seconds,
+            *self._process(),
         )
-        # Of a resumed run; Lightning tells the sampler only after it has taken the length and begun to read ahead.
+        # A resumed run's; Lightning sets it only after it has asked for the length and begun to read ahead.
         sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._loader(self.train, sampler)
 

@@ -1,20 +1,21 @@
+import os
 import random
 
 import pytest
 
-from erc.corpus.annotations import read_annotations
+from erc.corpus.annotations import COLUMNS, annotation_text, read_annotations
 from erc.options import UserError
 
 HEADER = "segment_id,emotion,wav_start,wav_end\n"
 
 
-def test_order_of_the_rows_does_not_matter(data, tmp_path):
-    path = data / "annotation_speaker_only.csv"
-    header, *rows = path.read_text().splitlines()
-    random.Random(0).shuffle(rows)
-    shuffled = tmp_path / "shuffled.csv"
-    shuffled.write_text("\n".join([header, *rows]))
-    assert read_annotations(shuffled) == read_annotations(path)
+def test_a_table_is_read_whatever_the_order_of_its_rows(utterances, tmp_path):
+    """As `MIRAI/preprocess.py` writes it, with the columns of the bio-signals."""
+    names = ("segment_id", "emotion", "wav_start", "wav_end")
+    rows = [{**dict.fromkeys(COLUMNS, ""), **{name: getattr(row, name) for name in names}} for row in utterances]
+    for k in range(2):
+        (tmp_path / "a.csv").write_text(annotation_text(random.Random(k).sample(rows, len(rows))))
+        assert read_annotations(tmp_path / "a.csv") == utterances
 
 
 def test_what_an_utterance_knows(tmp_path):
@@ -70,3 +71,9 @@ def test_missing_table_names_the_script_that_makes_it(tmp_path):
         read_annotations(tmp_path / "none.csv")
     with pytest.raises(UserError, match="is a directory, expected a CSV file"):
         read_annotations(tmp_path)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match=r"pipe\.csv: is no plain file, expected a CSV file"):
+        read_annotations(tmp_path / "pipe.csv")

@@ -1,33 +1,77 @@
+"""The dialogue file and the preprocessed file: what they hold, and what is said of those that are wrong."""
+
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from erc.corpus.corpora import CORPORA, KEMDY19, SegmentId, session_of
-from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
+from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.dialogues import (
+    check_dialogues,
+    read_dialogues,
+    read_preprocessed,
+    use_modalities,
+    write_dialogues,
+    write_preprocessed,
+)
+from erc.corpus.splits import divide
 from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 
+ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
 
-def test_the_file_is_the_published_ten_item_list(dialogues, tmp_path):
+
+@pytest.fixture
+def items(dialogues, tmp_path):
+    """The items of a dialogue file by name, to be damaged."""
     write_dialogues(tmp_path / "d.pkl", dialogues)
-    items = read_pickle(tmp_path / "d.pkl")
-    assert len(items) == 10
-    ids, speakers, labels, text, audio, visual, _, train_ids, test_ids, segment_ids = items
-    assert sorted(train_ids + test_ids) == sorted(ids)
-    first = ids[0]
-    assert len(speakers[first]) == len(labels[first]) == len(text[first]) == len(audio[first])
-    assert visual[first] == [] and segment_ids[first][0].startswith(first)
+    return dict(zip(ITEMS, read_pickle(tmp_path / "d.pkl"), strict=True))
 
 
-def test_round_trip(dialogues, tmp_path):
+@pytest.fixture
+def splits(dialogues, tmp_path):
+    """The contents of a preprocessed file, to be damaged."""
+    write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
+    return writable(read_pickle(tmp_path / "p.pkl"))
+
+
+def writable(value):
+    """A copy whose arrays can be changed."""
+    if isinstance(value, dict):
+        return {key: writable(inner) for key, inner in value.items()}
+    return [writable(inner) for inner in value] if isinstance(value, list) else copy(value)
+
+
+def assert_same(one, other):
+    assert one.id == other.id and one.sentences == other.sentences
+    assert list(one.turns()) == list(other.turns())
+    assert list(one.features) == list(other.features)
+    assert one.labels.dtype == np.int64
+    for modality, rows in one.features.items():
+        np.testing.assert_array_equal(rows, other.features[modality])
+        assert rows.dtype == np.float32 and rows.shape == (len(one), rows.shape[1])
+
+
+def test_the_dialogue_file_is_the_published_ten_item_list(dialogues, items):
+    ids = [dialogue.id for dialogue in dialogues.dialogues]
+    assert items["ids"] == ids and sorted(items["train_ids"] + items["test_ids"]) == sorted(ids)
+    first = dialogues.dialogues[0]
+    assert items["speakers"][first.id] == first.speakers and items["segment_ids"][first.id] == first.segment_ids
+    assert items["labels"][first.id] == first.labels.tolist() and items["sentences"][first.id] == first.sentences
+    for name, modality in (("text", "t"), ("audio", "a")):
+        assert [vector.dtype for vector in items[name][first.id]] == [np.float32] * len(first)
+        np.testing.assert_array_equal(items[name][first.id], first.features[modality])
+    assert items["visual"] == {dialogue: [] for dialogue in ids}
+
+
+def test_dialogues_are_read_as_they_were_written(dialogues, tmp_path):
     write_dialogues(tmp_path / "d.pkl", dialogues)
     again = read_dialogues(tmp_path / "d.pkl", KEMDY19)
-    assert again.ids == dialogues.ids and again.labels == dialogues.labels
-    for dialogue in dialogues.ids:
-        np.testing.assert_array_equal(again.text[dialogue], dialogues.text[dialogue])
-        assert type(again.text[dialogue][0]) is np.ndarray and again.text[dialogue][0].dtype == np.float32
+    assert (again.train_ids, again.test_ids) == (dialogues.train_ids, dialogues.test_ids)
+    for one, other in zip(again.dialogues, dialogues.dialogues, strict=True):
+        assert_same(one, other)
 
 
 def test_the_same_dialogues_give_the_same_bytes(dialogues, tmp_path):
@@ -37,123 +81,251 @@ def test_the_same_dialogues_give_the_same_bytes(dialogues, tmp_path):
     assert (tmp_path / "2.pkl").read_bytes() == (tmp_path / "3.pkl").read_bytes()
 
 
-def set_row(dialogues, row):
-    dialogues.text["Sess02_script01"][1] = row
+def test_a_dialogue_file_as_others_may_write_it(dialogues, items, tmp_path):
+    """Arrays and tuples in the place of lists, other numbers, one table for two modalities that are absent."""
+    for name in ("text", "labels"):
+        items[name] = {
+            dialogue: np.array(rows, np.float64 if name == "text" else np.uint8)
+            for dialogue, rows in items[name].items()
+        }
+    items["speakers"] = {dialogue: tuple(speakers) for dialogue, speakers in items["speakers"].items()}
+    items["audio"] = items["visual"]
+    write_pickle(tmp_path / "d.pkl", tuple(items.values()))
+    for one, other in zip(read_dialogues(tmp_path / "d.pkl", KEMDY19).dialogues, dialogues.dialogues, strict=True):
+        del other.features["a"]
+        assert_same(one, other)
+
+
+def test_arrays_that_must_not_be_written_to_are_taken_as_they_are(dialogues):
+    rows = [dialogue.features["t"] for dialogue in dialogues.dialogues]
+    for one in rows:
+        one.flags.writeable = False
+    check_dialogues(dialogues.dialogues, KEMDY19)
+    assert all(dialogue.features["t"] is one for dialogue, one in zip(dialogues.dialogues, rows, strict=True))
+
+
+D = "Sess02_script01"
+
+
+def put(name, value, turn=1):
+    return lambda items: items[name][D].__setitem__(turn, value)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: d.labels["Sess02_script01"].__setitem__(1, 7), "dialogue Sess02_script01, turn 1: label 7"),
-        (lambda d: d.speakers["Sess02_script01"].__setitem__(1, "X"), "dialogue Sess02_script01, turn 1: speaker 'X'"),
-        (lambda d: d.sentences["Sess02_script01"].pop(), "dialogue Sess02_script01 has .* sentences"),
-        (lambda d: d.text["Sess02_script01"].pop(), "dialogue Sess02_script01 has .* text embeddings"),
+        (put("labels", 7), "dialogue Sess02_script01, turn 1: label 7; KEMDy19 has 0 to 6"),
+        (put("labels", "2"), "Sess02_script01, turn 1: label '2'; KEMDy19 has"),
+        (put("labels", np.float32(2)), "Sess02_script01, turn 1: label "),
+        (put("labels", True), "Sess02_script01, turn 1: label True"),
+        (put("labels", [[2] * 99] * 99), r"turn 1: label \[\[2, .{,120}$"),
+        (lambda i: i["labels"].update({D: np.array(3)}), "dialogue Sess02_script01 has no list in `labels`"),
+        (lambda i: i["labels"][D].clear(), "dialogue Sess02_script01 has no turns"),
+        (put("speakers", "X"), "dialogue Sess02_script01, turn 1: speaker 'X'; KEMDy19 has M, F"),
+        (put("speakers", np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
+        (lambda i: i["speakers"].pop(D), "dialogue Sess02_script01 has no list in `speakers`"),
+        (put("sentences", None), "Sess02_script01, turn 1: sentence None, expected text"),
+        (lambda i: i["sentences"][D].pop(), "dialogue Sess02_script01 has . labels but . sentences"),
+        (put("segment_ids", ""), "Sess02_script01, turn 1: segment id '', expected a name"),
         (
-            lambda d: set_row(d, np.full(16, np.nan, np.float32)),
-            "Sess02_script01, turn 1: text embedding .* not finite",
+            lambda i: i["segment_ids"][D].__setitem__(1, i["segment_ids"]["Sess01_impro01"][0]),
+            "Sess02_script01, turn 1: segment id Sess01_impro01_.001 is that of a turn before it",
         ),
-        (lambda d: set_row(d, np.zeros(15, np.float32)), "Sess02_script01, turn 1: text embedding has 15 values"),
-        (lambda d: set_row(d, "word"), "Sess02_script01, turn 1: text embedding is not a vector"),
+        (lambda i: i["text"][D].pop(), "dialogue Sess02_script01 has . labels but . text embeddings"),
+        (lambda i: i["visual"].update({D: [np.ones(3)]}), "Sess01_impro01 has . labels but 0 visual embeddings"),
+        (put("text", np.full(16, np.nan, np.float32)), "Sess02_script01, turn 1: text embedding .* not finite"),
+        (put("text", np.full(16, 1e300)), "Sess02_script01, turn 1: text embedding .* not finite"),
+        (put("text", np.zeros(15, np.float32)), "turn 1: text embedding has 15 values, the turns before it 16"),
+        (put("text", np.zeros(15, np.float32), turn=0), "turn 0: text embedding has 15 values, the turns before it 16"),
+        (put("text", np.zeros((2, 8), np.float32)), r"script01, turn 1: text embedding has shape \(2, 8\)"),
+        (put("text", []), r"turn 1: text embedding has shape \(0,\)"),
+        (put("text", None), r"turn 1: text embedding has shape \(\)"),
+        (put("text", "word"), "turn 1: text embedding is not a vector"),
+        (put("text", [[1], [1, 2]]), "turn 1: text embedding is not a vector"),
+        (put("text", {}), "turn 1: text embedding is not a vector"),
+        (lambda i: i["labels"].update(other=[1]), "dialogue 'other' is in `labels` but not among the ids"),
+        (lambda i: i["ids"].append("new"), "dialogue new has no list in `segment_ids`"),
+        (lambda i: i["ids"].append("Sess01_impro01"), "`ids` names the dialogue Sess01_impro01 twice"),
+        (lambda i: i["ids"].append("\x1b[31m"), r"`ids` holds '\\x1b\[31m', expected dialogue ids"),
+        (lambda i: i.update(ids=[]), "`ids` is empty"),
+        (lambda i: i.update(train_ids="Sess01_impro01"), "`train_ids` is a str, expected a list"),
+        (lambda i: i.update(audio=[]), "`audio` is a list, expected a dict"),
+        (lambda i: i["test_ids"].append("Sess01_impro01"), "Sess01_impro01 is in both the training and the test set"),
+        (lambda i: i["train_ids"].append("Sess77_impro01"), "Sess77_impro01 is in the training or test set but not am"),
         (
-            lambda d: set_row(d, np.zeros((2, 8), np.float32)),
-            r"script01, turn 1: text embedding has shape \(2, 8\)",
-        ),
-        (lambda d: d.speakers.pop("Sess02_script01"), "dialogue Sess02_script01 has no list in `speakers`"),
-        (lambda d: d.test_ids.append("Sess01_impro01"), "Sess01_impro01 is in both the training and the test set"),
-        (
-            lambda d: d.test_ids.append(d.train_ids.pop(d.train_ids.index("Sess02_script01"))),
+            lambda i: i["test_ids"].append(i["train_ids"].pop(i["train_ids"].index(D))),
             r"session 2 is in both the training set \(Sess02_impro01\) and the test set \(Sess02_script01\); KEMDy19 h",
         ),
-        (lambda d: d.train_ids.append("Sess77_impro01"), "Sess77_impro01 is in the training or test set but not among"),
-        (lambda d: d.ids.append("Sess01_impro01"), "`ids` names the dialogue Sess01_impro01 twice"),
-        (lambda d: d.labels["Sess02_script01"].clear(), "dialogue Sess02_script01 has no turns"),
-        (
-            lambda d: d.labels["Sess02_script01"].__setitem__(1, "2"),
-            "Sess02_script01, turn 1: label '2', exp",
-        ),
-        (lambda d: d.labels["Sess02_script01"].__setitem__(1, np.float32(2)), "Sess02_script01, turn 1: label "),
-        (lambda d: d.labels["Sess02_script01"].__setitem__(1, True), "Sess02_script01, turn 1: label True"),
-        (lambda d: d.labels["Sess02_script01"].__setitem__(1, [[2] * 99] * 99), r"turn 1: label \[\[2, .{,120}$"),
-        (lambda d: d.labels.update(Sess02_script01=np.array(3)), "dialogue Sess02_script01 has no list in `labels`"),
-        (lambda d: d.speakers["Sess02_script01"].__setitem__(1, np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
-        (lambda d: d.sentences["Sess02_script01"].__setitem__(1, None), "Sess02_script01, turn 1: sentence None"),
-        (lambda d: d.segment_ids["Sess02_script01"].__setitem__(1, ""), "Sess02_script01, turn 1: segment id ''"),
-        (
-            lambda d: d.segment_ids["Sess02_script01"].__setitem__(1, d.segment_ids["Sess02_script01"][0]),
-            "Sess02_script01, turn 1: segment id Sess02_script01_.001 is that of a turn before it",
-        ),
-        (lambda d: d.labels.update(other=[1]), "dialogue 'other' is in `labels` but not among the ids"),
-        (lambda d: d.ids.append("new"), "dialogue new has no list in `speakers`"),
-        (lambda d: d.ids.append("\x1b[31m"), r"`ids` holds '\\x1b\[31m', expected dialogue ids"),
-        (lambda d: setattr(d, "ids", []), "`ids` is empty"),
-        (lambda d: setattr(d, "train_ids", "Sess01_impro01"), "`train_ids` is a str, expected a list"),
-        (lambda d: setattr(d, "audio", []), "`audio` is a list, expected a dict"),
-        (lambda d: set_row(d, np.full(16, 1e300)), "Sess02_script01, turn 1: text embedding .* not finite"),
-        (lambda d: set_row(d, []), r"turn 1: text embedding has shape \(0,\)"),
-        (lambda d: set_row(d, None), r"turn 1: text embedding has shape \(\)"),
-        (lambda d: set_row(d, [[1], [1, 2]]), "turn 1: text embedding is not a vector"),
-        (lambda d: set_row(d, {}), "turn 1: text embedding is not a vector"),
-        (lambda d: d.visual.update(Sess02_script01=[np.ones(3)]), "Sess01_impro01 has . labels but 0 visual embed"),
     ],
 )
-def test_what_is_wrong_is_named(dialogues, damage, message):
-    damage(dialogues)
-    with pytest.raises(UserError, match=message):
-        check_dialogues(dialogues, KEMDY19)
-
-
-def test_nine_items_are_not_a_dialogue_file(tmp_path):
-    write_pickle(tmp_path / "d.pkl", [[]] * 9)
-    with pytest.raises(UserError, match=r"d\.pkl: expected .* 10 items; found 9"):
+def test_what_is_wrong_with_a_dialogue_file_is_named(items, tmp_path, damage, message):
+    damage(items)
+    write_pickle(tmp_path / "d.pkl", list(items.values()))
+    with pytest.raises(UserError, match=rf"^{tmp_path}/d\.pkl: .*{message}"):
         read_dialogues(tmp_path / "d.pkl", KEMDY19)
 
 
-def test_segment_ids():
-    assert SegmentId.parse("Sess19_impro02_M014") == SegmentId(19, "Sess19_impro02", "M", 14)
-    assert session_of("Sess19_impro02") == 19
-    other_digits = ("Sess١٩_impro02_M014", "Sess19_impro٠٢_M014", "Sess19_impro02_M０14")
-    malformed = ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 ")
-    for wrong in (*malformed, *other_digits):
-        with pytest.raises(UserError, match="malformed segment id"):
-            SegmentId.parse(wrong)
-    with pytest.raises(UserError, match="malformed dialogue id"):
-        session_of("Sess١٩_impro02")
+def test_nine_items_are_not_a_dialogue_file(tmp_path):
+    for content, found in (([[]] * 9, "9 items"), ({}, "dict")):
+        write_pickle(tmp_path / "d.pkl", content)
+        with pytest.raises(UserError, match=rf"d\.pkl: expected .* of KEMDy19, a list of 10 items; found {found}"):
+            read_dialogues(tmp_path / "d.pkl", KEMDY19)
 
 
-def test_sessions_matter_only_where_the_corpus_holds_them_out(dialogues):
+def test_sessions_matter_only_where_the_corpus_holds_them_out(dialogues, tmp_path):
     """IEMOCAP's files as they are published do not; the ids of one's own conversations may name no session."""
-    moved = dialogues.train_ids.pop()
-    dialogues.test_ids.append(moved)
+    dialogues.test_ids.append(dialogues.train_ids.pop())
+    write_dialogues(tmp_path / "d.pkl", dialogues)
     with pytest.raises(UserError, match="session 5 is in both"):
-        check_dialogues(dialogues, KEMDY19)
-    check_dialogues(dialogues, replace(KEMDY19, test_sessions=()))
-    for name in ("ids", "train_ids", "test_ids"):
-        setattr(dialogues, name, [dialogue.replace("Sess", "talk") for dialogue in getattr(dialogues, name)])
-    for name in ("speakers", "labels", "text", "audio", "visual", "sentences", "segment_ids"):
-        table = getattr(dialogues, name)
-        setattr(dialogues, name, {dialogue.replace("Sess", "talk"): rows for dialogue, rows in table.items()})
-    check_dialogues(dialogues, KEMDY19)
+        read_dialogues(tmp_path / "d.pkl", KEMDY19)
+    read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, test_sessions=()))
+    for dialogue in dialogues.dialogues:
+        dialogue.id = dialogue.id.replace("Sess", "talk")
+    for ids in (dialogues.train_ids, dialogues.test_ids):
+        ids[:] = [dialogue.replace("Sess", "talk") for dialogue in ids]
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    read_dialogues(tmp_path / "d.pkl", KEMDY19)
 
 
 def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):
     iemocap = CORPORA["iemocap"]
-    for labels in dialogues.labels.values():
-        labels[:] = [label % len(iemocap.emotions) for label in labels]
+    for dialogue in dialogues.dialogues:
+        dialogue.labels %= len(iemocap.emotions)
     write_dialogues(tmp_path / "ten.pkl", dialogues)
     write_pickle(tmp_path / "nine.pkl", tuple(read_pickle(tmp_path / "ten.pkl")[:9]))
-    read = read_dialogues(tmp_path / "nine.pkl", iemocap)
-    assert read.labels == dialogues.labels
-    assert read.segment_ids["Sess01_impro01"][:2] == ["Sess01_impro01_000", "Sess01_impro01_001"]
+    first = read_dialogues(tmp_path / "nine.pkl", iemocap).dialogues[0]
+    assert first.labels.tolist() == dialogues.dialogues[0].labels.tolist()
+    assert first.segment_ids[:2] == ["Sess01_impro01_000", "Sess01_impro01_001"]
     with pytest.raises(UserError, match="of iemocap, a list of 9 items; found 10"):
         read_dialogues(tmp_path / "ten.pkl", iemocap)
     with pytest.raises(UserError, match="of KEMDy19, a list of 10 items; found 9"):
         read_dialogues(tmp_path / "nine.pkl", KEMDY19)
-    with pytest.raises(UserError, match="label [45], expected a whole number, 0 to 3 for iemocap_4"):
+    with pytest.raises(UserError, match="label [45]; iemocap_4 has 0 to 3"):
         read_dialogues(tmp_path / "nine.pkl", CORPORA["iemocap_4"])
 
 
-def test_a_third_speaker_works_where_the_corpus_has_one(dialogues):
-    dialogues.speakers["Sess02_script01"][1] = "C"
+def test_speakers_are_those_of_the_corpus_or_any(dialogues, tmp_path):
+    dialogues.dialogues[3].speakers[1] = "C"
+    write_dialogues(tmp_path / "d.pkl", dialogues)
     with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker 'C'; KEMDy19 has M, F"):
-        check_dialogues(dialogues, KEMDY19)
-    check_dialogues(dialogues, replace(KEMDY19, speakers=("M", "F", "C")))
+        read_dialogues(tmp_path / "d.pkl", KEMDY19)
+    for speakers in (("M", "F", "C"), ()):
+        read = read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, speakers=speakers))
+        assert read.dialogues[3].speakers[1] == "C"
+    dialogues.dialogues[3].speakers[1] = "Ross\n"
+    write_dialogues(tmp_path / "d.pkl", dialogues)
+    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker 'Ross.n', expected a name: text on one"):
+        read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, speakers=()))
+
+
+def test_preprocessed_dialogues_are_read_as_they_were_written(dialogues, splits, tmp_path):
+    expected = divide(dialogues, KEMDY19)
+    again = read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+    assert list(again) == ["train", "dev", "test"]
+    for name in again:
+        for one, other in zip(again[name], expected[name], strict=True):
+            assert_same(one, other)
+    record, first = splits["test"][0], expected["test"][0]
+    assert list(record) == ["id", "segment_ids", "speakers", "labels", "sentences", "a", "t"]
+    np.testing.assert_array_equal(record["a"], first.features["a"])
+    assert record["speakers"] == first.speakers
+
+
+def test_files_of_earlier_versions_hold_the_numbers_of_the_speakers(dialogues, splits, tmp_path):
+    expected = divide(dialogues, KEMDY19)["test"]
+    for records in splits.values():
+        for record in records:
+            record["speakers"] = np.array(["MF".index(speaker) for speaker in record["speakers"]])
+    write_pickle(tmp_path / "p.pkl", splits)
+    for one, other in zip(read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"], expected, strict=True):
+        assert_same(one, other)
+    splits["test"][1]["speakers"][2] = 2
+    write_pickle(tmp_path / "p.pkl", splits)
+    with pytest.raises(UserError, match="dialogue Sess06_script01, turn 2: speaker 2; KEMDy19 has M, F"):
+        read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+
+
+def update(**parts):
+    """Damage to the second test dialogue: each part as a function of what it was."""
+    return lambda splits: splits["test"][1].update({name: new(splits["test"][1][name]) for name, new in parts.items()})
+
+
+def setting(place, value):
+    def changed(values):
+        values[place] = value
+        return values
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda s: s.update(dev={}), "dev is a dict, expected a list of dialogues"),
+        (lambda s: s["test"].append(3), "test dialogue 2 is not a dict with an id"),
+        (lambda s: s["test"][1].pop("id"), "test dialogue 1 is not a dict with an id"),
+        (
+            lambda s: s["test"].append(s["test"][0]),
+            "turn 0: segment id Sess06_impro01_.001 is that of a turn before it",
+        ),
+        (
+            lambda s: s["test"][1].update(id="Sess01_script01"),
+            "dialogue Sess01_script01 is in both train and test",
+        ),
+        (
+            lambda s: s["dev"].append(s["test"].pop()),
+            r"session 6 is in both the training set \(Sess06_script01\) and the",
+        ),
+        (lambda s: s["test"][1].pop("a"), "Sess06_script01 has . labels but 0 audio embeddings"),
+        (lambda s: s["test"][1].pop("labels"), "Sess06_script01 has no list in `labels`"),
+        (update(a=lambda rows: rows[:, :5]), "turn 0: audio embedding has 5 values, the turns before it 8"),
+        (update(a=lambda rows: rows[1:]), "Sess06_script01 has . labels but . audio embeddings"),
+        (update(a=lambda rows: rows[:, 0]), r"Sess06_script01, turn 0: audio embedding has shape \(\)"),
+        (update(a=lambda rows: rows[:, :0]), r"Sess06_script01, turn 0: audio embedding has shape \(0,\)"),
+        (update(a=setting((2, 1), np.inf)), "Sess06_script01, turn 2: audio embedding has a value that is not finite"),
+        (update(labels=setting(2, 7)), "Sess06_script01, turn 2: label 7; KEMDy19 has 0 to 6"),
+        (update(labels=setting(2, -1)), "Sess06_script01, turn 2: label -1"),
+        (update(labels=lambda labels: labels * 1.0), "Sess06_script01, turn 0: label .\\.0"),
+        (update(labels=lambda labels: labels[:0]), "Sess06_script01 has no turns"),
+        (update(speakers=lambda speakers: speakers[1:]), r"has \d labels but \d speakers"),
+        (update(sentences=setting(0, None)), "Sess06_script01, turn 0: sentence None"),
+        (update(segment_ids=setting(0, "a\nb")), "Sess06_script01, turn 0: segment id 'a.nb'"),
+        (update(segment_ids=lambda _: "ab"), "Sess06_script01 has no list in `segment_ids`"),
+    ],
+)
+def test_what_is_wrong_with_a_preprocessed_file_is_named(splits, tmp_path, damage, message):
+    damage(splits)
+    write_pickle(tmp_path / "p.pkl", splits)
+    with pytest.raises(UserError, match=rf"p\.pkl: .*{message}.*; make the file again with preprocess\.py"):
+        read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+
+
+def test_other_files_are_not_preprocessed_ones(tmp_path):
+    for value in ([1], {"train": [], "test": []}, {"train": [], "dev": [], "test": [], "more": []}):
+        write_pickle(tmp_path / "p.pkl", value)
+        with pytest.raises(UserError, match="expected a preprocessed file with train, dev and test"):
+            read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+
+
+def test_only_the_modalities_in_use_are_kept(splits, tmp_path):
+    path = tmp_path / "p.pkl"
+    read = read_preprocessed(path, KEMDY19)
+    with pytest.raises(UserError, match=r"p\.pkl: --modalities atv asks for visual, the file has at"):
+        use_modalities(path, read, "atv")
+    assert use_modalities(path, read, "at") == {"a": 8, "t": 16}
+    assert use_modalities(path, read, "t") == {"t": 16}
+    assert all(list(dialogue.features) == ["t"] for dialogues in read.values() for dialogue in dialogues)
+    with pytest.raises(UserError, match=r"p\.pkl: no dev dialogues"):
+        use_modalities(path, {**read, "dev": []}, "t")
+
+
+def test_chunks_of_consecutive_turns(dialogues, tmp_path):
+    dialogue = max(dialogues.dialogues, key=len)
+    chunks = list(dialogue.chunks(3))
+    assert [len(chunk) for chunk in chunks[:-1]] == [3] * (len(chunks) - 1) and 0 < len(chunks[-1]) <= 3
+    assert [turn for chunk in chunks for turn in chunk.turns()] == list(dialogue.turns())
+    assert [sentence for chunk in chunks for sentence in chunk.sentences] == dialogue.sentences
+    np.testing.assert_array_equal(np.concatenate([chunk.joined("at") for chunk in chunks]), dialogue.joined("at"))
+    splits = {name: [c for one in part for c in one.chunks(2)] for name, part in divide(dialogues, KEMDY19).items()}
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    assert len(read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"]) == len(splits["test"]) > 2

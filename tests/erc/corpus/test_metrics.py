@@ -23,8 +23,8 @@ def test_scores_by_hand():
 
 def test_files(tmp_path):
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
-    ids = ["Sess19_impro01_F001", "Sess19_impro01_M001"]
-    result = write_evaluation(tmp_path, ids, ["Sess19_impro01"] * 2, ["F", "M"], [0, 1], probabilities, EMOTIONS)
+    turns = [("Sess19_impro01_F001", "Sess19_impro01", "F", 0), ("Sess19_impro01_M001", "Sess19_impro01", "M", 1)]
+    result = write_evaluation(tmp_path, iter(turns), probabilities, EMOTIONS)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert set(result) == {"accuracy", "weighted_f1", "macro_f1", "uar", "per_class", "confusion", "n"}
     with (tmp_path / "predictions.csv").open(newline="") as file:
@@ -32,9 +32,18 @@ def test_files(tmp_path):
     assert list(rows[0]) == [
         *("segment_id", "dialogue", "speaker", "label", "prediction", "p_neutral", "p_angry", "p_happy")
     ]
+    assert [(row["segment_id"], row["dialogue"], row["speaker"]) for row in rows] == [turn[:3] for turn in turns]
     assert [(row["label"], row["prediction"]) for row in rows] == [("neutral", "neutral"), ("angry", "happy")]
     assert float(rows[1]["p_happy"]) == 0.7
     assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    """The ids of some corpora begin with a minus sign, those of a file from anyone with whatever he likes."""
+    turns = [("-3g5yACwYnA_0", "=HYPERLINK(1)", "@M", 0), ("+x", "a-b", "F=M", 1)]
+    write_evaluation(tmp_path, turns, np.eye(3)[:2], EMOTIONS)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:3] for row in rows] == [["'-3g5yACwYnA_0", "'=HYPERLINK(1)", "'@M"], ["'+x", "a-b", "F=M"]]
 
 
 def test_report_is_readable():

@@ -3,14 +3,9 @@ import random
 import pytest
 from sklearn.model_selection import train_test_split
 
-from erc.corpus.annotations import read_annotations
-from erc.corpus.splits import check_unseen, clip, held_out, split
+from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.splits import check_unseen, clip, divide, held_out, split
 from erc.options import UserError
-
-
-@pytest.fixture(scope="module")
-def utterances(data):
-    return read_annotations(data / "annotation_speaker_only.csv")
 
 
 def ids(rows):
@@ -65,3 +60,31 @@ def test_seen_utterances_are_not_scored(utterances):
     with pytest.raises(UserError, match=r"best\.ckpt: was trained on 14 of the 28 .*session 2\)"):
         check_unseen(rows, ids(held_out(utterances, [1, 2])), "best.ckpt", "")
     check_unseen(rows, ids(held_out(utterances, [1])), "best.ckpt", "")
+
+
+def names(part):
+    return [dialogue.id for dialogue in part]
+
+
+def test_dev_is_the_first_tenth_of_the_training_dialogues(dialogues):
+    parts = divide(dialogues, KEMDY19)
+    assert list(parts) == ["train", "dev", "test"]
+    assert names(parts["dev"]) == dialogues.train_ids[:1] and names(parts["train"]) == dialogues.train_ids[1:]
+    assert names(parts["test"]) == dialogues.test_ids
+
+
+def test_dev_dialogues_by_session(dialogues):
+    parts = divide(dialogues, KEMDY19, dev_sessions=[2, 4])
+    assert names(parts["dev"]) == ["Sess02_impro01", "Sess02_script01", "Sess04_impro01", "Sess04_script01"]
+    assert not set(names(parts["dev"])) & set(names(parts["train"]))
+    for corpus in (KEMDY19, CORPORA["iemocap"]):  # which knows sessions by other names
+        with pytest.raises(UserError, match="--dev_sessions: session 6 is not among the training dialogues"):
+            divide(dialogues, corpus, dev_sessions=[6])
+    with pytest.raises(UserError, match="no dialogue is left for training"):
+        divide(dialogues, KEMDY19, dev_sessions=[1, 2, 3, 4, 5])
+
+
+def test_dev_dialogues_drawn_with_a_seed(dialogues):
+    draws = {tuple(names(divide(dialogues, KEMDY19, seed=seed)["dev"])) for seed in range(20)}
+    assert len(draws) > 3
+    assert names(divide(dialogues, KEMDY19, seed=3)["dev"]) == names(divide(dialogues, KEMDY19, seed=3)["dev"])

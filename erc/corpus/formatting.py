@@ -1,0 +1,74 @@
+"""From utterances to dialogues: turns in time order, embeddings joined by segment id."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from erc.corpus.corpora import MODALITIES
+from erc.corpus.dialogues import Dialogue, DialogueFile
+from erc.corpus.splits import held_out
+from erc.options import UserError
+
+_SHOWN = 5  # segment ids that an error names
+
+
+def format_dialogues(utterances, sentences, test_sessions):
+    """A `DialogueFile` without features of some utterances: dialogues by session and name, turns by time.
+
+    Args:
+        utterances: list of `Utterance`.
+        sentences: the cleaned transcript of each.
+        test_sessions: the sessions whose dialogues are the test set.
+    Raises:
+        UserError: the table lacks a test session, or has no other one.
+    """
+    if len(held_out(utterances, test_sessions)) == len(utterances):
+        sessions = " ".join(map(str, test_sessions))
+        raise UserError(f"--test_sessions {sessions}: these are all sessions of the table; nothing is left to train on")
+    groups = defaultdict(list)
+    for utterance, sentence in zip(utterances, sentences, strict=True):
+        groups[utterance.session, utterance.dialogue].append((utterance, sentence))
+    dialogues, ids = [], {True: [], False: []}
+    for (session, name), turns in sorted(groups.items()):
+        turns.sort(key=lambda turn: (turn[0].wav_start, turn[0].wav_end, turn[0].segment_id))
+        own, said = zip(*turns, strict=True)
+        labels = np.array([utterance.label for utterance in own], dtype=np.int64)
+        segment_ids, speakers = ([getattr(one, column) for one in own] for column in ("segment_id", "speaker"))
+        dialogues.append(Dialogue(name, segment_ids, speakers, labels, list(said)))
+        ids[session in test_sessions].append(name)
+    return DialogueFile(dialogues, train_ids=ids[False], test_ids=ids[True])
+
+
+def check_join(dialogues, segment_ids):
+    """Every turn is among `segment_ids` exactly once, and nothing else is.
+
+    Raises:
+        UserError: counts and names what is missing.
+    """
+    turns = {segment_id for dialogue in dialogues for segment_id in dialogue.segment_ids}
+    problems = (
+        ("turns of the dialogue file are not in the table", turns - set(segment_ids)),
+        ("utterances of the table are not in the dialogue file", set(segment_ids) - turns),
+    )
+    found = [
+        f"{len(names)} {text} ({', '.join(sorted(names)[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        for text, names in problems
+        if names
+    ]
+    if found:
+        advice = "make both from one table with COGMEN_code/cogmen_formatting.py"
+        raise UserError(f"{'; '.join(found)}. {advice}")
+
+
+def join_embeddings(dialogues, segment_ids, embeddings):
+    """Give every turn its embeddings, whatever the order of the utterances.
+
+    Args:
+        segment_ids: of N utterances; those of the turns, as `check_join` checks.
+        embeddings: {"text": (N, D), "audio": (N, D)}, those that there are, rows as `segment_ids`.
+    """
+    check_join(dialogues, segment_ids)
+    place = {segment_id: k for k, segment_id in enumerate(segment_ids)}
+    for dialogue in dialogues:
+        places = [place[segment_id] for segment_id in dialogue.segment_ids]
+        dialogue.features = {m: embeddings[name][places] for m, name in MODALITIES.items() if name in embeddings}

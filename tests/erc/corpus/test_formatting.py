@@ -1,0 +1,79 @@
+import random
+
+import numpy as np
+import pytest
+
+from erc.corpus.annotations import Utterance
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import check_dialogues
+from erc.corpus.formatting import format_dialogues, join_embeddings
+from erc.options import UserError
+
+
+def row(name, start, end):
+    dialogue, speaker = name.rsplit("_", 1)
+    return Utterance(name, "sad", 4, int(name[4:6]), dialogue, speaker[0], start, end)
+
+
+ROWS = [
+    row("Sess01_script01_F001", 0.0, 1.0),
+    row("Sess01_script01_F002", 5.0, 6.0),
+    row("Sess01_script01_M001", 2.0, 4.0),
+    row("Sess01_script01_M002", 2.0, 3.0),
+    row("Sess01_script01_M003", 5.0, 6.0),
+    row("Sess01_script01_M004", 1.0, 9.0),  # begins early and ends last
+    row("Sess02_impro01_M001", 0.0, 1.0),
+]
+NAMES = [one.segment_id for one in ROWS]
+
+
+@pytest.fixture
+def formatted():
+    return format_dialogues(ROWS, [f"said in {name}" for name in NAMES], [2])
+
+
+def test_turns_are_ordered_by_their_start_with_ties_broken(formatted):
+    first, second = formatted.dialogues
+    assert (first.id, second.id) == ("Sess01_script01", "Sess02_impro01")
+    expected = ["F001", "M004", "M002", "M001", "F002", "M003"]
+    assert first.segment_ids == [f"Sess01_script01_{turn}" for turn in expected]
+    assert first.sentences == [f"said in Sess01_script01_{turn}" for turn in expected]
+    assert first.speakers == ["F", "M", "M", "M", "F", "M"] and first.labels.tolist() == [4] * 6
+    assert (formatted.train_ids, formatted.test_ids) == (["Sess01_script01"], ["Sess02_impro01"])
+    assert not first.features and not second.features
+    check_dialogues(formatted.dialogues, KEMDY19)
+
+
+def test_order_of_the_utterances_does_not_matter(formatted):
+    shuffled = random.Random(0).sample(ROWS, len(ROWS))
+    again = format_dialogues(shuffled, [f"said in {one.segment_id}" for one in shuffled], [2])
+    for one, other in zip(again.dialogues, formatted.dialogues, strict=True):
+        assert (list(one.turns()), one.sentences) == (list(other.turns()), other.sentences)
+    assert (again.train_ids, again.test_ids) == (formatted.train_ids, formatted.test_ids)
+
+
+@pytest.mark.parametrize("places", [range(7), [3, 1, 5, 0, 6, 2, 4]])
+def test_embeddings_are_joined_by_segment_id_whatever_their_order(formatted, places):
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    names = [NAMES[k] for k in places]
+    join_embeddings(formatted.dialogues, names, {"text": rows[list(places)], "audio": -rows[list(places)]})
+    for dialogue in formatted.dialogues:
+        expected = rows[[NAMES.index(name) for name in dialogue.segment_ids]]
+        np.testing.assert_array_equal(dialogue.features["t"], expected)
+        np.testing.assert_array_equal(dialogue.features["a"], -expected)
+        np.testing.assert_array_equal(dialogue.joined("at"), np.concatenate([-expected, expected], axis=1))
+
+
+def test_missing_and_superfluous_utterances_are_counted_and_named(formatted):
+    names = [*NAMES[1:], "Sess03_impro01_F001", "Sess03_impro01_F002"]
+    with pytest.raises(UserError) as error:
+        join_embeddings(formatted.dialogues, names, {})
+    assert "1 turns of the dialogue file are not in the table (Sess01_script01_F001)" in str(error.value)
+    assert "2 utterances of the table are not in the dialogue file (Sess03_impro01_F001, Sess03_" in str(error.value)
+
+
+def test_test_session_without_utterances():
+    with pytest.raises(UserError, match="--test_sessions: the table has no session 9"):
+        format_dialogues(ROWS, NAMES, [9])
+    with pytest.raises(UserError, match="--test_sessions 1 2: these are all sessions of the table; nothing is left"):
+        format_dialogues(ROWS, NAMES, [1, 2])
