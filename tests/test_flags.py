@@ -189,7 +189,7 @@ TESTS = {
         "--class_weight": TUNING + "train_takes_the_best_options_and_reaches_the_same_score",
         "--tag": TUNING + "train_takes_the_best_options_and_reaches_the_same_score",
         "--wp": TUNING + "train_tuning_searches_with_its_other_options_fixed",
-        "--preprocessed_feature": TUNING + "the_test_dialogues_do_not_reach_the_search",
+        "--preprocessed_feature": TUNING + "the_test_dialogues_do_not_change_the_search",
         "--out_dir": TUNING + "a_study_goes_on_and_stops_at_its_trials",
         "--trials": TUNING + "a_study_goes_on_and_stops_at_its_trials",
         "--study": TUNING + "a_study_is_not_mixed_with_another",
