@@ -9,9 +9,8 @@ SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same c
 with the weights that it would have had. --tuning searches options instead, as COGMEN_code/tune.py does.
 """
 
-from cogmen.network.batching import DialogueSet
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-from cogmen.training import TrainOptions, predict, train
+from cogmen.training import TrainOptions, dialogue_set, predict, train
 from cogmen.tuning.options import TuneOptions
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
@@ -39,9 +38,7 @@ def main(argv=None):
         splits = (dialogues["train"], dialogues["dev"])
         epoch, dev_f1, history = train(network, *splits, options, device, tracker.epoch, state_path(options))
         path = save_best(network, data, options, epoch, dev_f1, history)
-        test = DialogueSet(
-            dialogues["test"], options.modalities, data.corpus, options.wp, options.wf, data.num_speakers, device
-        )
+        test = dialogue_set(dialogues["test"], network, options, device)
         log_probs, labels = predict(network, test, options.batch_size)
         result = scores(labels, log_probs.argmax(1), data.corpus.emotions)
         tracker.result("test", result, data.corpus.emotions)

@@ -5,10 +5,10 @@ each of several runs (seeds), whose mean and standard deviation are shown. The e
 `result.csv` of `MIRAI/inference.py --all`.
 """
 
-import csv
 import statistics
 from pathlib import Path
 
+from erc.corpus.annotations import read_csv
 from erc.options import UserError, printable
 from erc.untrusted import read_json
 
@@ -75,7 +75,7 @@ def table(results, published=False):
 
 def extractor_table(path, published=False):
     """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
-    results = _extractors_in(Path(path))
+    results = _extractors_in(path)
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
     rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
@@ -88,16 +88,14 @@ def extractor_table(path, published=False):
 
 
 def _extractors_in(path):
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the result.csv of MIRAI/inference.py --all")
+    (header, *lines), _ = read_csv(path, "expected the result.csv of MIRAI/inference.py --all")
+    rows = [dict(zip(header.cells, line.fitted(len(header.cells)), strict=False)) for line in lines]
+    if not rows or not {"model", "loss", *SCORES} <= rows[0].keys():
+        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-            if not rows:
-                raise ValueError(path)
-            return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows if row["model"]]
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise UserError(f"{path}: expected the columns model, loss, {', '.join(SCORES)} and numbers in them") from None
+        return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows]
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
 
 
 def markdown(rows):

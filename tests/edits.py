@@ -3,18 +3,17 @@
 import resource
 import time
 
-from torch import nn
-
 from erc.options import UserError
+from erc.untrusted import Record
 
 VALUES = (None, -1, 0, float("inf"), "x", [], {}, 10**30, {"x": {"y": [1]}})
 
 
 def edits(value, place="", values=VALUES):
-    """Replace each item of nested dicts, lists, objects and modules in place; yields where and by what. What was there
-    comes back before the next one."""
-    if isinstance(value, nn.Module) or type(value).__name__ == "Namespace":
-        value = vars(value)
+    """Replace each item of nested dicts, lists and `Record`s in place; yields where and by what. What was there comes
+    back before the next one."""
+    if isinstance(value, Record):
+        value = value.state
     if not isinstance(value, dict | list):
         return
     for key in list(value) if isinstance(value, dict) else range(len(value)):

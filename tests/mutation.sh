@@ -37,6 +37,7 @@ pytest_add_cli_args_test_selection = [
     "tests/cogmen/test_flag_effects.py", "tests/mirai/test_sampling.py", "tests/mirai/test_extractor.py",
     "tests/mirai/test_encoders.py", "tests/mirai/test_fusion.py", "tests/erc/corpus",
 ]
+pytest_add_cli_args = ["-k", "not compiled"]
 process_isolation = "forkserver"
 use_git_change_detection = false
 timeout_multiplier = 5.0

@@ -1,5 +1,6 @@
-"""The benchmarks of stage 3 run and print their tables, at sizes whose figures mean nothing."""
+"""The benchmarks run and print their tables, at sizes whose figures mean nothing."""
 
+import json
 import re
 import runpy
 
@@ -53,3 +54,14 @@ def test_padding(run_script, tmp_path, capsys):
     masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
     assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
     assert masked != unmasked
+
+
+def test_extractor(run_script, tmp_path, capsys):
+    settings = ("--steps", 1, "--warmup", 1, "--max_batch_seconds", 25, "--device", "cpu")
+    run_script("benchmarks/extractor.py", *settings, "--out", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["padding"] < 0.05 < 0.25 < figures["padding_published"]
+    assert 0 < figures["share_of_matmul"] < 1 and 0 <= figures["data_wait"] < 1
+    assert 0.05e9 < figures["flop_per_second"] < 0.5e9  # two small layers and seven small convolutions
+    rows = table(capsys.readouterr().out)
+    assert len(rows) == 10 and float(rows["seconds of speech trained on in a second"]) > 0

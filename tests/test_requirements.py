@@ -126,7 +126,9 @@ def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
         command = f'set -e; {steps}; set_up {" ".join(map(str, locks))}; echo "$python"'
         environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "LOG": str(log)}
         environment.pop("PYTHON", None)
-        result = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            ["bash", "-c", command], env=environment, capture_output=True, text=True, check=True, timeout=240
+        )
         assert result.stdout.splitlines()[-1] == str(root / ".venv/bin/python")
         lines = log.read_text().splitlines()
         assert all(line.startswith(f"-m pip --python {root}/.venv/bin/python ") for line in lines)

@@ -118,6 +118,12 @@ def class_weights(dialogues, num_emotions):
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
+def dialogue_set(dialogues, network, options, device):
+    """The `DialogueSet` for a network that is trained with `TrainOptions`."""
+    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
+    return DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
+
+
 def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
     """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
 
@@ -144,11 +150,8 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
-    train_set, dev_set = (
-        DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
-        for dialogues in (train_dialogues, dev_dialogues)
-    )
+    train_set = dialogue_set(train_dialogues, network, options, device)
+    dev_set = dialogue_set(dev_dialogues, network, options, device)
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
     keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_set)
     if options.resume:

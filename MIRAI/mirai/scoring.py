@@ -6,7 +6,7 @@ from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import summary, write_evaluation
 from erc.corpus.splits import check_unseen, held_out, split
 from erc.files import write_table
-from erc.options import UserError
+from erc.options import UserError, printable
 from mirai.checkpoint import load_extractor
 from mirai.prediction import predict
 
@@ -40,7 +40,7 @@ def score(path, utterances, test_sessions, options, device, out_dir):
 
 def score_all(folder, utterances, options, device, out_dir):
     """Score every `best.ckpt` under a folder, each on its own split, into `out_dir`/result.csv, and each experiment's
-    evaluation into a folder of its name beside it; prints a line for each. One that cannot be scored is told on stderr.
+    evaluation into a folder of its name beside it; prints a line for each, on stderr for one that cannot be scored.
 
     Returns:
         int: how many could not be scored.
@@ -56,7 +56,7 @@ def score_all(folder, utterances, options, device, out_dir):
         try:
             result = score(path, utterances, "own", options, device, out_dir / experiment)
         except (UserError, OSError) as error:
-            print(f"error: {experiment} is not scored: {error}", file=sys.stderr)
+            print(printable(f"error: {experiment} is not scored: {error}"), file=sys.stderr)
             failed += 1
             continue
         print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)

@@ -42,8 +42,8 @@ def probe(path):
     if not info.frames:
         raise UserError(f"{path}: no sound in it, only a header")
     if not _RATES[0] <= info.samplerate <= _RATES[1] or info.frames * info.channels > _DENSEST * size:
-        told = f"{info.frames} samples in {size} bytes, {info.channels} channels, {info.samplerate} Hz"
-        raise UserError(f"{path}: a header that makes no sense: {told}")
+        found = f"{info.frames} samples in {size} bytes, {info.channels} channels, {info.samplerate} Hz"
+        raise UserError(f"{path}: a header that makes no sense: {found}")
     return info
 
 

@@ -92,15 +92,17 @@ class CsvRow(NamedTuple):
         return beyond + [""] * (width - len(self.cells))
 
 
-def read_csv(path):
+def read_csv(path, advice="MIRAI/preprocess.py makes the annotation tables"):
     """The rows of a CSV file that hold any text. Lines may end as on any system, and inside of quotes.
 
+    Args:
+        advice: what to do if there is no such file, for the message.
     Returns:
         (list[CsvRow], str): the rows, at least one; the encoding, as `decode` gives it.
     Raises:
         UserError: the file is missing, empty or no CSV file.
     """
-    text, encoding = read_text(path, "a CSV file", "MIRAI/preprocess.py makes the annotation tables")
+    text, encoding = read_text(path, "a CSV file", advice)
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:

@@ -28,7 +28,7 @@ SPLITS = ("train", "dev", "test")
 _ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
 _COLUMNS = ("segment_ids", "speakers", "labels", "sentences")
 _MAX_NAME = 200  # characters
-_A_NAME = "a name: text on one line that does not begin with =, +, - or @"
+_A_NAME = "a name: text on one line"
 
 
 @dataclass(eq=False)
@@ -107,16 +107,12 @@ def read_dialogues(path, corpus):
 
 def write_dialogues(path, file):
     """Write a `DialogueFile`."""
-
-    def table(column):
-        return {dialogue.id: list(column(dialogue)) for dialogue in file.dialogues}
-
-    tables = {name: table(lambda dialogue, name=name: getattr(dialogue, name)) for name in _COLUMNS}
-    tables["labels"] = table(lambda dialogue: dialogue.labels.tolist())
+    items = {name: {d.id: list(getattr(d, name)) for d in file.dialogues} for name in _COLUMNS}
+    items["labels"] = {d.id: d.labels.tolist() for d in file.dialogues}
     for modality, name in MODALITIES.items():
-        tables[name] = table(lambda dialogue, modality=modality: dialogue.features.get(modality, ()))
-    lists = {"ids": list(tables["labels"]), "train_ids": file.train_ids, "test_ids": file.test_ids}
-    write_pickle(path, [(tables | lists)[name] for name in _ITEMS])
+        items[name] = {d.id: list(d.features.get(modality, ())) for d in file.dialogues}
+    items |= {"ids": list(items["labels"]), "train_ids": file.train_ids, "test_ids": file.test_ids}
+    write_pickle(path, [items[name] for name in _ITEMS])
 
 
 def read_preprocessed(path, corpus):
@@ -193,9 +189,8 @@ def check_dialogues(dialogues, corpus):
 
 
 def is_name(value):
-    """Whether a value can name a dialogue, a turn or a speaker in tables and messages: a spreadsheet takes it for no
-    formula."""
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable() and value[0] not in "=+-@"
+    """Whether a value can name a dialogue, a turn or a speaker in tables and messages."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
 def _is_list(value):

@@ -182,6 +182,7 @@ def test_a_full_disk(tmp_path):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         ),
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/p.pkl: File too large\n")
     assert (tmp_path / "p.pkl").read_text() == "made before"

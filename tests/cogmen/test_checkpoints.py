@@ -1,6 +1,6 @@
 """What is refused of a graph network's checkpoint, and that nothing large is made for it before."""
 
-import dataclasses
+from argparse import Namespace
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from cogmen.checkpoints import VERSION, Checkpoint, check_fits, load_checkpoint,
 from cogmen.network.model import CGNN, Architecture
 from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
+from tests.edits import survives
 
 
 @pytest.fixture
@@ -55,40 +56,24 @@ def weight(name, value):
             lambda c: c.update(version=VERSION + 1),
             f"of checkpoint version {VERSION + 1}, this program reads {VERSION}; update",
         ),
-        (lambda c: c.update(version="1"), "of checkpoint version '1', this program reads 1"),
-        (lambda c: c.pop("windows"), "damaged: it has no windows"),
-        (lambda c: c.pop("state_dict"), "damaged: it has no state_dict"),
+        (lambda c: c.pop("windows"), "damaged, or not ours .*windows"),
         (lambda c: c.update(dataset="mosei"), "its dataset is 'mosei', expected one of KEMDy19"),
         (lambda c: c.update(dataset="iemocap"), "its emotions is .* its other parts say"),
-        (lambda c: c.update(emotions=["x"]), r"its emotions is \['x'\]"),
         (lambda c: c.update(modalities="t"), "its modalities is 't', its other parts say 'at'"),
         (lambda c: c.update(feature_sizes={"a": 4, "t": 3}), "its feature size is 6, its other parts say 7"),
         (lambda c: c.update(feature_sizes={"a": 4, "x": 2}), "its feature sizes are"),
-        (lambda c: c.update(feature_sizes=[6]), "its feature sizes are"),
         (lambda c: c.update(windows={"wp": 5, "wf": -2}), "its windows are"),
-        (lambda c: c.update(windows={"wp": torch.ones(2), "wf": 1}), "its windows are"),
-        (lambda c: c.update(options=None), "its options is None"),
-        (lambda c: c.update(epoch=torch.ones(1)), "its epoch is tensor"),
         (architecture(hidden_size=10**9), "hidden_size 1000000000, expected 1 to 1048576"),
-        (architecture(hidden_size=1 << 20), r"has the wrong shape .* expected"),
+        (architecture(hidden_size=1 << 20), r"its network has [\d,]+ bytes, more than 8,589,934,592"),
+        (architecture(hidden_size=5), r"has the wrong shape .* expected"),
         (architecture(seqcontext_nlayer=10**9), "seqcontext_nlayer 1000000000, expected 1 to 100"),
         (architecture(seqcontext_nlayer=100), r"it has no layer rnn\.rnn\.bias_hh_l1"),
-        (architecture(gnn_nheads=0), "gnn_nheads 0, expected 1"),
-        (architecture(num_emotions=True), "num_emotions True, expected 1"),
         (architecture(num_emotions=6), "its number of emotions is 6, its other parts say 7"),
         (architecture(num_speakers=3), "its number of speakers is 3"),
-        (architecture(rnn="mamba"), "rnn 'mamba', expected transformer or lstm or gru"),
-        (architecture(rnn="lstm"), r"rnn\.rnn\..* has the wrong shape"),
-        (architecture(rnn=["gru"]), r"rnn \['gru'\], expected"),
-        (architecture(use_highway=1), "use_highway 1, expected True or False"),
-        (architecture(use_highway=True), r"it has no layer clf\.highway"),
+        (architecture(rnn="mamba"), "damaged, or not ours .*mamba"),
         (architecture(drop_rate=float("nan")), "drop_rate nan, expected 0 <= rate < 1"),
-        (architecture(more=1), "its architecture has .*more; expected feature_size"),
-        (lambda c: c.update(architecture=[1]), r"its architecture has \[1\]"),
-        (lambda c: c.update(state_dict=[1]), r"its state_dict is \[1\]"),
         (lambda c: c["state_dict"].pop("clf.lin1.bias"), r"it has no layer clf\.lin1\.bias"),
         (weight("clf.extra", torch.ones(1)), r"unknown layer clf\.extra"),
-        (weight("clf.lin1.bias", torch.ones(5)), r"clf\.lin1\.bias has the wrong shape \(5,\) .* expected \(4,\)"),
         (weight("clf.lin1.bias", torch.ones(4).long()), r"clf\.lin1\.bias has the wrong shape .* or type torch\.int64"),
         (
             weight("clf.lin1.bias", torch.tensor([1, 2, 3, torch.nan])),
@@ -105,6 +90,23 @@ def test_what_does_not_fit_is_named(path, damage, message):
     with pytest.raises(UserError, match=rf"c\.pt: .*{message}") as caught:
         load_checkpoint(path)
     assert len(str(caught.value)) < 700 and "\n" not in str(caught.value)
+
+
+def test_no_single_value_hurts(path):
+    content = torch.load(path, weights_only=True)
+
+    def read():
+        torch.save(content, path)
+        load_checkpoint(path)
+
+    read_in, refused = survives(content, read, every=3)
+    assert refused > 150 and read_in > 5
+
+
+def test_a_published_checkpoint_names_the_program_that_converts_it(tmp_path):
+    torch.save({"args": Namespace(), "state_dict": torch.nn.Linear(2, 2)}, tmp_path / "old.pt")
+    with pytest.raises(UserError, match=r"old\.pt: .* python COGMEN_code/convert_checkpoint\.py \S+old\.pt NEW\.pt"):
+        load_checkpoint(tmp_path / "old.pt")
 
 
 def test_truncated_anywhere(path):
@@ -126,16 +128,3 @@ def test_one_trained_for_something_else(path):
     ):
         with pytest.raises(UserError, match=message):
             check_fits(path, checkpoint, *wrong)
-
-
-def test_every_part_is_checked(path):
-    """Whichever part is replaced by something else, it is named; none is passed on unseen."""
-    good = torch.load(path, weights_only=True)
-    assert {field.name for field in dataclasses.fields(Checkpoint)} - {"network"} < good.keys()
-    for name in good:
-        for value in ({"x": torch.ones(1)}, [None], torch.ones(2), "x" * 1000, -5):
-            if (name == "epoch" and isinstance(value, int)) or (name == "options" and isinstance(value, dict)):
-                continue
-            torch.save({**good, name: value}, path)
-            with pytest.raises(UserError, match=r"c\.pt: "):
-                load_checkpoint(path)

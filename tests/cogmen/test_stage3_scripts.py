@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from cogmen.checkpoints import load_checkpoint
+from cogmen.network.batching import DialogueBatch, Layout
 from cogmen.network.model import CGNN
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
+from tests.oracles import naive_graph
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -130,11 +132,34 @@ def test_every_option_trains_and_scores(stage3, run_script, tmp_path, flags):
     assert result["n"] == sum(map(len, read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]))
 
 
-def test_the_windows_come_from_the_checkpoint(stage3, run_script, tmp_path):
-    flags = (*QUICK, "--epochs", 2, "--wp", 0, "--wf", 0)
+def test_the_windows_of_the_training_are_those_of_the_evaluation(stage3, run_script, tmp_path, capsys):
+    """Past and future ones, of different lengths: the scores are those of graphs made by hand."""
     shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
-    run_script("COGMEN_code/train.py", *shared, *flags)
-    assert load_checkpoint(checkpoint_of(tmp_path)).windows == {"wp": 0, "wf": 0}
+    run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 2, "--wp", 3, "--wf", 1)
+    trained = capsys.readouterr().out
+    evaluate(run_script, stage3, pt_dir=checkpoint_of(tmp_path))
+    assert f"test: {capsys.readouterr().out.splitlines()[0]}\n" in trained
+    kept = load_checkpoint(checkpoint_of(tmp_path))
+    assert kept.windows == {"wp": 3, "wf": 1}
+    splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
+    log_probs = {name: [by_hand(kept.network, one, wp=3, wf=1) for one in splits[name]] for name in ("dev", "test")}
+    with (stage3 / "result/predictions.csv").open(newline="") as file:
+        found = [[float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in csv.DictReader(file)]
+    np.testing.assert_allclose(found, torch.cat(log_probs["test"]).exp(), atol=1e-5)
+    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in splits["dev"]]))
+    with checkpoint_of(tmp_path).with_suffix(".csv").open(newline="") as file:
+        best = list(csv.DictReader(file))[kept.epoch - 1]
+    loss = torch.nn.functional.nll_loss(torch.cat(log_probs["dev"]), labels).item()
+    assert float(best["dev_loss"]) == pytest.approx(loss, abs=1e-5)
+
+
+@torch.no_grad()
+def by_hand(network, dialogue, wp, wf):
+    """(L, emotions) log-probabilities over a graph made by plain loops."""
+    speakers = ["MF".index(speaker) for speaker in dialogue.speakers]
+    edges, relations = map(torch.tensor, naive_graph([len(dialogue)], speakers, wp, wf, 2))
+    features, labels = torch.from_numpy(dialogue.joined("at")), torch.from_numpy(dialogue.labels)
+    return network(DialogueBatch(features, labels, edges.T, relations, Layout.of([len(dialogue)])))
 
 
 def test_what_does_not_fit_is_refused(stage3, run_script, tmp_path):
@@ -165,7 +190,7 @@ def test_dialogues_of_one_turn_and_of_one_speaker(run_script, tmp_path):
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
         command = [sys.executable, REPOSITORY / "COGMEN_code/eval.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False)
+        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False, timeout=240)
 
     result = run_shell("--pt_dir", "none.pt")
     assert (result.returncode, result.stderr) == (1, "error: none.pt: no such checkpoint\n")

@@ -216,7 +216,7 @@ def test_resume_refuses_what_it_cannot_go_on_from(run_script, preprocessed, tmp_
     content = read_torch(state)
     for key in ("options", "optimizer"):
         write_torch(state, {name: value for name, value in content.items() if name != key})
-        with pytest.raises(UserError, match=f"damaged training state: '{key}'"):
+        with pytest.raises(UserError, match=f"damaged training state .*{key}"):
             run_script(*command(preprocessed, tmp_path, "--resume"))
     write_torch(state, content)
     state.write_bytes(state.read_bytes()[:3000])

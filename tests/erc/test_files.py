@@ -18,7 +18,7 @@ def test_a_second_run_is_refused_until_the_first_is_done(tmp_path):
         with pytest.raises(UserError, match=r"a\.pkl: another run is writing it"), claim(tmp_path / "a.pkl"):
             pass
         script = f"from erc.files import claim\nwith claim({str(tmp_path / 'a.pkl')!r}): pass"
-        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
         assert "another run is writing it" in other.stderr
     with claim(tmp_path / "a.pkl"):
         pass
@@ -32,7 +32,7 @@ from erc.files import claim
 with claim({str(tmp_path / "a.pkl")!r}):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    assert subprocess.run([sys.executable, "-c", script], timeout=240).returncode == -9
     with claim(tmp_path / "a.pkl"):
         pass
 

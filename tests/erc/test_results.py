@@ -52,9 +52,15 @@ def test_extractor_table(tmp_path, run_script, capsys):
 
 
 def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
-    header, columns = "model,loss,accuracy,weighted_f1,macro_f1\n", "expected the columns model, loss, accuracy"
-    wrong = ("a,b\n1,2\n", f"{header}text,ce,x,0.1,0.1\n", f"{header}text,ce,0.1\n", f'{header}"text\n')
-    for content, message in ((None, "no such file"), *((content, columns) for content in wrong)):
+    for content, message in (
+        (None, r"x\.csv: no such file; expected the result\.csv of MIRAI/inference\.py --all"),
+        ("a,b\n1,2\n", "the columns model, loss, accuracy"),
+        ("model,loss,accuracy,weighted_f1,macro_f1\n", "expected a row"),
+        (
+            "model,loss,accuracy,weighted_f1,macro_f1\ntext,ce,high,1,1\n",
+            "float: 'high'; expected numbers",
+        ),
+    ):
         if content:
             (tmp_path / "x.csv").write_text(content)
         with pytest.raises(UserError, match=message):

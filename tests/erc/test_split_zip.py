@@ -1,6 +1,5 @@
-"""Split zips: round trips, what is refused, what is told about damage, and Info-ZIP's own tools both ways."""
+"""Split zips: round trips, what is refused, what is said of damage, and Info-ZIP's own tools both ways."""
 
-import importlib.util
 import os
 import random
 import re
@@ -10,22 +9,18 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import warnings
 import zipfile
 import zlib
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from erc import split_zip
 from erc import split_zip as archives
-from erc.options import UserError
+from erc.options import REPOSITORY, UserError
 from erc.split_zip import check_manifest, pack, unpack, write_manifest
 
-SCRIPT = Path(__file__).parents[2] / "COGMEN_code" / "archive.py"
+SCRIPT = "COGMEN_code/archive.py"
 KIB = 1 << 10
 needs_info_zip = pytest.mark.skipif(
     not (shutil.which("zip") and shutil.which("unzip")), reason="Info-ZIP's zip and unzip are not installed"
@@ -121,41 +116,6 @@ def test_every_boundary(tmp_path, tiny_parts):
         shutil.rmtree(tmp_path / "out")
 
 
-@given(
-    contents=st.dictionaries(
-        st.sampled_from(["a", "나/다", "나/b", "c d", "e.z01"]), st.binary(max_size=300), min_size=1
-    ),
-    part_size=st.integers(80, 400),
-)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_round_trip_property(tiny_parts, contents, part_size):
-    with tempfile.TemporaryDirectory() as folder:
-        parts = pack_all(Path(folder), contents, part_size)
-        unpack(parts[-1], Path(folder) / "out")
-        assert read(Path(folder) / "out") == contents
-        assert len(parts) > 1 or zipfile.ZipFile(parts[0]).testzip() is None
-
-
-def test_more_than_a_hundred_parts(tmp_path, tiny_parts):
-    parts = pack_all(tmp_path, {"a": noise(12_000)}, 100)
-    assert parts[99].name == "zip.z100"
-    unpack(parts[-1], tmp_path / "out")
-    assert read(tmp_path / "out") == {"a": noise(12_000)}
-
-
-def test_the_bytes_follow_the_format(tmp_path, tiny_parts):
-    first, middle, last = (part.read_bytes() for part in pack_all(tmp_path, {"a": noise(150), "b": b""}, 128))
-    assert first.startswith(b"PK\7\x08PK\3\4")
-    assert not middle.startswith(b"PK") or middle.startswith((b"PK\1\2", b"PK\3\4"))
-    end = struct.unpack("<4s4H2LH", last[-22:])
-    assert end[:2] == (b"PK\5\6", 2) and end[4] == 2
-    all_parts = (first, middle, last)
-    directory = all_parts[end[2]][end[6] :]
-    disk, offset = struct.unpack_from("<H", directory, 34)[0], struct.unpack_from("<L", directory, 42)[0]
-    assert (disk, offset) == (0, 4)
-    assert sum(part.count(b"PK\1\2") for part in all_parts) == 2 and end[3] == last.count(b"PK\1\2")
-
-
 def test_one_part_is_an_ordinary_zip(tmp_path):
     (part,) = pack_all(tmp_path, CONTENTS, 1 << 20, "features.zip")
     with zipfile.ZipFile(part) as archive:
@@ -187,12 +147,6 @@ def test_unpacking_into_a_folder_in_use_replaces_only_the_members(tmp_path):
     make(tmp_path / "out", {"a": b"old", "other": b"kept"})
     unpack(parts[-1], tmp_path / "out")
     assert read(tmp_path / "out") == {"a": b"new", "d/b": b"new", "other": b"kept"}
-
-
-def test_base_names_the_members(tmp_path):
-    source = make(tmp_path / "source", {"x/a": b"1", "y/a": b"2"})
-    parts = pack(tmp_path / "t.zip", [source / "x" / "a", source / "y"], 64 * KIB, base=source)
-    assert zipfile.ZipFile(parts[0]).namelist() == ["x/a", "y/a"]
 
 
 # ---- packing refuses ----
@@ -278,15 +232,6 @@ def test_names_that_lead_elsewhere(tmp_path, name, match):
     refused(hostile(tmp_path, ("good", b"1"), (name, b"" if name.endswith("/") else b"2")), tmp_path / "out", match)
 
 
-def test_a_nul_in_a_name(tmp_path):
-    path = patch(hostile(tmp_path, ("good.txtX.exe", b"1")), b"good.txtX", b"good.txt\0", 2)
-    refused(path, tmp_path / "out", "control characters")
-
-
-def test_an_empty_name(tmp_path):
-    refused(hostile(tmp_path, (zipfile.ZipInfo(""), b"1")), tmp_path / "out", "leads elsewhere")
-
-
 @pytest.mark.parametrize(("mode", "match"), [(0o120777, "symbolic link"), (0o020644, "plain"), (0o010644, "plain")])
 def test_links_and_special_files(tmp_path, mode, match):
     info = zipfile.ZipInfo("link")
@@ -294,13 +239,38 @@ def test_links_and_special_files(tmp_path, mode, match):
     refused(hostile(tmp_path, ("good", b"1"), (info, b"/etc/passwd")), tmp_path / "out", match)
 
 
-@pytest.mark.parametrize("names", [("a", "a"), ("a", "a/")])
-def test_duplicate_names(tmp_path, names):
-    refused(hostile(tmp_path, *((name, b"") for name in names)), tmp_path / "out", "two members are named")
+def lzma(name):
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_LZMA
+    return info
 
 
-def test_a_file_that_is_a_folder_too(tmp_path):
-    refused(hostile(tmp_path, ("a/b/c", b"1"), ("a/b", b"2")), tmp_path / "out", "is a file and the folder of")
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ([("a", b""), ("a", b"")], "two members are named"),
+        ([("a", b""), ("a/", b"")], "two members are named"),
+        ([("a/b/c", b"1"), ("a/b", b"2")], "is a file and the folder of"),
+        ([(lzma("a"), b"1")], "compression method 14"),
+        ([(zipfile.ZipInfo(""), b"1")], "leads elsewhere"),
+        ([("folder/", b"")], "holds no files"),
+        ([], "holds no files"),
+    ],
+)
+def test_members_that_are_refused(tmp_path, members, match):
+    refused(hostile(tmp_path, *members), tmp_path / "out", match)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        (b"good.txtX", b"good.txt\0", "control characters"),
+        (b"good.txtX", "감정감정x".encode("cp949"), "not UTF-8"),
+        (struct.pack("<L", 1000), struct.pack("<L", 1001), "1000 bytes found, 1001 announced"),
+    ],
+)
+def test_names_and_sizes_that_are_forged(tmp_path, old, new, match):
+    refused(patch(hostile(tmp_path, ("good.txtX.exe", noise(1000))), old, new, 2), tmp_path / "out", match)
 
 
 def test_encrypted(tmp_path):
@@ -310,19 +280,6 @@ def test_encrypted(tmp_path):
     data[data.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(data)
     refused(path, tmp_path / "out", "'secret' is encrypted")
-
-
-def test_other_compression_methods(tmp_path):
-    info = zipfile.ZipInfo("a")
-    info.compress_type = zipfile.ZIP_LZMA
-    with zipfile.ZipFile(tmp_path / "lzma.zip", "w") as archive:
-        archive.writestr(info, b"1")
-    refused(tmp_path / "lzma.zip", tmp_path / "out", "compression method 14")
-
-
-def test_an_archive_without_files(tmp_path):
-    refused(hostile(tmp_path), tmp_path / "out", "holds no files")
-    refused(hostile(tmp_path, ("folder/", b"")), tmp_path / "out", "holds no files")
 
 
 def test_bomb_by_ratio(tmp_path, monkeypatch):
@@ -345,12 +302,6 @@ def test_a_bomb_that_lies_about_its_size(tmp_path):
     patch(path, struct.pack("<L", zlib.crc32(zeros)), struct.pack("<L", zlib.crc32(bytes(1000))), 2)
     (file,) = unpack(path, tmp_path / "out")
     assert file.stat().st_size == 1000
-
-
-def test_fewer_bytes_than_announced(tmp_path):
-    path = hostile(tmp_path, ("a", noise(1000)))
-    patch(path, struct.pack("<L", 1000), struct.pack("<L", 1001), 2)
-    refused(path, tmp_path / "out", "1000 bytes found, 1001 announced")
 
 
 def test_too_many_members(tmp_path, monkeypatch):
@@ -379,11 +330,6 @@ def test_zip64_is_refused(tmp_path):
     refused(path, tmp_path / "out2", "Zip64 archive")
 
 
-def test_names_that_are_not_utf8(tmp_path):
-    path = patch(hostile(tmp_path, ("XXXX", b"1")), b"XXXX", "감정".encode("cp949"), 2)
-    refused(path, tmp_path / "out", "not UTF-8")
-
-
 # ---- the target ----
 
 
@@ -397,13 +343,6 @@ def test_nothing_goes_through_a_link_in_the_target(tmp_path):
     (tmp_path / "out" / "a").symlink_to(outside / "b")
     refused(parts[-1], tmp_path / "out", "out/a: is a symbolic link")
     assert read(outside) == {"b": b"mine"}
-
-
-def test_a_target_that_is_a_link_itself_is_the_users_choice(tmp_path):
-    parts = pack_all(tmp_path, {"a": b"1"}, 64 * KIB)
-    (tmp_path / "real").mkdir()
-    (tmp_path / "out").symlink_to(tmp_path / "real")
-    assert unpack(parts[-1], tmp_path / "out") == [(tmp_path / "real").resolve() / "a"]
 
 
 def test_things_in_the_way(tmp_path):
@@ -489,13 +428,14 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path):
     ):
         before = snapshot(tmp_path)
         done = subprocess.run(
-            [sys.executable, SCRIPT, *map(str, arguments)],
+            [sys.executable, REPOSITORY / SCRIPT, *map(str, arguments)],
             capture_output=True,
             text=True,
             preexec_fn=lambda: (
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
                 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
             ),
+            timeout=240,
         )
         assert done.returncode == 1 and re.search(f"^error: .*{named}\n$", done.stderr), done.stderr
         assert snapshot(tmp_path) == before
@@ -524,22 +464,21 @@ def test_missing_parts(tmp_path, parts):
     refused(parts[2], tmp_path / "out", "expected NAME.zip")
 
 
-def test_an_end_record_that_announces_thousands_of_parts(tmp_path):
-    path = hostile(tmp_path, ("a", b"1"))
-    data = bytearray(path.read_bytes())
-    data[-18:-16] = struct.pack("<H", 60_000)
-    path.write_bytes(data)
-    assert len(refused(path, tmp_path / "out", "z05 and 59995 more are missing")) < 500
-
-
-def test_a_first_part_without_its_mark(tmp_path, parts):
-    parts[0].write_bytes(b"XX" + parts[0].read_bytes()[2:])
-    refused(parts[-1], tmp_path / "out", "zip.z01: does not begin as the first part of a split zip")
-
-
-def test_parts_of_another_archive(tmp_path, parts):
+def test_parts_that_do_not_belong(tmp_path, parts):
     shutil.copy(parts[0], parts[0].with_name("zip.z05"))
     refused(parts[-1], tmp_path / "out", "is the last of 5 parts, but zip.z05 of another archive")
+    parts[0].with_name("zip.z05").unlink()
+    first = parts[0].read_bytes()
+    parts[0].write_bytes(b"XX" + first[2:])
+    refused(parts[-1], tmp_path / "out", "zip.z01: does not begin as the first part of a split zip")
+    parts[0].unlink()
+    os.mkfifo(parts[0])  # to read it would wait for ever
+    refused(parts[-1], tmp_path / "out", "zip.z01: is not a plain file")
+    last = bytearray(parts[-1].read_bytes())
+    last[-18:-16] = struct.pack("<H", 60_000)
+    parts[-1].write_bytes(last)
+    parts[0].unlink()
+    assert len(refused(parts[-1], tmp_path / "out", "and 59992 more are missing")) < 500
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -549,15 +488,6 @@ def test_a_corrupt_byte_in_every_part(tmp_path, parts, number):
     parts[number].write_bytes(data)
     message = refused(parts[-1], tmp_path / "out", "member 'big.bin', in zip.z01 to zip.zip, is damaged")
     assert "copy them again" in message
-
-
-@pytest.mark.parametrize("number", range(5))
-def test_the_manifest_names_the_corrupt_part(tmp_path, parts, number):
-    write_manifest(parts[0].parent)
-    data = bytearray(parts[number].read_bytes())
-    data[200] ^= 1
-    parts[number].write_bytes(data)
-    refused(parts[-1], tmp_path / "out", rf"SHA256SUMS: {parts[number].name} differs\. Copy")
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -601,27 +531,15 @@ def test_no_flipped_byte_changes_what_is_unpacked(tmp_path, tiny_parts):
     assert refusals > total / 2
 
 
-def test_what_is_no_zip(tmp_path):
-    make(tmp_path, {"empty.zip": b"", "text.zip": b"hello " * 100, "short.zip": b"PK\5\6"})
-    for name in ("empty.zip", "text.zip", "short.zip"):
-        refused(tmp_path / name, tmp_path / "out", f"{name}: has no end record")
-
-
-def test_an_archive_comment_is_no_obstacle(tmp_path):
-    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
-        archive.writestr("a", b"1")
-        archive.comment = b"PK\5\6 is how an end record begins"
-    unpack(tmp_path / "t.zip", tmp_path / "out")
-    assert read(tmp_path / "out") == {"a": b"1"}
-
-
 # ---- the manifest ----
 
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="sha256sum is not installed")
 def test_sha256sum_reads_the_manifest(parts):
     folder = write_manifest(parts[0].parent).parent
-    done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0 and done.stdout.count(": OK") == 5
 
 
@@ -636,6 +554,8 @@ def test_manifest(tmp_path, parts):
     assert check_manifest(folder) == sorted(parts)
     parts[3].unlink()
     shutil.copy(parts[0], folder / "new.zip")
+    with pytest.raises(UserError, match="holds no archive parts"):
+        write_manifest(tmp_path)
     with pytest.raises(UserError, match=r"new.zip has no line in it, zip.z04 is missing\. Copy"):
         check_manifest(folder)
 
@@ -647,13 +567,6 @@ def test_a_manifest_that_is_none(tmp_path, line):
         check_manifest(tmp_path)
 
 
-def test_a_manifest_of_nothing(tmp_path):
-    with pytest.raises(UserError, match="holds no archive parts"):
-        write_manifest(tmp_path)
-    with pytest.raises(UserError, match="SHA256SUMS: no such file"):
-        check_manifest(tmp_path)
-
-
 # ---- Info-ZIP ----
 
 
@@ -662,7 +575,7 @@ def test_a_manifest_of_nothing(tmp_path):
 def test_what_zip_packs_is_unpacked(tmp_path, part_size):
     source = make(tmp_path / "source", CONTENTS)
     command = ["zip", "-q", "-r", "-s", part_size, str(tmp_path / "zip.zip"), "."]
-    subprocess.run(command, cwd=source, check=True)
+    subprocess.run(command, cwd=source, check=True, timeout=240)
     unpack(tmp_path / "zip.zip", tmp_path / "out")
     assert read(tmp_path / "out") == CONTENTS
 
@@ -674,99 +587,36 @@ def test_what_is_packed_is_unpacked_by_zip_and_unzip(tmp_path, part_size):
     parts = pack_all(tmp_path, {**CONTENTS, "c.bin": noise(400_000, 2)}, part_size)
     assert len(parts) > 3
     joined, out = tmp_path / "joined.zip", tmp_path / "out"
-    subprocess.run(["zip", "-q", "-s", "0", str(parts[-1]), "--out", str(joined)], check=True)
-    subprocess.run(["unzip", "-q", str(joined), "-d", str(out)], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    subprocess.run(["zip", "-q", "-s", "0", str(parts[-1]), "--out", str(joined)], check=True, timeout=240)
+    subprocess.run(
+        ["unzip", "-q", str(joined), "-d", str(out)], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=240
+    )
     assert read(out) == {**CONTENTS, "c.bin": noise(400_000, 2)}
-
-
-@needs_info_zip
-def test_one_part_is_unpacked_by_unzip(tmp_path):
-    (part,) = pack_all(tmp_path, CONTENTS, 1 << 20)
-    out = tmp_path / "out"
-    subprocess.run(["unzip", "-q", str(part), "-d", str(out)], check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
-    assert read(out) == CONTENTS
-
-
-@needs_info_zip
-def test_what_zip_encrypts_is_refused(tmp_path):
-    source = make(tmp_path / "source", {"a": noise(100_000)})
-    command = ["zip", "-q", "-s", "64k", "-P", "word", str(tmp_path / "zip.zip"), "a"]
-    subprocess.run(command, cwd=source, check=True)
-    refused(tmp_path / "zip.zip", tmp_path / "out", "'a' is encrypted")
 
 
 # ---- the script ----
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("archive_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def test_script_packs_and_unpacks(tmp_path, script, capsys):
+def test_script_packs_and_unpacks(tmp_path, run_script, capsys):
     source = make(tmp_path / "source", CONTENTS)
     out, files = tmp_path / "parts" / "zip.zip", [str(path) for path in source.iterdir()]
-    script.main(["pack", "--out", str(out), "--part_size_mb", "0.0625", "--files", *files, "--manifest"])
+    run_script(
+        SCRIPT, "pack", "--out", out, "--part_size_mb", 0.0625, "--base", source, "--files", *files, "--manifest"
+    )
     names = ["SHA256SUMS", "zip.z01", "zip.z02", "zip.z03", "zip.zip"]
     assert sorted(path.name for path in out.parent.iterdir()) == names
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
-    script.main(["unpack", "--archive", str(out), "--out_dir", str(tmp_path / "out"), "--manifest"])
+    run_script(SCRIPT, "unpack", "--archive", out, "--out_dir", tmp_path / "out", "--manifest")
     assert read(tmp_path / "out") == CONTENTS
     assert "150,000  " in capsys.readouterr().out
 
 
-def test_script_checks_the_manifest_first(tmp_path, script, parts):
-    arguments = ["unpack", "--archive", str(parts[-1]), "--out_dir", str(tmp_path / "out"), "--manifest"]
+def test_script_checks_the_manifest_first(tmp_path, run_script, parts):
+    arguments = ("unpack", "--archive", parts[-1], "--out_dir", tmp_path / "out", "--manifest")
     with pytest.raises(UserError, match="SHA256SUMS: no such file"):
-        script.main(arguments)
+        run_script(SCRIPT, *arguments)
     write_manifest(parts[0].parent)
     parts[2].write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"zip.z03 differs\."):
-        script.main(arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "required: command"),
-        (["copy"], "invalid choice: 'copy'"),
-        (["pack", "--out", "x.zip"], "required: --files"),
-        (["pack", "--files", "x"], "required: --out"),
-        (["pack", "--out", "x.zip", "--files", "x", "--part_size_mb", "0.01"], "--part_size_mb: expected 0.0625"),
-        (["unpack", "--archive", "x.zip"], "required: --out_dir"),
-    ],
-)
-def test_script_tells_wrong_usage(script, capsys, arguments, message):
-    with pytest.raises(SystemExit) as caught:
-        script.main(arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--help"], ["{pack,unpack}", "data/sample/zip.zip"]),
-        (["pack", "--help"], ["--out", "--files", "--part_size_mb", "--base", "--manifest", "default: 10.0"]),
-        (["unpack", "--help"], ["--archive", "--out_dir", "--manifest"]),
-    ],
-)
-def test_script_help(script, capsys, arguments, words):
-    with pytest.raises(SystemExit) as caught:
-        script.main(arguments)
-    assert caught.value.code == 0
-    printed = capsys.readouterr().out
-    assert all(word in printed for word in words)
-
-
-def test_script_as_a_process(tmp_path):
-    command = [sys.executable, SCRIPT, "unpack", "--archive", tmp_path / "gone.zip", "--out_dir", tmp_path / "out"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}/gone.zip: no such file") and done.stderr.count("\n") == 1
+        run_script(SCRIPT, *arguments)

@@ -111,7 +111,7 @@ def test_comet_and_optuna_are_imported_only_when_asked_for(preprocessed, tmp_pat
     code += "load_script('COGMEN_code/tune.py'); load_script('COGMEN_code/train.py').main(sys.argv[1:])\n"
     code += "print('imported:', sorted({'comet_ml', 'optuna'} & set(sys.modules)))"
     command = [sys.executable, "-c", code, *arguments(preprocessed, tmp_path)]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=240)
     assert "imported: []" in result.stdout and not (tmp_path / "comet").exists()
 
 

@@ -1,17 +1,22 @@
+"""Hostile, damaged and odd files, one by one, with the memory that reading them takes; and what good ones give."""
+
+import argparse
 import errno
 import os
 import pickle
 import struct
 import tracemalloc
+from collections import OrderedDict
 
 import numpy as np
 import pytest
+import torch
 from numpy._core.multiarray import _reconstruct
 
 from erc import pickles
 from erc.files import atomic_writer, write_pickle
 from erc.options import UserError
-from erc.untrusted import read_pickle
+from erc.untrusted import damaged, read_json, read_module, read_pickle, read_torch
 
 
 class Call:
@@ -92,6 +97,13 @@ HOSTILE = {
     "a tuple of nothing": b"\x80\x04\x85.",
     "an odd number of items": b"\x80\x04}(K\x01u.",
     "a key that is a list": b"\x80\x04}]K\x01s.",
+    "a key of nested tuples": b"\x80\x02})" + b"\x85" * 20_000 + b"K\x01s.",
+    "a class of 2^60 items": b"\x80\x02]q\0" + b"".join(b"](h%ch%ceq%c" % (k, k, k + 1) for k in range(60)) + b")R.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "an old instance": b"\x80\x02(ios\nsystem\n.",
+    "a new object with names": b"\x80\x04cnumpy\nndarray\n)}\x92.",
+    "an attribute of a maker": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}b.",
+    "a named buffer": b"\x80\x05\x97.",
     "keys of one hash": pickle.dumps({k * (2**61 - 1): None for k in range(1, 9)}),
     "a list that holds itself": b"\x80\x04]\x94h\x00a.",
     "a dict that holds itself": b"\x80\x04}\x94X\x01\0\0\0ah\x00s.",
@@ -111,7 +123,7 @@ def test_hostile_pickles_are_refused(tmp_path, monkeypatch, name):
     try:
         with pytest.raises(UserError, match=r"x\.pkl: refused") as caught:
             read_pickle(tmp_path / "x.pkl")
-        assert tracemalloc.get_traced_memory()[1] < 8 * len(HOSTILE[name]) + (1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 16 * len(HOSTILE[name]) + (1 << 20)
     finally:
         tracemalloc.stop()
     assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
@@ -176,7 +188,7 @@ def test_the_number_of_objects_is_limited(tmp_path, monkeypatch):
             read_pickle(tmp_path / "x.pkl")
 
 
-def test_other_kinds_of_files_are_told(tmp_path):
+def test_other_kinds_of_files_are_named(tmp_path):
     for content in (b"segment_id,emotion\n", b"PK\3\4", pickle.dumps([1], protocol=0)):
         (tmp_path / "x.pkl").write_bytes(content)
         with pytest.raises(
@@ -188,17 +200,113 @@ def test_other_kinds_of_files_are_told(tmp_path):
         read_pickle(tmp_path / "x.pkl")
 
 
-def test_what_is_no_file(tmp_path):
+@pytest.mark.parametrize("read", [read_pickle, read_torch, read_module, read_json])
+def test_only_plain_files_are_opened(tmp_path, read):
+    """Reading a pipe would wait for ever, a device has no end."""
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(UserError, match="fifo: is not a plain file"):
-        read_pickle(tmp_path / "fifo")
-    with pytest.raises(UserError, match="is a directory"):
-        read_pickle(tmp_path)
+    for path, message in (
+        (tmp_path / "fifo", "fifo: is not a plain file"),
+        ("/dev/zero", "/dev/zero: is not a plain file"),
+        (tmp_path, "is a directory"),
+        (tmp_path / "none", "none: no such (file|checkpoint)"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read(path)
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"none\.pkl: no such file"):
-        read_pickle(tmp_path / "none.pkl")
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{", '{"a": NaN}', "[1e999]", "[-Infinity]", "[" + "9" * 5000 + "]", b"\xff\xfe\xff"]
+)
+def test_a_json_that_is_none(tmp_path, text):
+    (tmp_path / "x.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=r"x\.json: not JSON, or damaged"):
+        read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text('{"a": [1, 2.5, null]}')
+    assert read_json(tmp_path / "x.json") == {"a": [1, 2.5, None]}
+
+
+def test_plain_values_and_tensors_come_back_as_torch_load_gives_them(tmp_path):
+    base = torch.arange(24.0).view(2, 3, 4)
+    value = {
+        "floats": [base, base[:, 1:, ::2], base.permute(2, 0, 1)],
+        "kinds": [
+            torch.ones(3).to(kind) for kind in (torch.half, torch.bfloat16, torch.double, torch.bool, torch.int8)
+        ],
+        "empty": torch.empty(0, 5),
+        "scalar": torch.tensor(3),
+        "ordered": OrderedDict(torch.nn.Linear(2, 3).state_dict()),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "plain": {0: (1, -(2**40), 2.5, None, True, "말", ()), "size": torch.Size([1, 2])},
+        "optimizer": torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    torch.save(value, tmp_path / "x.pt")
+    ours, theirs = read_torch(tmp_path / "x.pt"), torch.load(tmp_path / "x.pt", weights_only=True)
+    assert ours.keys() == theirs.keys()
+    assert ours.pop("plain") == theirs.pop("plain")
+    torch.testing.assert_close(ours.pop("parameter"), theirs.pop("parameter").detach())
+    assert ours.pop("optimizer") == theirs.pop("optimizer")
+    torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
+    assert ours["floats"][1].stride() == theirs["floats"][1].stride()
+    assert ours["floats"][0].data_ptr() == ours["floats"][1].data_ptr() - 16  # what shared a storage still does
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.nn.Linear(2, 2), r"it asks for torch\.nn\.modules\.linear\.Linear, which is neither"),
+        (argparse.Namespace(x=1), r"it asks for argparse\.Namespace"),
+        (np.ones(3), r"it asks for numpy\._?core\.multiarray\._reconstruct"),
+        (torch.float32, r"it asks for torch\.float32"),
+        ([torch.zeros(1 << 20)] * 1000, "holds the same things so often"),
+        (torch.zeros(1).expand(1 << 30), r"a tensor of shape \(1073741824,\) does not fit its storage of 1 numbers"),
+        (torch.zeros(3).to_sparse(), r"it asks for torch\._utils\._rebuild_sparse_tensor"),
+        (torch.zeros(3, device="meta"), r"it asks for torch\._utils\._rebuild_meta_tensor"),
+        ({1 << 40: 1}, "a dict of plain keys"),
+        (bytearray(3), "it asks for "),
+        (Call(OrderedDict, [(1, 2)]), "it is damaged"),
+    ],
+)
+def test_anything_else_is_refused(tmp_path, value, message):
+    torch.save({"value": value}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=rf"x\.pt: refused: .*{message}"):
+        read_torch(tmp_path / "x.pt")
+
+
+def test_a_large_directory_is_not_read(tmp_path):
+    """The zip's end record announces a directory of 5 MiB, which are there."""
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 5 << 20, 0, 0)
+    (tmp_path / "x.pt").write_bytes(b"PK\1\2" + bytes((5 << 20) - 4) + end)
+    with pytest.raises(UserError, match="its directory of members has more than 4,194,304 bytes"):
+        read_torch(tmp_path / "x.pt")
+
+
+def test_a_member_of_a_size_that_is_not_there(tmp_path):
+    """The zip's directory says 4 GiB, the file has a few bytes."""
+    torch.save(torch.ones(25), tmp_path / "x.pt")
+    data = (tmp_path / "x.pt").read_bytes()
+    assert data.count(struct.pack("<II", 100, 100)) >= 1
+    (tmp_path / "x.pt").write_bytes(
+        data.replace(struct.pack("<II", 100, 100), struct.pack("<II", 0xFFFFFFF0, 0xFFFFFFF0))
+    )
+    with pytest.raises(UserError, match=r"x\.pt: refused: the members of the zip overlap"):
+        read_torch(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("a\nb"), RecursionError(), AssertionError(), OverflowError("x" * 999)]
+)
+def test_whatever_fails_behind_the_guard_is_one_line(error):
+    with (
+        pytest.raises(UserError, match=f"^c.pt: damaged, or not ours .{type(error).__name__}.*") as caught,
+        damaged("c.pt"),
+    ):
+        raise error
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+    for kept in (UserError("c.pt: of another corpus"), KeyboardInterrupt()):
+        with pytest.raises(type(kept)) as caught, damaged("c.pt"):
+            raise kept
+        assert caught.value is kept
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -72,7 +72,7 @@ def _receive(connection, what):
         raise Failed(f"did not {what} in {LIMIT} s")
     try:
         return connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         raise Failed(f"was gone before its {what}") from None
 
 

@@ -121,7 +121,7 @@ def _receive(connection, limit):
         return f"hangs: more than {limit:g} s"
     try:
         return connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return "ended the process"
 
 

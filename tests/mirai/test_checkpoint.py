@@ -5,6 +5,7 @@ import torch
 
 from erc.options import UserError
 from mirai.checkpoint import load_extractor
+from tests.edits import survives
 
 
 class Hostile:
@@ -115,3 +116,33 @@ def test_foreign_keys_are_refused_before_lightning_sees_them(train, data, traine
         with pytest.raises(UserError, match=r"last\.ckpt: refused: it holds \w+, which no checkpoint of this program"):
             read()
     assert not (tmp_path / "seen").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("hidden_size", 3_000_000, "its network has .* bytes, more than"),
+        ("hidden_size", 10**9, "hidden_size 1000000000 is larger than that of any encoder"),
+        ("num_hidden_layers", 10**6, "num_hidden_layers 1000000 is larger"),
+        ("hidden_act", "nothing", "its description makes no network"),
+    ],
+)
+def test_a_description_that_asks_for_too_much_is_refused(edited, key, value, message):
+    path = edited(lambda content: content["hyper_parameters"]["description"]["text"]["config"].update({key: value}))
+    with pytest.raises(UserError, match=message):
+        load_extractor(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_single_value_hurts(tmp_path, trained):
+    """Whatever single value in a checkpoint is another, it is read, or refused with one line."""
+    content = torch.load(trained / "best.ckpt", weights_only=True)
+    content = {name: content[name] for name in ("hyper_parameters", "state_dict")}
+    content["state_dict"] = dict(content["state_dict"])
+
+    def read():
+        torch.save(content, tmp_path / "x.ckpt")
+        load_extractor(tmp_path / "x.ckpt")
+
+    read_in, refused = survives(content, read, every=23)
+    assert read_in > 5 and refused > 20

@@ -3,8 +3,9 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,10 @@ from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
 from erc.corpus.splits import split
-from erc.options import UserError
+from erc.options import REPOSITORY, UserError
 from erc.untrusted import read_torch
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
-from tests.conftest import load_script
-from tests.faults.harness import run_child
 
 
 @pytest.fixture(scope="module")
@@ -103,24 +102,24 @@ def test_compiled_training(epoch, monkeypatch):
     assert compiled
 
 
-def train_on_machine(rank, port, command):
-    """As torchrun starts it on the machine of this number, of two."""
-    shared = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
-    added = {**shared, "RANK": rank, "GROUP_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in added.items()})
-    load_script("MIRAI/trainer_hf.py").main(command)
-
-
 def test_two_machines(data, encoders, tmp_path):
-    """Together they take the steps that one would."""
+    """Here two processes that torchrun would start, one on each: together they take the steps that one would."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     flags = ("--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv", "--out_dir", tmp_path)
     flags += ("--using_model", "text", "--text_encoder", encoders.text, "--test_1920=True", "--max_epochs", 1)
     flags += ("--batch_size", 2, "--accumulate_grad", 1, "--device", "cpu", "--strategy", "ddp", "--num_nodes", 2)
+    command = [sys.executable, str(REPOSITORY / "MIRAI/trainer_hf.py"), *map(str, flags)]
+    shared = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+
+    def run(rank):
+        added = {name: str(value) for name, value in {**shared, "RANK": rank, "GROUP_RANK": rank}.items()}
+        return subprocess.run(command, env={**os.environ, **added}, capture_output=True, text=True, timeout=240)
+
     with ThreadPoolExecutor(2) as pool:
-        works = [partial(train_on_machine, rank, port, [str(flag) for flag in flags]) for rank in range(2)]
-        assert all(pool.map(run_child, works))
+        ends = list(pool.map(run, range(2)))
+    assert [end.returncode for end in ends] == [0, 0], ends
     assert read_torch(tmp_path / "checkpoint/run/last.ckpt")["global_step"] == 6
 
 

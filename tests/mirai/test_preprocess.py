@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,11 +62,12 @@ def test_funnel_and_tables(preprocess, corpus_made, capsys):
 
 
 def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):
-    truth = {name: labels[name.split("_")[2][0]] for name, *_, labels in annotation_rows(1)}
+    labels = {name: labels for name, *_, labels in annotation_rows(1) if name != "Sess01_impro01_F001"}  # a tie
     own = {row["segment_id"]: row["emotion"] for row in table(data / "annotation_speaker_only.csv")}
     first = {row["segment_id"]: row["emotion"] for row in table(data / "annotation.csv")}
-    assert all(own[name] == label for name, label in truth.items() if name in own)
-    assert any(first[name] != label for name, label in truth.items())  # an M turn, with the label of the F file
+    assert all(own[name] == both[name.split("_")[2][0]] for name, both in labels.items())
+    assert all(first[name] == both["F"] for name, both in labels.items())  # an M turn with the label of the F file
+    assert any(first[name] != own[name] for name in labels)
 
 
 def test_rows_are_in_session_dialogue_and_time_order(data):
@@ -89,49 +91,48 @@ def test_links_then_copies_then_links(preprocess, corpus):
 def test_again_on_a_smaller_corpus_removes_only_stale_links(preprocess, corpus):
     data = preprocess(corpus)
     (data / "txt_wav" / "notes.txt").symlink_to(corpus)
+    (data / "txt_wav" / "Sess20_script09_F001.wav").write_bytes(b"mine")
     for subject in "FM":
         (corpus / "annotation" / f"Session20_{subject}_res.csv").unlink()
     preprocess(corpus)
     names = {path.name for path in (data / "txt_wav").iterdir()}
-    assert "notes.txt" in names and len(names) == 2 * 42 + 1
-    assert not any(name.startswith("Sess20") for name in names)
+    assert {name for name in names if not name.startswith(("Sess01", "Sess02", "Sess19"))} == {
+        "notes.txt",
+        "Sess20_script09_F001.wav",
+    }
+    assert len(names) == 2 * 42 + 2
 
 
-@pytest.mark.parametrize(
-    ("kind", "damage", "reason"),
-    [
-        ("wav", lambda data: None, "wav missing: {}"),
-        ("wav", lambda data: b"", "wav: 0 bytes: {}"),
-        ("wav", lambda data: data[:40] + bytes(4), "wav: no sound in it, only a header: {}"),
-        ("wav", lambda data: data[:3000], "wav: truncated: {}: "),
-        ("wav", lambda data: b"ID3" + data, "wav: not a sound file that can be read: {}: "),
-        ("txt", lambda data: None, "txt missing: {}"),
-    ],
-)
-def test_an_utterance_without_its_files_is_left_out_with_its_reason(preprocess, corpus, capsys, kind, damage, reason):
-    name = "Sess02_impro01_F001"
-    path = corpus / "wav" / "Session02" / "Sess02_impro01" / f"{name}.{kind}"
-    data = damage(path.read_bytes())
-    path.unlink() if data is None else path.write_bytes(data)
+def test_an_utterance_without_its_files_is_left_out_with_its_reason(preprocess, corpus, capsys):
+    wav = sorted(corpus.glob("wav/Session02/*/*.wav"))
+    data = wav[0].read_bytes()
+    contents = {
+        "wav: 0 bytes": b"",
+        "wav: no sound in it, only a header": data[:40] + bytes(4),
+        "wav: truncated": data[:3000],
+        "wav: not a sound file that can be read": b"ID3" + data,
+        "wav missing": None,
+        "txt missing": None,
+        "wav is not a file": Path.mkdir,
+        "txt is not a file": os.mkfifo,
+    }
+    for path, (reason, content) in zip(wav, contents.items(), strict=False):
+        path = path.with_suffix(f".{reason[:3]}")
+        path.unlink()
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content:
+            content(path)
+    wav[8].unlink()
+    wav[8].symlink_to("gone")
     data = preprocess(corpus)
     shown = capsys.readouterr().out
-    assert "left out (1):\n  1 x " + reason.format(name) in shown
-    assert name not in {row["segment_id"] for row in table(data / "annotation.csv")}
-    assert funnel(shown)["with both wav and txt -> annotation.csv"] == "55"
-    assert not list((data / "txt_wav").glob(f"{name}.*"))
-
-
-@pytest.mark.parametrize("kind", ["wav", "txt"])
-def test_what_is_no_file_is_left_out(preprocess, corpus, capsys, kind):
-    folder = corpus / "wav" / "Session02" / "Sess02_impro01"
-    for number, make in ((1, lambda path: path.mkdir()), (2, os.mkfifo), (3, lambda path: path.symlink_to("gone"))):
-        path = folder / f"Sess02_impro01_F00{number}.{kind}"
-        path.unlink()
-        make(path)
-    preprocess(corpus)
-    shown = capsys.readouterr().out
-    assert f"2 x {kind} is not a file: Sess02_impro01_F001; Sess02_impro01_F002\n" in shown
-    assert f"1 x {kind} missing: Sess02_impro01_F003\n" in shown
+    assert "left out (9):\n" in shown and f"2 x wav missing: {wav[4].stem}; {wav[8].stem}\n" in shown
+    for path, reason in zip(wav, contents, strict=False):
+        assert re.search(rf"[12] x {reason}: {path.stem}\b", shown)
+    assert funnel(shown)["with both wav and txt -> annotation.csv"] == "47"
+    left = {row["segment_id"] for row in table(data / "annotation.csv")}
+    assert left == {path.stem for path in (data / "txt_wav").iterdir()} and not left & {path.stem for path in wav[:9]}
 
 
 def test_unusual_transcripts_are_counted(preprocess, corpus, capsys):
@@ -173,10 +174,13 @@ def test_other_sounds_are_counted(preprocess, corpus, capsys):
         soundfile.write(folder / f"Sess01_script01_{name}.wav", np.stack([sound] * channels, axis=1), rate, subtype)
     write_wav(folder / "Sess01_script01_F003.wav", sound[:399])
     write_wav(folder / "Sess01_script01_F004.wav", sound[:1200], rate=48_000)  # 400 samples at 16 kHz
+    write_wav(folder / "Sess01_script01_M002.wav", sound[:1199], rate=48_000)
     data = preprocess(corpus)
     shown = capsys.readouterr().out
-    assert "4 x wav that is not 16 kHz mono 16-bit; converted when it is read: " in shown
-    assert "1 x wav shorter than 400 samples; padded when it is read: Sess01_script01_F003\n" in shown
+    assert "5 x wav that is not 16 kHz mono 16-bit; converted when it is read: " in shown
+    assert (
+        "2 x wav shorter than 400 samples; padded when it is read: Sess01_script01_F003; Sess01_script01_M002" in shown
+    )
     assert len(table(data / "annotation.csv")) == 56
 
 

@@ -4,6 +4,7 @@ B dialogues of at most L turns, N turns in the batch, D features per turn, H att
 E edges, R relations. Parameter names are those of the published network, so that its weights can be loaded.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -98,7 +99,7 @@ class TransformerContext(nn.Module):
 
 
 class PackedEncoderLayer(nn.TransformerEncoderLayer):
-    """PyTorch's post-norm encoder layer on packed turns: only the attention itself sees padding, and masks it.
+    """PyTorch's post-norm encoder layer on packed turns: only the attention itself may see padding, and masks it.
 
     Shapes: (N, D) -> (N, D).
     """
@@ -114,26 +115,41 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
 
     def _attend(self, turns, layout, rate):
         attention = self.self_attn
-        projected = layout.pad(F.linear(turns, attention.in_proj_weight, attention.in_proj_bias))  # (B, L, 3 D)
-        projected = projected.unflatten(2, (3, attention.num_heads, attention.head_dim))  # (B, L, 3, H, D/H)
+        projected = F.linear(turns, attention.in_proj_weight, attention.in_proj_bias)  # (N, 3 D)
+        if rate and not turns.is_cuda and not torch.compiler.is_compiling():
+            return attention.out_proj(self._attend_each(projected, layout, rate))
+        projected = layout.pad(projected).unflatten(2, (3, attention.num_heads, attention.head_dim))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, L, D/H) each
         seen = layout.mask[:, None, None, :]  # (B, 1, 1, L): no turn attends to padding
-        if rate and not turns.is_cuda:  # the same, with the quicker `drop`
-            scores = query @ key.transpose(2, 3) * attention.head_dim**-0.5  # (B, H, L, L)
-            attended = drop(scores.masked_fill(~seen, -torch.inf).softmax(dim=3), rate) @ value
-        else:
-            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=rate)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=rate)
         return attention.out_proj(layout.unpad(attended.transpose(1, 2).flatten(2)))  # (N, D)
+
+    def _attend_each(self, projected, layout, rate):
+        """The same dialogue by dialogue, quicker on a CPU because nothing is padded: (N, 3 D) -> (N, D)."""
+        heads, longest = self.self_attn.num_heads, layout.mask.shape[1]
+        kept, scale = draw_kept((len(layout.lengths), heads, longest, longest), rate)
+        attended = []
+        for own, own_kept in zip(projected.split(layout.lengths.tolist()), kept, strict=True):
+            query, key, value = own.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)  # (H, l, D/H) each
+            scores = query @ key.transpose(1, 2) * self.self_attn.head_dim**-0.5  # (H, l, l)
+            weights = scores.softmax(dim=2) * (own_kept[:, : len(own), : len(own)] * scale)
+            attended.append((weights @ value).transpose(0, 1).flatten(1))  # (l, D)
+        return torch.cat(attended)
 
 
 def drop(values, rate):
     """Dropout; on a CPU from 16 random bits for each value, which takes a third of the time of PyTorch's."""
     if rate == 0 or values.is_cuda or torch.compiler.is_compiling():
         return F.dropout(values, rate)
-    number, cut = values.numel(), min(round(rate * 2**16), 2**16 - 1)
+    kept, scale = draw_kept(values.shape, rate)
+    return values * (kept * scale)
+
+
+def draw_kept(shape, rate):
+    """Which values dropout keeps, a bool tensor, and the number by which it multiplies them."""
+    number, cut = math.prod(shape), min(round(rate * 2**16), 2**16 - 1)
     bits = torch.empty((number + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:number]
-    kept = bits.view(values.shape) >= cut - 2**15
-    return values * (kept * (2**16 / (2**16 - cut)))
+    return bits.view(shape) >= cut - 2**15, 2**16 / (2**16 - cut)
 
 
 class RecurrentContext(nn.Module):

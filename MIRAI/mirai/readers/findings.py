@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 
+from erc.options import printable
+
 _PLACES = partial(defaultdict, list)
 _NAMED = 3  # places that are named of each reason; the rest is counted
 _PUBLISHED_SIZE = 15_000  # rows of a corpus beside whose counts the published ones are of interest
@@ -75,5 +77,5 @@ def _lines(found):
     lines = []
     for reason, places in found.items():
         more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-        lines.append(f"  {len(places)} x {reason}: {'; '.join(places[:_NAMED])}{more}")
+        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:_NAMED])}{more}"))
     return "\n".join(lines)

@@ -128,10 +128,6 @@ def put(name, value, turn=1):
         (lambda i: i["sentences"][D].pop(), "dialogue Sess02_script01 has . labels but . sentences"),
         (put("segment_ids", ""), "Sess02_script01, turn 1: segment id '', expected a name"),
         (
-            put("segment_ids", "=1+1"),
-            "turn 1: segment id '=1.1', expected a name: text on one line that does not begin",
-        ),
-        (
             lambda i: i["segment_ids"][D].__setitem__(1, i["segment_ids"]["Sess01_impro01"][0]),
             "Sess02_script01, turn 1: segment id Sess01_impro01_.001 is that of a turn before it",
         ),
@@ -216,9 +212,9 @@ def test_speakers_are_those_of_the_corpus_or_any(dialogues, tmp_path):
     for speakers in (("M", "F", "C"), ()):
         read = read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, speakers=speakers))
         assert read.dialogues[3].speakers[1] == "C"
-    dialogues.dialogues[3].speakers[1] = "@everyone"
+    dialogues.dialogues[3].speakers[1] = "Ross\n"
     write_dialogues(tmp_path / "d.pkl", dialogues)
-    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker '@everyone', expected a name: text on one"):
+    with pytest.raises(UserError, match="Sess02_script01, turn 1: speaker 'Ross.n', expected a name: text on one"):
         read_dialogues(tmp_path / "d.pkl", replace(KEMDY19, speakers=()))
 
 

@@ -38,6 +38,14 @@ def test_files(tmp_path):
     assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_no_cell_is_a_formula(tmp_path):
+    """The ids of some corpora begin with a minus sign, those of a file from anyone with whatever he likes."""
+    turns = [("-3g5yACwYnA_0", "=HYPERLINK(1)", "@M", 0), ("+x", "a-b", "F=M", 1)]
+    write_evaluation(tmp_path, turns, np.eye(3)[:2], EMOTIONS)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[:3] for row in rows] == [["'-3g5yACwYnA_0", "'=HYPERLINK(1)", "'@M"], ["'+x", "a-b", "F=M"]]
+
+
 def test_report_is_readable():
     text = report(scores([0, 0, 0, 1], [0, 0, 1, 1], EMOTIONS))
     assert text.startswith("accuracy 75.00, weighted F1 76.67")

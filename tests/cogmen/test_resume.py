@@ -1,0 +1,54 @@
+"""A state of an interrupted training is gone on from, or refused; whatever single value in it is another one."""
+
+import dataclasses
+
+import pytest
+
+from cogmen.network.batching import as_tensors
+from cogmen.network.model import CGNN, Architecture
+from cogmen.training import TrainOptions, seed_everything, train
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.preprocessed import preprocess, split_ids
+from erc.files import write_torch
+from erc.untrusted import read_torch
+from tests.cogmen.conftest import make_dialogues
+from tests.edits import survives
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler", "every"), [("adam", None, 11), ("rmsprop", "expLR", 31), ("sgd", "reduceLR", 31)]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
+    splits = preprocess(dialogues := make_dialogues(sessions=6, turns=(2, 4)), KEMDY19, split_ids(dialogues))
+    splits = {name: as_tensors(records, "at") for name, records in splits.items()}
+    options = TrainOptions(
+        from_begin=True,
+        epochs=2,
+        batch_size=3,
+        rnn="gru",
+        hidden_size=4,
+        device="cpu",
+        optimizer=optimizer,
+        scheduler=scheduler,
+        seqcontext_nlayer=1,
+        save_every=0.0,
+    )
+    state = tmp_path / "state.resume"
+
+    def run(**changes):
+        seed_everything(0)
+        changed = dataclasses.replace(options, **changes)
+        network = CGNN(Architecture.from_options(changed, splits["train"][0].features.shape[1], KEMDY19))
+        return train(network, splits["train"], splits["dev"], changed, "cpu", state_path=state)
+
+    whole = run()  # the state of its last step is left
+    content = read_torch(state)
+    assert content["epoch"] == 1 and run(resume=True) == whole
+
+    def read():
+        write_torch(state, content)
+        run(resume=True, save_every=3600.0)
+
+    read_in, refused = survives(content, read, every)
+    assert read_in > 5 and refused > 20
