@@ -4,11 +4,10 @@ import dataclasses
 
 import pytest
 
-from cogmen.network.batching import as_tensors
 from cogmen.network.model import CGNN, Architecture
 from cogmen.training import TrainOptions, seed_everything, train
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.preprocessed import preprocess, split_ids
+from erc.corpus.splits import divide
 from erc.files import write_torch
 from erc.untrusted import read_torch
 from tests.cogmen.conftest import make_dialogues
@@ -20,8 +19,7 @@ from tests.edits import survives
 )
 @pytest.mark.filterwarnings("ignore")
 def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
-    splits = preprocess(dialogues := make_dialogues(sessions=6, turns=(2, 4)), KEMDY19, split_ids(dialogues))
-    splits = {name: as_tensors(records, "at") for name, records in splits.items()}
+    splits = divide(make_dialogues(sessions=6, turns=(2, 4)), KEMDY19)
     options = TrainOptions(
         from_begin=True,
         epochs=2,
@@ -39,7 +37,7 @@ def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
     def run(**changes):
         seed_everything(0)
         changed = dataclasses.replace(options, **changes)
-        network = CGNN(Architecture.from_options(changed, splits["train"][0].features.shape[1], KEMDY19))
+        network = CGNN(Architecture.from_options(changed, splits["train"][0].joined("at").shape[1], 7, 2))
         return train(network, splits["train"], splits["dev"], changed, "cpu", state_path=state)
 
     whole = run()  # the state of its last step is left
