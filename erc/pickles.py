@@ -64,6 +64,9 @@ def check_tree(value, limit, leaves):
         for item in [*node.keys(), *node.values()] if type(node) is dict else node:
             kind = type(item)
             if kind is dict or kind is list or kind is tuple:
+                if not item:
+                    size += 64
+                    continue
                 if id(item) not in known:
                     known[id(item)] = measure(item, depth + 1)
                 inner, above = known[id(item)]

@@ -9,7 +9,7 @@ from mirai.options import FUSIONS
 
 FORMAT = "mirai-extractor"
 VERSION = 1
-_MAX_SIZE, _MAX_LAYERS = 1 << 22, 500  # of an encoder
+_MAX_SIZE, _MAX_COUNT = 1 << 22, 500  # of an encoder: any number, and that of layers, heads, labels
 # All that a checkpoint may hold: Lightning's parts (MixedPrecision: the scale of 16-bit gradients), and its
 # hyper-parameters. Lightning itself would import and call what some other keys name, such as `_instantiator`.
 _PARTS = {
@@ -98,7 +98,7 @@ def _check_sizes(part):
     for name, value in part.items() if isinstance(part, dict) else enumerate(part):
         if isinstance(value, dict | list | tuple):
             _check_sizes(value)
-        elif isinstance(value, int) and value > (_MAX_LAYERS if "layers" in str(name) else _MAX_SIZE):
+        elif isinstance(value, int) and value > (_MAX_COUNT if "num_" in str(name) else _MAX_SIZE):
             raise ValueError(f"{name} {value} is larger than that of any encoder")
 
 

@@ -124,6 +124,7 @@ def test_foreign_keys_are_refused_before_lightning_sees_them(train, data, traine
         ("hidden_size", 3_000_000, "its network has .* bytes, more than"),
         ("hidden_size", 10**9, "hidden_size 1000000000 is larger than that of any encoder"),
         ("num_hidden_layers", 10**6, "num_hidden_layers 1000000 is larger"),
+        ("num_labels", 10**6, "num_labels 1000000 is larger"),  # a name is made for each
         ("hidden_act", "nothing", "its description makes no network"),
     ],
 )
