@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 NIGHTLY = os.environ.get("FAULTS") == "nightly"
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
-LIMIT = 120  # seconds that a child may take to start, to work, to end
+LIMIT = 200  # seconds that a child may take to start, to work, to end
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     ["tests.faults.test_kills", "mirai.training.fit", "mirai.extraction", "transformers.models.roberta", "pandas"]

@@ -115,7 +115,7 @@ def test_a_limit_of_the_system_is_one_line(preprocess, corpus):
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=240,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     place = re.escape(str(data))

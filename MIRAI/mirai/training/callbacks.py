@@ -44,10 +44,9 @@ def _move(state, folder):
 
 
 class EpochScores(pl.Callback):
-    """A printed line for every epoch, and its scores to Comet, if that is given."""
+    """A printed line for every epoch, and its scores to `comet`, if that is set."""
 
-    def __init__(self, comet=None):
-        self.comet = comet
+    comet = None
 
     def on_train_epoch_end(self, trainer, module):
         value = {name: float(value) for name, value in trainer.callback_metrics.items()}

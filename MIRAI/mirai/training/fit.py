@@ -59,16 +59,15 @@ def fit(options):
     _say(f"{extractor.variant}: {count:,} weights, on {device}" + (f", resumed from {resumed}" if resumed else ""))
 
     with contextlib.ExitStack() as held:
-        comet = None
-        if rank_zero_only.rank == 0:  # for all processes
+        stop, scores = StopOnSignal(held.enter_context(stop_signals())), EpochScores()
+        trainer = _trainer(options, device, folder, [stop, scores])
+        if trainer.is_global_zero:  # for all processes
             held.enter_context(claim(folder, BYTES_PER_WEIGHT * count, folder=True))
             if options.overwrite:
                 for name in (BEST, LAST):
                     (folder / name).unlink(missing_ok=True)
             if options.log_in_comet:
-                comet = held.enter_context(contextlib.closing(Comet(options, options.exp_name)))
-        request = held.enter_context(stop_signals())
-        trainer = _trainer(options, device, folder, [StopOnSignal(request), EpochScores(comet)])
+                scores.comet = held.enter_context(contextlib.closing(Comet(options, options.exp_name)))
         held.enter_context(_faults(options, trainer, folder / LAST))
         trainer.fit(module, Data(*datasets, options), ckpt_path=resumed, weights_only=True)
     _report(folder / BEST, options)
