@@ -112,6 +112,10 @@ def test_validation_batches_are_shared_and_hold_each_utterance_once(max_seconds)
     found = [batches_in_order(durations(31), 4, max_seconds, rank, 3) for rank in range(3)]
     assert sorted(place for rank in found for batch in rank for place in batch) == list(range(31))
     assert max(len(batch) for rank in found for batch in rank) == 4
+    alone = batches_in_order(durations(31), 4, max_seconds)
+    assert sorted(place for batch in alone for place in batch) == list(range(31))
+    if max_seconds:
+        assert max(len(batch) * durations(31)[batch].max() for batch in alone) <= max_seconds
 
 
 def test_padding_share():
