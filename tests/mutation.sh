@@ -35,7 +35,7 @@ only_mutate = [
 pytest_add_cli_args_test_selection = [
     "tests/cogmen/test_graph.py", "tests/cogmen/test_model.py", "tests/cogmen/test_training.py",
     "tests/cogmen/test_flag_effects.py", "tests/mirai/test_sampling.py", "tests/mirai/test_extractor.py",
-    "tests/mirai/test_encoders.py", "tests/mirai/test_fusion.py", "tests/erc/corpus",
+    "tests/mirai/test_encoders.py", "tests/erc/corpus",
 ]
 pytest_add_cli_args = ["-k", "not compiled"]
 process_isolation = "forkserver"

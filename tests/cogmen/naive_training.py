@@ -77,7 +77,7 @@ def naive_training(
     dev_ids, train_ids = ids[: len(ids) // 10], ids[len(ids) // 10 :]
     train, dev, test = (batch_of(items, names, wp, wf) for names in (train_ids, dev_ids, test_ids))
     torch.manual_seed(seed)
-    network = CGNN(Architecture(train.features.shape[1], 7, rnn="gru", hidden_size=8, drop_rate=0.0))
+    network = CGNN(Architecture(train.features.shape[1], 7, 2, rnn="gru", hidden_size=8, drop_rate=0.0))
     optimizer = OPTIMIZERS[optimizer](network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     if scheduler == "reduceLR":
         plan = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
