@@ -15,7 +15,7 @@ from cogmen.network.model import CGNN, RNN_WIDTH, Architecture, num_heads
 from cogmen.training import MODALITY_SETS, TrainOptions
 from erc.corpus.corpora import CORPORA
 from erc.options import UserError
-from erc.untrusted import Record, Refused, check_weights, damaged, read_module, shown
+from erc.untrusted import Refused, check_weights, damaged, read_module, shown
 
 # Layers of the published network that its forward pass never uses, and the class weights of its loss.
 UNUSED = (
@@ -43,7 +43,7 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     content = read_module(path)
     with damaged(path, "not a published checkpoint, or damaged"):
         args, network = content["args"], content["state_dict"]
-        if (args.name, type(network)) != ("argparse.Namespace", Record):
+        if args.name != "argparse.Namespace":
             raise ValueError("expected args, a Namespace, and state_dict, a module")
         return _convert(path, args.state or {}, _modules(network), dataset, modalities, feature_sizes)
 
