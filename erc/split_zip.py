@@ -11,7 +11,6 @@ parts to `zipfile` as one ordinary zip. Zip64 is not supported.
 """
 
 import contextlib
-import errno
 import hashlib
 import io
 import itertools
@@ -98,13 +97,12 @@ def _members(files, base, target):
         found = [given]
         if given.is_dir():
             found = [path for path in given.rglob("*") if path.is_symlink() or not path.is_dir()]
-            links = [path for path in found if path.is_symlink()]
-            if links:
-                raise UserError(f"{links[0]}: is a symbolic link; put the file itself there, or name it on its own")
         for path in found:
+            if path.is_symlink() and path != given:
+                raise UserError(f"{path}: is a symbolic link; put the file itself there, or name it on its own")
             if not path.is_file():
                 raise UserError(f"{path}: {'is not a plain file' if path.exists() else 'no such file or folder'}")
-            if path.resolve() in {part.resolve() for part in (target, *_neighbours(target))}:
+            if path.resolve() in {part.resolve() for part in _neighbours(target)}:
                 raise UserError(f"{path}: is a part of the archive that is being made; put the archive elsewhere")
             try:
                 name = path.absolute().relative_to(Path(base or given.absolute().parent).absolute()).as_posix()
@@ -240,7 +238,10 @@ def unpack(zip_path, folder):
             shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
             try:
                 for info in infos:
-                    _extract(zip_path, joined, archive, info, staging / info.filename, bar)
+                    target = staging / info.filename
+                    (target if info.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
+                    if not info.is_dir():
+                        _extract(zip_path, joined, archive, info, target, bar)
                 _check_target(folder, infos)
                 _install(staging, folder, infos)
             finally:
@@ -249,9 +250,6 @@ def unpack(zip_path, folder):
 
 
 def _extract(zip_path, joined, archive, info, target, bar):
-    (target if info.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
-    if info.is_dir():
-        return
     size = 0
     try:
         with errors_name(target), archive.open(info) as source, target.open("xb") as file:
@@ -277,7 +275,6 @@ def _install(staging, folder, infos):
         os.rename(staging, folder)
         sync_directory(folder.parent)
         return
-    changed = {folder}
     for info in infos:
         target = folder / info.filename
         if info.is_dir():
@@ -285,8 +282,7 @@ def _install(staging, folder, infos):
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staging / info.filename, target)
-            changed.add(target.parent)
-    for place in changed:
+    for place in {folder, *((folder / info.filename).parent for info in infos)}:
         sync_directory(place)
 
 
@@ -389,8 +385,7 @@ def _find_parts(zip_path):
     missing = [part.name for part in parts if part not in beside]
     if missing:
         names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        are = "is" if len(missing) == 1 else "are"
-        raise UserError(f"{names} {are} missing beside {zip_path}; {found}. Copy all {last + 1} parts into one folder")
+        raise UserError(f"missing beside {zip_path}: {names}; {found}. Copy all {last + 1} parts into one folder")
     if surplus := [part.name for part in beside if part not in parts]:
         raise UserError(
             f"{zip_path}: is the last of {last + 1} parts, but {', '.join(surplus)} of another archive lies beside it. "
@@ -429,7 +424,7 @@ class _Joined(io.RawIOBase):
         self.parts, self.tail = parts, tail
         self.starts = list(itertools.accumulate((part.stat().st_size for part in parts), initial=0))
         self.cut = self.starts[-1] if cut is None else cut
-        self._at, self._number, self._file = 0, None, None
+        self._at = 0
 
     def part_at(self, position):
         return self.parts[min(bisect_right(self.starts, position), len(self.parts)) - 1]
@@ -442,30 +437,20 @@ class _Joined(io.RawIOBase):
     def seek(self, offset, whence=os.SEEK_SET):
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.cut + len(self.tail)}[whence]
         if self._at < 0:
-            raise OSError(errno.EINVAL, "seek before the start of the archive")
+            raise OSError("seek before the start of the archive")
         return self._at
 
     def readinto(self, buffer):
         if self._at < self.cut:
             number = bisect_right(self.starts, self._at) - 1
-            if number != self._number:
-                self._close_part()
-                self._file, self._number = self.parts[number].open("rb"), number
-            self._file.seek(self._at - self.starts[number])
-            data = self._file.read(min(len(buffer), min(self.cut, self.starts[number + 1]) - self._at))
+            with self.parts[number].open("rb") as file:
+                file.seek(self._at - self.starts[number])
+                data = file.read(min(len(buffer), min(self.cut, self.starts[number + 1]) - self._at))
         else:
             data = self.tail[self._at - self.cut :][: len(buffer)]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
-
-    def _close_part(self):
-        if self._file:
-            self._file.close()
-
-    def close(self):
-        self._close_part()
-        super().close()
 
 
 def _read_directory(parts):
@@ -486,11 +471,9 @@ def _read_directory(parts):
     while directory.startswith(b"PK\1\2", at) and at + _RECORD.size <= size and len(records) < count:
         _, packed_size, full_size, *lengths, disk, offset = _RECORD.unpack_from(directory, at)
         record = bytearray(directory[at : at + _RECORD.size + sum(lengths)])
-        if _ZIP64_MARK in (packed_size, full_size, offset):
-            raise _zip64(parts[-1])
         if disk > last or raw.starts[disk] + offset >= start:
             raise damaged(f"record {len(records) + 1} points outside the archive")
-        if raw.starts[disk] + offset >= _ZIP64_MARK:
+        if max(packed_size, full_size, raw.starts[disk] + offset) >= _ZIP64_MARK:
             raise _zip64(parts[-1])
         _set_place(record, 0, raw.starts[disk] + offset)
         records.append(record)
@@ -580,7 +563,7 @@ def check_manifest(folder):
 def _read_manifest(folder):
     """{file name: SHA-256 in hexadecimal}."""
     path, sums = folder / MANIFEST, {}
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; `python COGMEN_code/archive.py pack ... --manifest` writes it")
     plain_file(path, _MAX_DIRECTORY)
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):

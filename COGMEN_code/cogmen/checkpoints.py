@@ -92,11 +92,10 @@ def _read(path):
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
-    version = content.get("version")
-    if type(version) is not int or version != VERSION:
-        newer = type(version) is int and version > VERSION
-        what = "update this program" if newer else "convert it with the program that wrote it"
-        raise UserError(f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; {what}")
+    if (version := content.get("version")) != VERSION:  # there was none before
+        raise UserError(
+            f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; update this program"
+        )
     return content
 
 
@@ -131,12 +130,10 @@ def check_fits(path, checkpoint, dataset, modalities, feature_sizes):
     Raises:
         UserError: names the flag, what it asks for and what the checkpoint holds.
     """
-    wanted = {"--dataset": dataset, "--modalities": modalities, "feature sizes": feature_sizes}
-    found = {
-        "--dataset": checkpoint.dataset,
-        "--modalities": checkpoint.modalities,
-        "feature sizes": checkpoint.feature_sizes,
-    }
-    for name, value in wanted.items():
-        if found[name] != value:
-            raise UserError(f"{path}: trained with {name} {found[name]}, here {name} {value}")
+    for name, found, wanted in (
+        ("--dataset", checkpoint.dataset, dataset),
+        ("--modalities", checkpoint.modalities, modalities),
+        ("feature sizes", checkpoint.feature_sizes, feature_sizes),
+    ):
+        if found != wanted:
+            raise UserError(f"{path}: trained with {name} {found}, here {name} {wanted}")

@@ -15,7 +15,7 @@ from cogmen.network.model import CGNN, RNN_WIDTH, Architecture, num_heads
 from cogmen.training import MODALITY_SETS, TrainOptions
 from erc.corpus.corpora import CORPORA
 from erc.options import UserError
-from erc.untrusted import Record, Refused, check_weights, damaged, read_module
+from erc.untrusted import Refused, check_weights, damaged, read_module, shown
 
 # Layers of the published network that its forward pass never uses, and the class weights of its loss.
 UNUSED = (
@@ -43,7 +43,7 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
     content = read_module(path)
     with damaged(path, "not a published checkpoint, or damaged"):
         args, network = content["args"], content["state_dict"]
-        if (args.name, type(network)) != ("argparse.Namespace", Record):
+        if args.name != "argparse.Namespace":
             raise ValueError("expected args, a Namespace, and state_dict, a module")
         return _convert(path, args.state or {}, _modules(network), dataset, modalities, feature_sizes)
 
@@ -115,7 +115,6 @@ def _weights(modules):
 
 def _architecture(path, args, weights, corpus):
     """The sizes and options of the network as its weights tell them, held against the options in the file."""
-
     shapes = {name: weight.shape for name, weight in weights.items()}
     if "rnn.rnn.weight_hh_l0" in weights:
         rnn = "lstm" if shapes["rnn.rnn.weight_hh_l0"][0] == 4 * RNN_WIDTH else "gru"
@@ -134,7 +133,7 @@ def _architecture(path, args, weights, corpus):
     }
     for name, value in found.items():
         if not _equal(args.get(name, value), value):
-            raise UserError(f"{path}: its options say {name} {_shown(args[name])}, its weights {value}")
+            raise UserError(f"{path}: its options say {name} {shown(args[name])}, its weights {value}")
     emotions, relations = shapes["clf.lin2.weight"][0], shapes["gcn.conv1.weight"][0]
     if emotions != len(corpus.emotions) or relations != num_relations(len(corpus.speakers)):
         raise UserError(
@@ -143,7 +142,7 @@ def _architecture(path, args, weights, corpus):
         )
     drop_rate = args.get("drop_rate", Architecture.drop_rate)
     if type(drop_rate) not in (int, float) or not 0 <= drop_rate < 1:
-        raise UserError(f"{path}: its options say drop_rate {_shown(drop_rate)}, expected 0 <= rate < 1")
+        raise UserError(f"{path}: its options say drop_rate {shown(drop_rate)}, expected 0 <= rate < 1")
     return Architecture(feature_size, emotions, len(corpus.speakers), **found, drop_rate=float(drop_rate))
 
 
@@ -166,7 +165,7 @@ def _check_behaviour(path, modules, architecture):
             found = modules[layer].get(name, value)
             if not _equal(found, value):
                 place = f"{layer}.{name}" if layer else name
-                raise UserError(f"{path}: not the published network: {place} is {_shown(found)}, expected {value}")
+                raise UserError(f"{path}: not the published network: {place} is {shown(found)}, expected {value}")
 
 
 def _option(path, args, name, given, choices):
@@ -174,7 +173,7 @@ def _option(path, args, name, given, choices):
     if value is None:
         raise UserError(f"{path}: its options do not tell the {name}; give --{name}")
     if type(value) is not str or value not in choices:
-        raise UserError(f"{path}: its {name} is {_shown(value)}, expected one of {', '.join(choices)}")
+        raise UserError(f"{path}: its {name} is {shown(value)}, expected one of {', '.join(choices)}")
     if given not in (None, value):
         raise UserError(f"{path}: trained with --{name} {value}, here --{name} {given}")
     return value
@@ -183,7 +182,7 @@ def _option(path, args, name, given, choices):
 def _window(path, args, name):
     value = args.get(name)
     if type(value) is not int or not -1 <= value < 1 << 31:
-        raise UserError(f"{path}: its options say {name} {_shown(value)}, expected a number of turns, or -1 for all")
+        raise UserError(f"{path}: its options say {name} {shown(value)}, expected a number of turns, or -1 for all")
     return value
 
 
@@ -198,7 +197,7 @@ def _feature_sizes(path, args, dataset, modalities, total, given):
         given = {m: table.get(m) for m in modalities} if type(table) is dict else {}
     sizes = given.values()
     if given.keys() != set(modalities) or not all(type(n) is int and n > 0 for n in sizes) or sum(sizes) != total:
-        known = ", ".join(f"{modality} {_shown(size)}" for modality, size in given.items()) or "none"
+        known = ", ".join(f"{modality} {shown(size)}" for modality, size in given.items()) or "none"
         raise UserError(f"{path}: it takes {total} features of {modalities}, but the sizes known are {known}; {hint}")
     return {modality: given[modality] for modality in modalities}
 
@@ -210,7 +209,3 @@ def _equal(found, value):
     if type(value) is dict:
         return found.keys() == value.keys() and all(_equal(found[key], value[key]) for key in value)
     return found == value
-
-
-def _shown(value):
-    return repr(value)[:80] if type(value) in _PLAIN else f"a {type(value).__name__}"

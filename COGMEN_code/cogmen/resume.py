@@ -80,10 +80,13 @@ class StateKeeper:
         return self.path is not None and time.monotonic() - self._saved_at >= self.options.save_every
 
     def save(self):
-        if self.path is None:
-            return
+        if self.path is not None:
+            write_torch(self.path, self._content())
+            self._saved_at = time.monotonic()
+
+    def _content(self):
         progress = self.progress
-        content = {
+        return {
             "format": FORMAT,
             "version": VERSION,
             "options": to_dict(self.options),
@@ -97,8 +100,6 @@ class StateKeeper:
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
             **{name: getattr(progress, name) for name in _PLAIN},
         }
-        write_torch(self.path, content)
-        self._saved_at = time.monotonic()
 
     def restore(self):
         """Go back to the saved state.
@@ -133,23 +134,13 @@ class StateKeeper:
             parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()  # gives the optimizer a state; the weights are about to be replaced
         self.optimizer.zero_grad(set_to_none=True)
-        weights = self.network.state_dict()
-        row = {"epoch": 1, **dict.fromkeys(("train_loss", "dev_loss", "dev_accuracy", "dev_weighted_f1"), 0.0)}
-        epoch = content["epoch"]
-        own = {
-            "network": weights,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "loss_sum": self.progress.loss_sum,
-            "order": self.progress.order.get_state(),
-            "random": torch.get_rng_state(),
-            **dict.fromkeys(("epoch", "step", "turns", "best_epoch"), 0),
-            "best_f1": 0.0,
-            "best_state": None if epoch == 0 else weights,
-            "history": [row] * (epoch if epoch == len(content["history"]) else 0),
-        }
-        for name, value in own.items():
-            _check_alike(content[name], value, name)
+        epoch, own = content["epoch"], self._content()
+        own["order"] = self.progress.order.get_state()
+        if epoch:
+            row = {"epoch": 1, **dict.fromkeys(("train_loss", "dev_loss", "dev_accuracy", "dev_weighted_f1"), 0.0)}
+            own |= {"best_state": own["network"], "history": [row] * len(content["history"])}
+        for name in own.keys() - {"options", "random_cuda"}:
+            _check_alike(content[name], own[name], name)
         numbers = [content[name] for name in ("epoch", "step", "turns", "best_epoch")]
         if min(numbers) < 0 or (content["step"] > 0) != (content["turns"] > 0) or len(content["history"]) != epoch:
             raise ValueError(f"epoch {epoch}, step {content['step']} and the history do not fit together")

@@ -54,7 +54,7 @@ def weight(name, value):
         (lambda c: c.update(format="lightning"), r"not a checkpoint of COGMEN_code/train\.py"),
         (
             lambda c: c.update(version=VERSION + 1),
-            f"of checkpoint version {VERSION + 1}, this program reads {VERSION}; update",
+            f"of checkpoint version {VERSION + 1}, this program reads {VERSION}; update this program",
         ),
         (lambda c: c.pop("windows"), "damaged, or not ours .*windows"),
         (lambda c: c.update(dataset="mosei"), "its dataset is 'mosei', expected one of KEMDy19"),

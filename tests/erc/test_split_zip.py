@@ -16,7 +16,6 @@ import zlib
 import pytest
 
 from erc import split_zip
-from erc import split_zip as archives
 from erc.options import REPOSITORY, UserError
 from erc.split_zip import check_manifest, pack, unpack, write_manifest
 
@@ -30,7 +29,7 @@ needs_info_zip = pytest.mark.skipif(
 @pytest.fixture
 def tiny_parts(monkeypatch):
     """Parts far below Info-ZIP's minimum, so that every boundary is met in a small archive."""
-    monkeypatch.setattr(archives, "MIN_PART_SIZE", 1)
+    monkeypatch.setattr(split_zip, "MIN_PART_SIZE", 1)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # thousands of files: the disk would take most of the time
 
 
@@ -62,7 +61,7 @@ def refused(zip_path, out, match):
     with pytest.raises(UserError, match=match) as caught:
         unpack(zip_path, out)
     assert snapshot(out.parent) == before
-    return str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def snapshot(folder):
@@ -84,7 +83,7 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("part_size", [64 * KIB, 64 * KIB + 1, 100_000, 150_034, 1 << 20])
+@pytest.mark.parametrize("part_size", [64 * KIB, 100_000, 1 << 20])
 def test_round_trip(tmp_path, part_size):
     parts = pack_all(tmp_path, CONTENTS, part_size)
     files = unpack(parts[-1], tmp_path / "out")
@@ -140,13 +139,6 @@ def test_packing_again_replaces_and_clears_left_over_parts(tmp_path):
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(part.name for part in parts)
     unpack(parts[-1], tmp_path / "out")
     assert (tmp_path / "out" / "a.bin").read_bytes() == b"short"
-
-
-def test_unpacking_into_a_folder_in_use_replaces_only_the_members(tmp_path):
-    parts = pack_all(tmp_path, {"a": b"new", "d/b": b"new"}, 64 * KIB)
-    make(tmp_path / "out", {"a": b"old", "other": b"kept"})
-    unpack(parts[-1], tmp_path / "out")
-    assert read(tmp_path / "out") == {"a": b"new", "d/b": b"new", "other": b"kept"}
 
 
 # ---- packing refuses ----
@@ -213,12 +205,9 @@ def patch(path, old, new, count=None):
     [
         ("../evil", "leads elsewhere"),
         ("a/../../evil", "leads elsewhere"),
-        ("..", "leads elsewhere"),
-        ("a/..", "leads elsewhere"),
         ("./a", "leads elsewhere"),
         ("a//b", "leads elsewhere"),
         ("/etc/evil", "absolute"),
-        ("//evil", "absolute"),
         ("C:evil", "drive letter"),
         ("..\\evil", "backslash"),
         ("a\nb", "control characters"),
@@ -239,19 +228,11 @@ def test_links_and_special_files(tmp_path, mode, match):
     refused(hostile(tmp_path, ("good", b"1"), (info, b"/etc/passwd")), tmp_path / "out", match)
 
 
-def lzma(name):
-    info = zipfile.ZipInfo(name)
-    info.compress_type = zipfile.ZIP_LZMA
-    return info
-
-
 @pytest.mark.parametrize(
     ("members", "match"),
     [
-        ([("a", b""), ("a", b"")], "two members are named"),
         ([("a", b""), ("a/", b"")], "two members are named"),
         ([("a/b/c", b"1"), ("a/b", b"2")], "is a file and the folder of"),
-        ([(lzma("a"), b"1")], "compression method 14"),
         ([(zipfile.ZipInfo(""), b"1")], "leads elsewhere"),
         ([("folder/", b"")], "holds no files"),
         ([], "holds no files"),
@@ -273,25 +254,34 @@ def test_names_and_sizes_that_are_forged(tmp_path, old, new, match):
     refused(patch(hostile(tmp_path, ("good.txtX.exe", noise(1000))), old, new, 2), tmp_path / "out", match)
 
 
-def test_encrypted(tmp_path):
-    path = hostile(tmp_path, ("secret", b"1"))
+@pytest.mark.parametrize(
+    ("field", "value", "match"), [(8, 1, "'a' is encrypted"), (10, zipfile.ZIP_LZMA, "'a' has compression method 14")]
+)
+def test_encrypted_or_compressed_in_another_way(tmp_path, field, value, match):
+    path = hostile(tmp_path, ("a", b"1"))
     data = bytearray(path.read_bytes())
-    data[6] |= 1
-    data[data.index(b"PK\1\2") + 8] |= 1
+    data[data.index(b"PK\1\2") + field] = value
     path.write_bytes(data)
-    refused(path, tmp_path / "out", "'secret' is encrypted")
+    refused(path, tmp_path / "out", match)
 
 
 def test_bomb_by_ratio(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "RATIO_FREE_SIZE", 1 << 20)
+    monkeypatch.setattr(split_zip, "RATIO_FREE_SIZE", 1 << 20)
     unpack(hostile(tmp_path, ("zeros", bytes(1 << 20))), tmp_path / "small")
     refused(hostile(tmp_path, ("zeros", bytes((1 << 20) + 1))), tmp_path / "out", "100 times.*zip bomb")
 
 
-def test_bomb_by_total_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_TOTAL_SIZE", 1000)
-    path = hostile(tmp_path, ("a", noise(600)), ("b", noise(401)))
-    refused(path, tmp_path / "out", "unpacks to 1001 bytes, more than 1000")
+@pytest.mark.parametrize(
+    ("limit", "value", "match"),
+    [
+        ("MAX_TOTAL_SIZE", 1000, "unpacks to 1001 bytes, more than 1000"),
+        ("MAX_MEMBERS", 1, "it holds 2 members, more than 1"),
+        ("_MAX_DIRECTORY", 93, "its directory has 94 bytes, more than 93"),
+    ],
+)
+def test_an_archive_that_is_too_large(tmp_path, monkeypatch, limit, value, match):
+    monkeypatch.setattr(split_zip, limit, value)
+    refused(hostile(tmp_path, ("a", noise(600)), ("b", noise(401))), tmp_path / "out", match)
 
 
 def test_a_bomb_that_lies_about_its_size(tmp_path):
@@ -302,14 +292,6 @@ def test_a_bomb_that_lies_about_its_size(tmp_path):
     patch(path, struct.pack("<L", zlib.crc32(zeros)), struct.pack("<L", zlib.crc32(bytes(1000))), 2)
     (file,) = unpack(path, tmp_path / "out")
     assert file.stat().st_size == 1000
-
-
-def test_too_many_members(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
-    path = hostile(tmp_path, *((name, b"") for name in "abc"))
-    refused(path, tmp_path / "out", "it holds 3 members, more than 2")
-    monkeypatch.setattr(split_zip, "_MAX_DIRECTORY", 100)
-    refused(path, tmp_path / "out", "its directory has 141 bytes, more than 100")
 
 
 def test_more_than_the_disk_holds(tmp_path, monkeypatch):
@@ -452,12 +434,9 @@ def parts(tmp_path):
 
 def test_missing_parts(tmp_path, parts):
     parts[1].unlink()
-    message = refused(
-        parts[-1], tmp_path / "out", "zip.z02 is missing beside .*zip.zip; found zip.z01, zip.z03, zip.z04"
-    )
-    assert "Copy all 5 parts into one folder" in message
+    found = "zip.zip: zip.z02; found zip.z01, zip.z03, zip.z04.*Copy all 5 parts into one folder"
+    refused(parts[-1], tmp_path / "out", f"missing beside .*{found}")
     parts[0].unlink()
-    refused(parts[-1], tmp_path / "out", "zip.z01, zip.z02 are missing")
     parts[-1].unlink()
     refused(parts[-1], tmp_path / "out", "zip.zip: no such file; found zip.z03, zip.z04. .*the .zip")
     refused(tmp_path / "nowhere" / "zip.zip", tmp_path / "out", "found none of its parts")
@@ -478,7 +457,7 @@ def test_parts_that_do_not_belong(tmp_path, parts):
     last[-18:-16] = struct.pack("<H", 60_000)
     parts[-1].write_bytes(last)
     parts[0].unlink()
-    assert len(refused(parts[-1], tmp_path / "out", "and 59992 more are missing")) < 500
+    refused(parts[-1], tmp_path / "out", "zip.z08 and 59992 more; found")
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -486,18 +465,17 @@ def test_a_corrupt_byte_in_every_part(tmp_path, parts, number):
     data = bytearray(parts[number].read_bytes())
     data[200] ^= 1
     parts[number].write_bytes(data)
-    message = refused(parts[-1], tmp_path / "out", "member 'big.bin', in zip.z01 to zip.zip, is damaged")
-    assert "copy them again" in message
+    refused(parts[-1], tmp_path / "out", "member 'big.bin', in zip.z01 to zip.zip, is damaged.*copy them again")
 
 
 @pytest.mark.parametrize("number", range(5))
-@pytest.mark.parametrize("left", [0, 1, 150, -1])
+@pytest.mark.parametrize("left", [0, 150, -1])
 def test_a_truncated_part(tmp_path, parts, number, left):
     parts[number].write_bytes(parts[number].read_bytes()[:left])
     refused(parts[-1], tmp_path / "out", "damaged|does not begin|has no end record")
 
 
-@pytest.mark.parametrize("pair", [(0, 1), (1, 2), (0, 3), (2, 3), (1, 4), (0, 4)])
+@pytest.mark.parametrize("pair", [(0, 1), (1, 2), (1, 4)])
 def test_swapped_parts(tmp_path, parts, pair):
     write_manifest(parts[0].parent)
     one, other = (parts[number] for number in pair)
@@ -537,10 +515,8 @@ def test_no_flipped_byte_changes_what_is_unpacked(tmp_path, tiny_parts):
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="sha256sum is not installed")
 def test_sha256sum_reads_the_manifest(parts):
     folder = write_manifest(parts[0].parent).parent
-    done = subprocess.run(
-        ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0 and done.stdout.count(": OK") == 5
+    command = ["sha256sum", "-c", "--strict", "SHA256SUMS"]
+    assert subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=240).stdout.count(b": OK") == 5
 
 
 def test_manifest(tmp_path, parts):
@@ -571,7 +547,7 @@ def test_a_manifest_that_is_none(tmp_path, line):
 
 
 @needs_info_zip
-@pytest.mark.parametrize("part_size", ["64k", "65k", "100k", "1m"])
+@pytest.mark.parametrize("part_size", ["64k", "100k", "1m"])
 def test_what_zip_packs_is_unpacked(tmp_path, part_size):
     source = make(tmp_path / "source", CONTENTS)
     command = ["zip", "-q", "-r", "-s", part_size, str(tmp_path / "zip.zip"), "."]

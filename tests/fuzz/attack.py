@@ -60,7 +60,7 @@ def main(argv=None):
 
 @dataclass
 class Result:
-    """What came of an attack: files by outcome, the longest time (seconds), the most memory (MiB) beyond the start."""
+    """Files of an attack by outcome, the longest time (seconds), the most memory (MiB) beyond the start."""
 
     reader: str
     refused: int = 0

@@ -1,12 +1,11 @@
 """The readers that are attacked: their good files, how these are broken, and what has to hold after reading."""
 
+import contextlib
 import io
 import os
 import pickle
 import struct
-import sys
 import tempfile
-import types
 import wave
 from argparse import Namespace
 from dataclasses import replace
@@ -19,7 +18,7 @@ import torch
 from cogmen.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from cogmen.network.model import CGNN, Architecture
 from cogmen.published_checkpoints import convert
-from erc import split_zip as archives
+from erc import split_zip
 from erc.corpus.corpora import CORPORA, KEMDY19
 from erc.corpus.dialogues import read_dialogues, read_preprocessed, write_dialogues, write_preprocessed
 from erc.corpus.splits import divide
@@ -28,20 +27,16 @@ from erc.split_zip import pack, unpack
 from erc.untrusted import read_pickle
 from mirai.speech import read_speech
 from tests.cogmen.conftest import make_dialogues
+from tests.cogmen.test_published_checkpoints import write as write_published
 from tests.fuzz.mutations import mutate, mutate_pickle, mutate_zip
 
 
 def refused_by_all(*readings):
     """Raises the last `UserError` if every reading ends with one."""
-    error = None
-    for count, reading in enumerate(readings, 1):
-        try:
+    for reading in readings[:-1]:
+        with contextlib.suppress(UserError):
             return reading()
-        except UserError as found:
-            error = found
-            if count == len(readings):
-                raise error from None
-    return None
+    return readings[-1]()
 
 
 class PickleReader:
@@ -82,10 +77,8 @@ class CheckpointReader:
         )
         save_checkpoint(folder / "gru", checkpoint)
         save_checkpoint(folder / "half", replace(checkpoint), half=True)
-        options = {"dataset": "KEMDy19", "modalities": "t", "wp": 5, "wf": 5, "rnn": "gru"}
-        with published_modules():
-            torch.save({"args": Namespace(**options), "state_dict": published(network)}, folder / "published")
-        torch.save({"args": Namespace(**options), "state_dict": torch.nn.Linear(2, 2)}, folder / "module")
+        write_published(folder / "published")
+        torch.save({"args": Namespace(dataset="KEMDy19"), "state_dict": torch.nn.Linear(2, 2)}, folder / "module")
         return [(folder / name).read_bytes() for name in ("gru", "half", "published", "module")]
 
     def mutate(self, random, data, others):
@@ -112,13 +105,10 @@ class ZipReader:
         for name, data in (("a.txt", b"text " * 50), ("b/c.bin", noise[:200]), ("b/d/e.bin", b"")):
             (folder / "s" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / "s" / name).write_bytes(data)
-        with mock.patch.object(archives, "MIN_PART_SIZE", 1):
-            return self._packed(folder, noise)
-
-    def _packed(self, folder, noise):
         small = pack(folder / "small.zip", [folder / "s/a.txt", folder / "s/b"], 1 << 20, base=folder / "s")
         (folder / "s/big.bin").write_bytes(noise)
-        split = pack(folder / "split.zip", [folder / "s"], 500, base=folder / "s")
+        with mock.patch.object(split_zip, "MIN_PART_SIZE", 1):
+            split = pack(folder / "split.zip", [folder / "s"], 500, base=folder / "s")
         return [self.join([part.read_bytes() for part in parts]) for parts in (small, split)]
 
     def join(self, parts):
@@ -205,38 +195,3 @@ def zip_places(data):
         places.append(at)
         at = data.find(b"PK", at + 1)
     return places
-
-
-class published_modules:
-    """The modules whose classes a published checkpoint names; they exist only while one is written."""
-
-    def __enter__(self):
-        self.made = []
-        for name in ("COGMEN", "SeqContext", "GNN", "Classifier"):
-            module = types.ModuleType(f"cogmen.model.{name}")
-            setattr(module, name, type(name, (torch.nn.Module,), {"__module__": module.__name__}))
-            sys.modules[module.__name__] = module
-            self.made.append(module.__name__)
-
-    def __exit__(self, *_):
-        for name in self.made:
-            del sys.modules[name]
-
-
-def published(network):
-    """The layers of ours in a module as the published trainer pickles it."""
-
-    def shell(name, children):
-        module = getattr(sys.modules[f"cogmen.model.{name}"], name)()
-        for child, layer in children:
-            setattr(module, child, layer)
-        return module
-
-    return shell(
-        "COGMEN",
-        [
-            ("rnn", shell("SeqContext", network.rnn.named_children())),
-            ("gcn", shell("GNN", network.gcn.named_children())),
-            ("clf", shell("Classifier", [c for c in network.clf.named_children() if c[0] != "drop"])),
-        ],
-    )

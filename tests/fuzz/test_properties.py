@@ -51,12 +51,12 @@ values = st.recursive(
 )
 
 
-def places(value, depth=0):
+def places(value):
     """Every (container, key) in nested lists and dicts."""
     keys = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
     for key in keys:
         yield value, key
-        yield from places(value[key], depth + 1)
+        yield from places(value[key])
 
 
 @st.composite
@@ -81,16 +81,11 @@ def damaged(draw, good):
     return value
 
 
-def contents(write, value):
-    """What the file holds that `write` makes."""
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder, "x.pkl"), value)
-        return read_pickle(Path(folder, "x.pkl"))
-
-
 DIALOGUES = make_dialogues(sessions=3, turns=(1, 4))
-ITEMS = contents(write_dialogues, DIALOGUES)
-PREPROCESSED = contents(write_preprocessed, divide(DIALOGUES, KEMDY19))
+with tempfile.TemporaryDirectory() as folder:
+    write_dialogues(Path(folder, "d.pkl"), DIALOGUES)
+    write_preprocessed(Path(folder, "p.pkl"), divide(DIALOGUES, KEMDY19))
+    ITEMS, PREPROCESSED = read_pickle(Path(folder, "d.pkl")), read_pickle(Path(folder, "p.pkl"))
 
 
 @quick
