@@ -12,6 +12,7 @@ import torch
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue, DialogueFile
+from erc.results import markdown
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
@@ -163,6 +164,4 @@ def _processor():
 
 def show(rows, header=("", "measured", "goal")):
     """Print rows of cells as a Markdown table."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, ["-" * width for width in widths], *rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+    print(markdown([header, *rows]))
