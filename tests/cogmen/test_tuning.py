@@ -29,7 +29,8 @@ from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config
 from cogmen.tuning.study import MAX_RETRIES, Worker, open_study
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import read_preprocessed, write_dialogues, write_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import REPOSITORY, UserError, given, parse
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.tuning_worker import made_up
@@ -39,12 +40,10 @@ QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
 
 
 @pytest.fixture(scope="module")
-def preprocessed(tmp_path_factory, run_script):
-    folder = tmp_path_factory.mktemp("tuning")
-    write_dialogues(folder / "feat.pkl", make_dialogues(sessions=12))
-    paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", folder / "preprocessed.pkl")
-    run_script("COGMEN_code/preprocess.py", *paths)
-    return folder / "preprocessed.pkl"
+def preprocessed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "preprocessed.pkl"
+    write_preprocessed(path, divide(make_dialogues(sessions=12), KEMDY19))
+    return path
 
 
 @pytest.fixture
