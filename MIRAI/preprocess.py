@@ -12,11 +12,14 @@ only shows what it would do, and every problem of the corpus; the exit code is 1
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError, option, parse, run
-from mirai.readers.kemdy19 import TABLES, read_corpus
 from mirai.readers.speech_files import check_output, write_outputs
+
+reader = import_module(f"mirai.readers.{KEMDY19.reader}")
 
 
 @dataclass
@@ -30,8 +33,8 @@ class PreprocessOptions:
 def main(argv=None):
     options = parse(PreprocessOptions, argv, __doc__)
     if not options.check:
-        check_output(options.save_path, TABLES, options.root_path / "wav")
-    corpus = read_corpus(options.root_path)
+        check_output(options.save_path, reader.TABLES, options.root_path / "wav")
+    corpus = reader.read_corpus(options.root_path)
     findings = corpus.findings
     report = findings.report()
     if findings.errors and not options.check:
@@ -45,7 +48,7 @@ def main(argv=None):
         print(f"{options.root_path}: {findings.summary()}; preprocess.py can use it")
         return
     write_outputs(options.save_path, corpus, copy=options.files == "copy")
-    print(f"wrote {options.save_path}/{', '.join(TABLES)}, txt_wav/")
+    print(f"wrote {options.save_path}/{', '.join(reader.TABLES)}, txt_wav/")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import torch
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue, DialogueFile
+from erc.results import markdown
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.
@@ -117,18 +119,17 @@ def peak_bytes(device):
 
 # Linux counts the memory of the process that starts another towards the other's `ru_maxrss`; VmHWM it does not.
 _MEASURED_RUN = """
-import json, runpy, sys, time
+import json, pathlib, runpy, sys, time
 
 def memory(field):
-    with open("/proc/self/status") as file:
-        return 1024 * next(int(line.split()[1]) for line in file if line.startswith(field))
+    return 1024 * int(pathlib.Path("/proc/self/status").read_text().split(field)[1].split()[0])
 
 script, *arguments = sys.argv[1:]
 start = time.perf_counter()
 main = runpy.run_path(script)["main"]
-imported = {"seconds": time.perf_counter() - start, "bytes": memory("VmRSS")}
+imported = {"seconds": time.perf_counter() - start, "bytes": memory("VmRSS:")}
 main(arguments)
-whole = {"seconds": time.perf_counter() - start, "bytes": memory("VmHWM")}
+whole = {"seconds": time.perf_counter() - start, "bytes": memory("VmHWM:")}
 print(json.dumps([whole, imported]))
 """
 
@@ -150,19 +151,12 @@ def hardware(device="cpu"):
     """A line on what the benchmark runs on."""
     if torch.device(device).type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
-    return f"{_processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
-
-
-def _processor():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    processor = named[1] if named else platform.processor() or platform.machine()
+    return f"{processor}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
 def show(rows, header=("", "measured", "goal")):
     """Print rows of cells as a Markdown table."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, ["-" * width for width in widths], *rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+    print(markdown([header, *rows]))

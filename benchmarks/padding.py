@@ -11,16 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import nn
-from tqdm import trange
 
-from cogmen.network.batching import DialogueSet
-from cogmen.network.model import CGNN, FEED_FORWARD_WIDTH, Architecture, num_heads
-from cogmen.training import TrainOptions, predict, seed_everything
+from cogmen.network.model import FEED_FORWARD_WIDTH, num_heads
+from cogmen.run import build_network, prepare
+from cogmen.training import TrainOptions, dialogue_set, predict, train
 from erc.corpus.corpora import CORPORA
-from erc.corpus.dialogues import SPLITS, read_preprocessed
 from erc.corpus.metrics import scores
 from erc.options import option, parse, run
 
@@ -55,54 +51,46 @@ class PaddedContext(nn.Module):
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    splits = read_preprocessed(options.preprocessed_feature, CORPORA[options.dataset])
+    data = prepare(train_options(options, seed=0))
     turns_right = {}
     print("| mask | seed | dev, batches | dev, one by one | test, batches | test, one by one |")
     print("| --- " * 6 + "|")
     for seed in options.seeds:
         for masked in (True, False):
-            weighted_f1, turns_right[seed, masked] = train(options, splits, seed, masked)
+            weighted_f1, turns_right[seed, masked] = train_and_score(train_options(options, seed), data, masked)
             cells = " | ".join(f"{100 * value:.1f}" for value in weighted_f1)
             print(f"| {'masked' if masked else 'unmasked'} | {seed} | {cells} |", flush=True)
     print("\n| dev dialogue | turns | right, masked | right, unmasked |\n| --- | --- | --- | --- |")
-    for place, dialogue in enumerate(splits["dev"]):
+    for place, dialogue in enumerate(data.dialogues["dev"]):
         right = (np.mean([turns_right[seed, masked][place] for seed in options.seeds]) for masked in (True, False))
         print(f"| {dialogue.id} | {len(dialogue)} | " + " | ".join(f"{100 * value:.0f}" for value in right) + " |")
 
 
-def train(options, splits, seed, masked):
+def train_options(options, seed):
+    shared = {name: value for name, value in vars(options).items() if name != "seeds"}
+    return TrainOptions(from_begin=True, device="cpu", seed=seed, **shared)
+
+
+def train_and_score(options, data, masked):
     """Weighted F1 (4,) on dev and test, in batches and one by one; and each dev dialogue's share of right turns."""
-    corpus = CORPORA[options.dataset]
-    chosen = TrainOptions(from_begin=True)
-    num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in splits[name]])
-    train_set, *scored = (
-        DialogueSet(splits[name], options.modalities, corpus, chosen.wp, chosen.wf, num_speakers) for name in SPLITS
-    )
-    seed_everything(seed)
-    width = splits["train"][0].joined(options.modalities).shape[1]
-    network = CGNN(Architecture.from_options(chosen, width, len(corpus.emotions), num_speakers))
+    network = build_network(options, data)
     network.rnn = PaddedContext(network.architecture, masked)
-    optimizer = torch.optim.Adam(network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay)
-    order, results, right = torch.Generator().manual_seed(seed), [], []
-    for epoch in trange(options.epochs, desc=f"seed {seed}, {'masked' if masked else 'unmasked'}", disable=None):
-        network.train()
-        for numbers in train_set.order(options.batch_size, order):
-            batch = train_set.batch(numbers)
-            loss = F.nll_loss(network(batch), batch.labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        if epoch < options.epochs - LAST:
-            continue
+    dev, test = (dialogue_set(data.dialogues[name], network, options, data.device) for name in ("dev", "test"))
+    results, right = [], []
+
+    def score(row):
+        if row["epoch"] <= options.epochs - LAST:
+            return
         results.append([])
-        for dialogues in scored:
-            for size in (options.batch_size, 1):
-                log_probs, labels = predict(network, dialogues, size)
-                predictions = log_probs.argmax(1)
-                results[-1].append(scores(labels, predictions, range(len(corpus.emotions)))["weighted_f1"])
-                if dialogues is scored[0] and size == options.batch_size:
-                    lengths = dialogues.lengths.tolist()
-                    right.append([own.float().mean().item() for own in (predictions == labels).split(lengths)])
+        for dialogues, size in ((dev, options.batch_size), (dev, 1), (test, options.batch_size), (test, 1)):
+            log_probs, labels = predict(network, dialogues, size)
+            predictions = log_probs.argmax(1)
+            results[-1].append(scores(labels, predictions, range(len(data.corpus.emotions)))["weighted_f1"])
+            if dialogues is dev and size != 1:
+                lengths = dev.lengths.tolist()
+                right.append([own.float().mean().item() for own in (predictions == labels).split(lengths)])
+
+    train(network, data.dialogues["train"], data.dialogues["dev"], options, data.device, score)
     return np.mean(results, axis=0), np.mean(right, axis=0)
 
 

@@ -15,18 +15,10 @@ import pandas as pd
 from erc.options import UserError, option, parse, run
 
 KINDS = ("words", "voice", "context", "neutral")
-COMPARISONS = (
-    # (better, worse, the kinds of turns compared)
-    (("extractor", "at"), ("extractor", "t"), None),
-    (("extractor", "at"), ("extractor", "a"), None),
-    (("cgnn", "at"), ("cgnn", "t"), None),
-    (("cgnn", "at"), ("cgnn", "a"), None),
-    (("cgnn", "at"), ("extractor", "at"), None),
-    (("cgnn", "at"), ("extractor", "at"), "context"),
-    (("cgnn", "at"), ("extractor", "at"), "words"),
-    (("cgnn", "at"), ("extractor", "at"), "voice"),
-    (("cgnn", "at"), ("extractor", "at"), "neutral"),
-)
+COMPARISONS = [  # (better, worse, the kind of turns compared)
+    *(((method, "at"), (method, alone), "all") for method in ("extractor", "cgnn") for alone in ("t", "a")),
+    *((("cgnn", "at"), ("extractor", "at"), kind) for kind in ("all", "context", "words", "voice", "neutral")),
+]
 
 
 @dataclass
@@ -60,11 +52,11 @@ def main(argv=None):
         print(f"| {method} {modalities} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |")
     print("\n| margin | turns | points | standard error | ratio |\n|---|---|---|---|---|")
     for better, worse, kind in COMPARISONS:
-        chosen = np.ones(len(correct), bool) if kind is None else (shown == kind).to_numpy()
+        chosen = ((shown == kind) | (kind == "all")).to_numpy()
         difference = 100 * (correct[better] - correct[worse])[chosen]
         margin, error = difference.mean(), clustered_error(difference, dialogue[chosen])
         name = f"{' '.join(better)} > {' '.join(worse)}"
-        print(f"| {name} | {kind or 'all'} | {margin:+.1f} | {error:.1f} | {margin / error:+.1f} |")
+        print(f"| {name} | {kind} | {margin:+.1f} | {error:.1f} | {margin / error:+.1f} |")
 
 
 def read_correct(folder):

@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,30 +27,12 @@ def write_torch(path, value):
     import torch
 
     with atomic_writer(path) as file:
-        file = _Remembering(file)
         try:
             torch.save(value, file)
-        except RuntimeError:
-            if file.error:  # torch's own error names only the position that it did not reach
-                raise file.error from None
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's own names only the position that it did not reach
+                raise error.__context__ from None
             raise
-
-
-class _Remembering:
-    """A file to write that keeps the system's error."""
-
-    def __init__(self, file):
-        self.file, self.error = file, None
-
-    def write(self, content):
-        try:
-            return self.file.write(content)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self):
-        self.file.flush()
 
 
 def write_pickle(path, value):
@@ -109,17 +91,15 @@ def atomic_writer(path):
     path = Path(path)
     with errors_name(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
 
@@ -135,12 +115,6 @@ def errors_name(path):
         if error.errno is not None and (error.filename is None or str(error.filename).startswith(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sync_directory(folder):

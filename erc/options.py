@@ -66,13 +66,10 @@ def option(
         secret: it is neither shown nor stored.
         defaults_file: a JSON file of options, which those of the command line override.
     """
+    value = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
     metadata = {"help": help, "choices": choices, "positional": positional, "name": name}
     metadata.update(secret=secret, defaults_file=defaults_file)
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
-    if default is _REQUIRED:
-        return dataclasses.field(metadata=metadata, kw_only=True)
-    return dataclasses.field(default=default, metadata=metadata, kw_only=True, repr=not secret)
+    return dataclasses.field(**value, metadata=metadata, kw_only=True, repr=not secret)
 
 
 def parse(cls, argv=None, description=""):
@@ -155,42 +152,38 @@ def _with_file(cls, parser, argv):
             finder.add_argument(f"--{field.name}", dest="file", type=_path)
             file = finder.parse_known_args(argv)[0].file
             if file is not None:
-                return _file_arguments(cls, parser, f"--{field.name} {file}", file) + argv
+                return _file_arguments(cls, parser, field.name, file) + argv
     return argv
 
 
-def _file_arguments(cls, parser, where, file):
+def _file_arguments(cls, parser, flag, file):
     """A JSON file of options as arguments, each checked as if it had been typed."""
+    checker = _Parser(add_help=False, allow_abbrev=False)
+    checker.error = lambda message: parser.error(f"--{flag} {file}: {message}")
     if not file.is_file():
-        parser.error(f"{where}: {'not a plain file' if file.exists() else 'no such file'}")
+        checker.error("not a plain file" if file.exists() else "no such file")
     try:
         if file.stat().st_size > MAX_FILE:
-            parser.error(f"{where}: has more than {MAX_FILE:,} bytes; expected a file of options")
+            checker.error(f"has more than {MAX_FILE:,} bytes; expected a file of options")
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        parser.error(f"{where}: {error.strerror}")
+        checker.error(error.strerror)
     except (ValueError, RecursionError) as error:
-        parser.error(f"{where}: not a JSON file: {error}")
-    fields = {
-        field.name: field
-        for field in _option_fields(cls)
-        if not (field.metadata["positional"] or field.metadata["secret"] or field.metadata["defaults_file"])
-    }
+        checker.error(f"not a JSON file: {error}")
     if not isinstance(content, dict):
-        parser.error(f"{where}: expected a JSON object, an option's name and value in each entry")
+        checker.error("expected a JSON object, an option's name and value in each entry")
+    hidden = ("positional", "secret", "defaults_file")
+    fields = {one.name: one for one in _option_fields(cls) if not any(map(one.metadata.get, hidden))}
     unknown = sorted(set(content) - set(fields))
     if unknown:
-        parser.error(f"{where}: unknown options: {', '.join(unknown)}")
+        checker.error(f"unknown options: {', '.join(unknown)}")
     hints = typing.get_type_hints(cls)
-    checker = _Parser(add_help=False, allow_abbrev=False)
-    checker.error = lambda message: parser.error(f"{where}: {message}")
     arguments = []
     for name, value in content.items():
         if value is None and fields[name].default is None:
             continue  # what it is without the flag
-        values = value if isinstance(value, list) else [value]
-        if any(isinstance(one, list | dict) for one in values):
-            parser.error(f"{where}: {name}: expected text, a number, true, false, or a list of these")
+        if any(isinstance(one, list | dict) for one in (value if isinstance(value, list) else [value])):
+            checker.error(f"{name}: expected text, a number, true, false, or a list of these")
         arguments += [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}={value}"]
         _add_argument(checker, fields[name], hints[name])
     checker.parse_args(arguments)

@@ -16,10 +16,8 @@ from erc.options import printable, to_dict
 PROJECT = "korean-merc"
 KEY_VARIABLE = "COMET_API_KEY"
 # What Comet would log by itself.
-_AUTOMATIC = (
-    *("log_code", "log_graph", "parse_args", "log_git_metadata", "log_git_patch", "log_env_details"),
-    *("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_log_co2"),
-)
+_AUTOMATIC = ("log_code", "log_graph", "parse_args", "log_git_metadata", "log_git_patch", "log_env_details")
+_AUTOMATIC += ("auto_output_logging", "auto_param_logging", "auto_metric_logging", "auto_log_co2")
 
 
 def check_comet_options(options, searching=False):

@@ -251,26 +251,25 @@ def test_run_eval_on_iemocap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "message"),
+    ("command", "message"),
     [
-        (["run_command.sh", "--sedes", "3"], 2, "unknown option --sedes"),
-        (["run_command.sh", "--seeds", "none"], 2, "--seeds none: expected a number"),
-        (["run_command.sh", "--seeds"], 2, "--seeds needs a value"),
-        (["run_command.sh", "--extractor_table", "--epochs", "3"], 2, "--epochs does not go with --extractor_table"),
-        (["run_command.sh", "a", "b"], 2, "b: expected one directory at most"),
-        (["run_command.sh", "no_such_folder"], 2, "no such directory; give KEMDy19's"),
-        (["run_eval.sh", "--seeds", "3"], 2, "--seeds goes with --train"),
-        (["run_eval.sh", "--features", "x.pkl"], 2, "--features needs --checkpoint FILE or --train"),
-        (["run_eval.sh", "extra"], 2, "unknown argument extra"),
-        (["run_eval.sh", "--dataset", "iemocap"], 2, "--dataset goes with --features"),
-        (["run_eval.sh", "--modalities", "t"], 2, "--modalities goes with --train"),
-        (["run_eval.sh", "--seed"], 2, "unknown option --seed;"),
-        (["run_eval.sh", "--checkpoint", "none.pt", "--train"], 2, "give either --train or --checkpoint"),
+        (["run_command.sh", "--sedes", "3"], "unknown option --sedes"),
+        (["run_command.sh", "--seeds", "none"], "--seeds none: expected a number"),
+        (["run_command.sh", "--seeds"], "--seeds needs a value"),
+        (["run_command.sh", "--extractor_table", "--epochs", "3"], "--epochs does not go with --extractor_table"),
+        (["run_command.sh", "a", "b"], "b: expected one directory at most"),
+        (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's"),
+        (["run_eval.sh", "--seeds", "3"], "--seeds goes with --train"),
+        (["run_eval.sh", "--features", "x.pkl"], "--features needs --checkpoint FILE or --train"),
+        (["run_eval.sh", "extra"], "unknown argument extra"),
+        (["run_eval.sh", "--dataset", "iemocap"], "--dataset goes with --features"),
+        (["run_eval.sh", "--modalities", "t"], "--modalities goes with --train"),
+        (["run_eval.sh", "--checkpoint", "none.pt", "--train"], "give either --train or --checkpoint"),
     ],
 )
-def test_wrong_arguments(command, code, message):
-    found, _, error = shell(REPOSITORY / command[0], *command[1:])
-    assert found == code and message in error
+def test_wrong_arguments(command, message):
+    code, _, error = shell(REPOSITORY / command[0], *command[1:])
+    assert code == 2 and message in error
 
 
 @pytest.mark.parametrize("script", ["run_command.sh", "run_eval.sh"])
@@ -293,12 +292,6 @@ def run_step(folder, command, **environment):
     return shell("-c", script, **environment)
 
 
-def test_a_failed_step_is_repeated(tmp_path):
-    fails = f'step x "Try" --out {tmp_path}/out -- sh -c "touch {tmp_path}/out; exit 3"'
-    assert run_step(tmp_path, fails)[0] == 3
-    assert run_step(tmp_path, fails)[0] == 3
-
-
 def test_a_step_is_repeated_when_its_input_or_command_changes(tmp_path):
     (tmp_path / "in").write_text("1")
 
@@ -316,7 +309,7 @@ def test_a_step_is_repeated_when_its_input_or_command_changes(tmp_path):
     assert run_copy("cp -p") == ["Copy"]
 
 
-def test_an_interrupted_step_is_resumed(tmp_path):
+def test_a_failed_step_is_repeated_or_resumed(tmp_path):
     program, told = tmp_path / "program", tmp_path / "told"
     program.write_text(f'echo "$@" >>{told}\ntouch {tmp_path}/state {tmp_path}/out\n[[ $* == *--resume* ]]\n')
 

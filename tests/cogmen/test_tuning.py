@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
@@ -28,23 +29,21 @@ from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config
 from cogmen.tuning.study import MAX_RETRIES, Worker, open_study
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import read_preprocessed, write_dialogues, write_preprocessed
+from erc.corpus.dialogues import read_preprocessed, write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import REPOSITORY, UserError, given, parse
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.tuning_worker import made_up
 from tests.erc.test_tracking import read_archive
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
-LIMIT = 240  # seconds that another process may take
 
 
 @pytest.fixture(scope="module")
-def preprocessed(tmp_path_factory, run_script):
-    folder = tmp_path_factory.mktemp("tuning")
-    write_dialogues(folder / "feat.pkl", make_dialogues(sessions=12))
-    paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", folder / "preprocessed.pkl")
-    run_script("COGMEN_code/preprocess.py", *paths)
-    return folder / "preprocessed.pkl"
+def preprocessed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "preprocessed.pkl"
+    write_preprocessed(path, divide(make_dialogues(sessions=12), KEMDY19))
+    return path
 
 
 @pytest.fixture
@@ -231,7 +230,6 @@ def test_a_half_written_journal_line_does_not_end_the_study(tune):
         (["--pruner", "best"], "--pruner"),
         (["--stale_minutes", "0"], "--stale_minutes 0: expected more than 0"),
         (["--model_ckpt", "x.pt"], "unrecognized arguments: --model_ckpt"),
-        (["--comet_workspace", "w"], "--comet_workspace: needs --log_in_comet"),
     ],
 )
 def test_wrong_options_are_refused(tune, arguments, message, capsys):
@@ -259,8 +257,8 @@ def test_an_unreachable_server_is_named_without_its_password(tune, tmp_path):
 
 @pytest.fixture
 def start(preprocessed, tmp_path):
-    """`start(hang_after, ...)`: a process of `tuning_worker`; ended with the test, or after `LIMIT` seconds."""
-    processes, timers = [], []
+    """`start(hang_after, ...)`: a process of `tuning_worker`, ended with the test."""
+    processes = []
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
     def call(hang_after, *arguments):
@@ -268,13 +266,10 @@ def start(preprocessed, tmp_path):
         command = [sys.executable, "-m", "tests.cogmen.tuning_worker", hang_after, *shared, *arguments]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         processes.append(subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, env=environment, **pipes))
-        timers.append(threading.Timer(LIMIT, processes[-1].kill))
-        timers[-1].start()
         return processes[-1]
 
     yield call
-    for process, timer in zip(processes, timers, strict=True):
-        timer.cancel()
+    for process in processes:
         process.kill()
         process.communicate(timeout=240)
 
@@ -325,10 +320,11 @@ def test_several_processes_share_a_study_and_one_is_killed(start, storage, tmp_p
 @pytest.fixture
 def postgresql():
     """The URL of a PostgreSQL server of this test's own: its data and its socket in a temporary directory, no port."""
-    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
-    if not programs and not shutil.which("initdb"):
+    folders = [*glob.glob("/usr/lib/postgresql/*/bin"), os.environ["PATH"]]
+    initdb = shutil.which("initdb", path=os.pathsep.join(folders))
+    if not initdb:
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
-    programs = Path(programs[-1] if programs else Path(shutil.which("initdb")).resolve().parent)
+    programs = Path(initdb).resolve().parent
     who = {}
     if os.geteuid() == 0:  # the server refuses to run as root
         try:
@@ -358,13 +354,14 @@ def postgresql():
 # ---- a trial on another machine, as the storage shows it
 
 
-def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path):
+def test_a_trial_of_another_machine_is_left_alone_until_it_is_stale(tmp_path, monkeypatch):
     now = 0.0
+    monkeypatch.setattr("cogmen.tuning.study.time", SimpleNamespace(monotonic=lambda: now))
     study = open_study(tmp_path / "journal.log", "s", {"--epochs": 4}, None)
     elsewhere = Worker(study, "/nowhere/x", stale_minutes=10).take(2)
     elsewhere.set_user_attr("worker", {**elsewhere.user_attrs["worker"], "host": "elsewhere"})
     elsewhere.suggest_float("drop_rate", 0.1, 0.7)
-    here = Worker(study, tmp_path / "here", stale_minutes=10, clock=lambda: now)
+    here = Worker(study, tmp_path / "here", stale_minutes=10)
     for epoch in (1, 2):
         elsewhere.report(0.1, epoch)
         assert here.recover() == []
@@ -404,60 +401,24 @@ def test_a_trial_is_put_back_only_so_often(tmp_path):
 # ---- Comet's Optimizer, of which only a stand-in can be had without an account
 
 
-class StandIn:
-    """What `comet_ml.Optimizer` is documented to do."""
-
-    made = []
-
-    def __init__(self, config, api_key=None, verbose=1):
-        self.id, self.experiments = "optimizer-1", []
-        StandIn.made.append((config, api_key))
-
-    def next(self, **more):
-        if len(self.experiments) == 2:
-            return None
-        self.experiments.append(Experiment())
-        return self.experiments[-1]
-
-
-class Experiment:
-    url, alive = None, True
-
-    def __init__(self):
-        self.metrics, self.ended = [], False
-
-    def get_parameter(self, name):
-        return {"use_highway": "True", "class_weight": "False", "learning_rate": 3e-4}.get(name, 0.25)
-
-    def log_metrics(self, metrics, epoch, step):
-        self.metrics.append((epoch, metrics["dev_weighted_f1"]))
-
-    def log_parameters(self, values):
-        assert values["learning_rate"] == 3e-4
-
-    def end(self):
-        self.ended = True
-
-    def get_key(self):
-        return "key"
-
-
 def test_comets_optimizer_suggests_where_a_key_is_given(tune, monkeypatch, capsys):
     comet_ml = pytest.importorskip("comet_ml")
-    optimizers = []
-    monkeypatch.setattr(comet_ml, "Optimizer", lambda *a, **b: optimizers.append(StandIn(*a, **b)) or optimizers[-1])
-    monkeypatch.setattr(
-        comet_ml, "start", lambda **_: type("Own", (Experiment,), {"log_parameters": lambda *a: None})()
-    )
-    folder = tune("--trials", 4, "--comet_api_key", "SECRET", "--pruner", "none")
-    (optimizer,) = optimizers
-    assert StandIn.made[-1][0]["algorithm"] == "bayes" and StandIn.made[-1][1] == "SECRET"
+    suggested = {"use_highway": "True", "class_weight": "False", "learning_rate": 3e-4}
+    experiments = [Mock(url=None, get_parameter=lambda name: suggested.get(name, 0.25)) for _ in range(2)]
+    made = Mock(return_value=Mock(id="optimizer-1", next=Mock(side_effect=[*experiments, None, None])))
+    monkeypatch.setattr(comet_ml, "Optimizer", made)
+    monkeypatch.setattr(comet_ml, "start", Mock(return_value=Mock(url=None)))
+    arguments = ("--comet_api_key", "SECRET", "--pruner", "none")
+    folder = tune("--trials", 4, *arguments)
+    assert made.call_args.args[0]["algorithm"] == "bayes" and made.call_args.kwargs["api_key"] == "SECRET"
     rows = trials_of(folder)
     assert [row["learning_rate"] == "0.0003" for row in rows] == [False, True, True, False]  # trial 0: published
     assert rows[1]["use_highway"] == "True" and rows[1]["gnn_nheads"] == "1"  # 0.25, clipped into the space
-    for experiment in optimizer.experiments:
-        assert experiment.ended and [epoch for epoch, _ in experiment.metrics] == [1, 2, 3, 4]
-    tune("--trials", 5, "--comet_api_key", "SECRET", "--pruner", "none")
-    assert StandIn.made[-1][0] == "optimizer-1"  # the next process joins
+    for experiment in experiments:
+        experiment.end.assert_called_once()
+        assert experiment.log_parameters.call_args.args[0]["learning_rate"] == 3e-4
+        assert [call.kwargs["epoch"] for call in experiment.log_metrics.call_args_list] == [1, 2, 3, 4]
+    tune("--trials", 5, *arguments)
+    assert made.call_args.args[0] == "optimizer-1"  # the next process joins
     assert "SECRET" not in capsys.readouterr().out
     assert not any(b"SECRET" in path.read_bytes() for path in folder.rglob("*") if path.is_file())

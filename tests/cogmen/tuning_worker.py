@@ -3,13 +3,17 @@
     python -m tests.cogmen.tuning_worker TRIALS_BEFORE_IT_HANGS [option of tune.py]...
 
 The trial after TRIALS_BEFORE_IT_HANGS reports one epoch, says so, and then waits for its input to end; -1: none does.
+The process ends after `LIMIT` seconds.
 """
 
+import signal
 import sys
 
 from cogmen.tuning.options import TuneOptions
 from cogmen.tuning.search import search
 from erc.options import given, parse
+
+LIMIT = 240
 
 
 def made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch):
@@ -38,4 +42,5 @@ def main(left, argv):
 
 
 if __name__ == "__main__":
+    signal.alarm(LIMIT)
     main(int(sys.argv[1]), sys.argv[2:])

@@ -12,13 +12,19 @@ from erc.options import REPOSITORY, UserError, given, option, parse, run, to_dic
 
 @dataclass
 class Options:
-    name: str = option(help="a required one")
-    files: list[Path] = option(help="some required ones")
+    must: str = option(help="a required one")
+    files: list[Path] = option([], "some files")
     flag: bool = option(False, "a flag")
     count: int | None = option(None, "a count")
+    window: int = option(5, "a number that may be below 0")
+    rate: float = option(0.5, "a number")
     sessions: list[int] = option([19, 20], "sessions, 100% of them")
     kind: str = option("a", "a choice", choices=("a", "b"))
     where: Path = option("data/x.pkl", "a path")
+    name: str | None = option(None, "a text")
+    word: str | None = option(None, "a secret", secret=True)
+    tag: str = option("tmp", "part of a path", name=True)
+    file: Path | None = option(None, "JSON file of options", defaults_file=True)
 
     def __post_init__(self):
         if self.count == 13:
@@ -26,35 +32,37 @@ class Options:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "value"),
-    [([], False), (["--flag"], True), (["--flag=True"], True), (["--flag", "False"], False), (["--flag=False"], False)],
+    ("arguments", "name", "value"),
+    [
+        ([], "flag", False),
+        (["--flag"], "flag", True),
+        (["--flag=True"], "flag", True),
+        (["--flag", "False"], "flag", False),
+        ([], "count", None),
+        (["--count", "3"], "count", 3),
+        ([], "sessions", [19, 20]),
+        (["--sessions", "1", "2", "3"], "sessions", [1, 2, 3]),
+        (["--files", "a", "b"], "files", [Path("a"), Path("b")]),
+        ([], "where", REPOSITORY / "data/x.pkl"),
+        (["--where", "y.pkl"], "where", Path("y.pkl")),
+        *((["--tag", tag], "tag", tag) for tag in ("both 2", "한국어", "v1.0", "..x", "가" * 33)),
+    ],
 )
-def test_booleans(arguments, value):
-    assert parse(Options, ["--name", "x", "--files", "f", *arguments]).flag is value
-
-
-def test_defaults_and_lists():
-    options = parse(Options, ["--name", "x", "--files", "f", "--count", "3"])
-    assert (options.count, options.sessions, options.kind) == (3, [19, 20], "a")
-    assert parse(Options, ["--name", "x", "--files", "f", "--sessions", "1", "2", "3"]).sessions == [1, 2, 3]
-
-
-def test_paths(monkeypatch, tmp_path):
+def test_values(arguments, name, value, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert parse(Options, ["--name", "x", "--files", "f"]).where == REPOSITORY / "data/x.pkl"
-    assert parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]).where == Path("y.pkl")
-    assert to_dict(parse(Options, ["--name", "x", "--files", "f", "--where", "y.pkl"]))["where"] == "y.pkl"
+    options = parse(Options, ["--must", "x", *arguments])
+    assert getattr(options, name) == value
+    assert to_dict(options)["where"] == str(options.where)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--name"),
-        (["--name", "x", "--files", "f", "--flag=maybe"], "expected True or False, found 'maybe'"),
-        (["--name", "x", "--files", "f", "--kind", "c"], "--kind"),
-        (["--name", "x", "--files", "f", "--count", "13"], "--count 13: expected another"),
-        (["--name", "x", "--files", "f", "--coun", "3"], "--coun"),
-        (["--name", "x", "--files", "f", "--unknown", "3"], "--unknown"),
+        ([], "required: --must"),
+        (["--must", "x", "--flag=maybe"], "expected True or False, found 'maybe'"),
+        (["--must", "x", "--kind", "c"], "--kind"),
+        (["--must", "x", "--count", "13"], "--count 13: expected another"),
+        (["--must", "x", "--coun", "3"], "--coun"),
     ],
 )
 def test_wrong_arguments_end_in_exit_code_2(arguments, message, capsys):
@@ -123,31 +131,17 @@ def test_importing_the_packages_loads_no_model():
     assert result.stdout == "[]\n"
 
 
-@dataclass
-class Searched:
-    rate: float = option(0.5, "a number")
-    window: int = option(5, "a number that may be below 0")
-    flag: bool = option(False, "a flag")
-    kind: str = option("a", "a choice", choices=("a", "b"))
-    name: str | None = option(None, "a text")
-    sessions: list[int] = option([1], "numbers")
-    must: str = option(help="a required one")
-    word: str | None = option(None, "a secret", secret=True)
-    tag: str = option("tmp", "part of a path", name=True)
-    file: Path | None = option(None, "JSON file of options", defaults_file=True)
-
-
 def test_options_from_a_file(tmp_path):
     values = {"rate": 0.25, "window": -1, "flag": True, "kind": "b", "name": None, "sessions": [2, 3], "must": "x"}
     (tmp_path / "f.json").write_text(json.dumps(values))
     arguments = ["--file", str(tmp_path / "f.json")]
-    options = parse(Searched, arguments)
+    options = parse(Options, arguments)
     assert {name: getattr(options, name) for name in values} == values
     changed = [*arguments, "--window", "3", "--flag=False", "--sessions", "4"]
-    options = parse(Searched, changed)
+    options = parse(Options, changed)
     assert (options.window, options.flag, options.sessions, options.rate) == (3, False, [4], 0.25)
-    assert given(Searched, ["--must", "y", "--rate", "0.5"]) == {"must", "rate"}
-    assert given(Searched, arguments) == set(values) - {"name"} | {"file"}
+    assert given(Options, ["--must", "y", "--rate", "0.5"]) == {"must", "rate"}
+    assert given(Options, arguments) == set(values) - {"name"} | {"file"}
 
 
 @pytest.mark.parametrize(
@@ -157,12 +151,9 @@ def test_options_from_a_file(tmp_path):
         ('{"word": "x"}', "f.json: unknown options: word"),
         ('{"window": "many"}', "f.json: argument --window: invalid int value: 'many'"),
         ('{"window": null}', "f.json: argument --window: invalid int value: 'None'"),
-        ('{"kind": "c"}', "f.json: argument --kind: invalid choice: 'c'"),
         ("[1]", "f.json: expected a JSON object"),
         ('{"name": {"a": 1}}', "f.json: name: expected text, a number"),
-        ('{"sessions": [[1]]}', "f.json: sessions: expected text, a number"),
         ('{"rate": 1e999}', "f.json: argument --rate: expected a finite number, found 'inf'"),
-        ('{"rate": NaN}', "f.json: argument --rate: expected a finite number, found 'nan'"),
         ('{"tag": "../../../x"}', "f.json: argument --tag: expected a name of at most 100 bytes without slashes"),
         ("{", "f.json: not a JSON file"),
         ("[" * 100_000, "f.json: not a JSON file"),
@@ -177,12 +168,12 @@ def test_a_wrong_file_of_options_is_named(content, message, tmp_path, capsys):
     elif content is not None:
         (tmp_path / "f.json").write_text(content)
     with pytest.raises(SystemExit) as error:
-        parse(Searched, ["--must", "x", "--file", str(tmp_path / "f.json")])
+        parse(Options, ["--must", "x", "--file", str(tmp_path / "f.json")])
     assert error.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_secrets_are_neither_stored_nor_shown():
-    options = parse(Searched, ["--must", "x", "--word", "hidden"])
+    options = parse(Options, ["--must", "x", "--word", "hidden"])
     assert options.word == "hidden" and "hidden" not in str(options)
     assert "word" not in to_dict(options) and to_dict(options)["must"] == "x"
 
@@ -192,19 +183,14 @@ def test_secrets_are_neither_stored_nor_shown():
 )
 def test_a_name_that_leads_elsewhere(tag, capsys):
     with pytest.raises(SystemExit) as error:
-        parse(Searched, ["--must", "x", "--tag", tag])
+        parse(Options, ["--must", "x", "--tag", tag])
     shown = capsys.readouterr().err
     assert error.value.code == 2 and "--tag: expected a name of at most 100 bytes without slashes" in shown
     assert all(line.isprintable() for line in shown.splitlines())
 
 
-def test_a_name():
-    for tag in ("tmp", "both 2", "한국어", "v1.0", "..x", "가" * 33):
-        assert parse(Searched, ["--must", "x", "--tag", tag]).tag == tag
-
-
-@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize("number", ["nan", "-inf", "1e999"])
 def test_numbers_are_finite(number, capsys):
     with pytest.raises(SystemExit):
-        parse(Searched, ["--must", "x", f"--rate={number}"])
+        parse(Options, ["--must", "x", f"--rate={number}"])
     assert f"--rate: expected a finite number, found '{number}'" in capsys.readouterr().err

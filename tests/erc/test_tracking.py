@@ -8,25 +8,21 @@ import zipfile
 import pytest
 
 from cogmen.checkpoints import load_checkpoint
-from erc.corpus.dialogues import write_dialogues
+from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogues import write_preprocessed
+from erc.corpus.splits import divide
 from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
 
 KEY = "KeyThatMustNotBeStored"
+QUICK = ("--from_begin", "--epochs", "2", "--rnn", "gru", "--hidden_size", "8")
 
 
 @pytest.fixture(scope="module")
-def preprocessed(tmp_path_factory, run_script):
-    folder = tmp_path_factory.mktemp("tracking")
-    write_dialogues(folder / "feat.pkl", make_dialogues(sessions=12))
-    paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", folder / "preprocessed.pkl")
-    run_script("COGMEN_code/preprocess.py", *paths)
-    return folder / "preprocessed.pkl"
-
-
-def arguments(preprocessed, out_dir, *more):
-    shared = ("--from_begin", "--epochs", 2, "--rnn", "gru", "--hidden_size", 8)
-    return [str(x) for x in ("--preprocessed_feature", preprocessed, "--out_dir", out_dir, *shared, *more)]
+def preprocessed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "preprocessed.pkl"
+    write_preprocessed(path, divide(make_dialogues(sessions=12), KEMDY19))
+    return path
 
 
 @pytest.fixture
@@ -35,7 +31,8 @@ def train(run_script, preprocessed, tmp_path, monkeypatch):
     monkeypatch.delenv("COMET_API_KEY", raising=False)
 
     def call(*more):
-        run_script("COGMEN_code/train.py", *arguments(preprocessed, tmp_path, *more))
+        paths = ("--preprocessed_feature", preprocessed, "--out_dir", tmp_path)
+        run_script("COGMEN_code/train.py", *paths, *QUICK, *more)
         return tmp_path
 
     return call
@@ -110,7 +107,7 @@ def test_comet_and_optuna_are_imported_only_when_asked_for(preprocessed, tmp_pat
     code = "import sys, mirai.training.fit; from tests.conftest import load_script\n"
     code += "load_script('COGMEN_code/tune.py'); load_script('COGMEN_code/train.py').main(sys.argv[1:])\n"
     code += "print('imported:', sorted({'comet_ml', 'optuna'} & set(sys.modules)))"
-    command = [sys.executable, "-c", code, *arguments(preprocessed, tmp_path)]
+    command = [sys.executable, "-c", code, "--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=240)
     assert "imported: []" in result.stdout and not (tmp_path / "comet").exists()
 
@@ -128,10 +125,8 @@ def test_the_key_goes_to_comet_and_nowhere_else(train, monkeypatch, capsys):
     monkeypatch.setattr(comet_ml, "start", recorded)
     out_dir = train("--log_in_comet", "--comet_api_key", KEY, "--comet_workspace", "team")
     assert (asked[0]["api_key"], asked[0]["workspace"], asked[0]["online"]) == (KEY, "team", True)
-    assert (
-        "Comet cannot be reached, or refuses the key; an offline archive is written instead"
-        in (shown := capsys.readouterr()).out
-    )
+    shown = capsys.readouterr()
+    assert "Comet cannot be reached, or refuses the key; an offline archive is written instead" in shown.out
     (path,) = (out_dir / "comet").glob("*.zip")
     with zipfile.ZipFile(path) as archive:
         assert not any(KEY.encode() in archive.read(name) for name in archive.namelist())

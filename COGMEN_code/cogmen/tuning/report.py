@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 from cogmen.tuning.space import METRIC
 from erc.files import write_table
 from erc.options import UserError
+from erc.results import markdown
 
 SHOWN = 5  # trials of the table
 
@@ -63,13 +64,10 @@ def show(options, study, names):
     print(f"study {options.study}: {counts}; the best on the dev dialogues:")
     rows = [["trial", "dev F1", *names]]
     rows += [[str(t.number), f"{100 * t.value:.2f}", *(_in_word(t.params[n]) for n in names)] for t in best[:SHOWN]]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    print(markdown(rows))
     file = options.folder / "best_options.json"
-    print(f"wrote {file} and, beside it, trials.csv")
     print(
-        f"next: python COGMEN_code/train.py --options {file} --tag best "
+        f"wrote {file} and, beside it, trials.csv\nnext: python COGMEN_code/train.py --options {file} --tag best "
         f"--preprocessed_feature {options.preprocessed_feature}"
     )
 

@@ -10,6 +10,7 @@ import warnings
 
 import optuna
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import PartialFixedSampler, TPESampler
 from optuna.trial import TrialState
 
@@ -44,7 +45,7 @@ def search(options, given, trainer=train):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = options.storage or options.folder / "journal.log"
     study = open_study(storage, options.study, _settings(options, names, experiment), _pruner(options))
-    suggestions = _CometSuggestions(options, study, names) if options.log_in_comet and comet_key(options) else None
+    optimizer = _comet_optimizer(options, study, names) if options.log_in_comet and comet_key(options) else None
     fixed = ", ".join(sorted(set(SPACE) - set(names))) or "none of them"
     print(f"study {options.study}: searching {', '.join(names)}; fixed: {fixed}")
     waiting, name = False, options.folder.resolve() / "workers" / uuid.uuid4().hex
@@ -61,7 +62,7 @@ def search(options, given, trainer=train):
                 time.sleep(1)
                 continue
             try:
-                _run(trial, study, options, names, experiment, suggestions, trainer)
+                _run(trial, study, options, names, experiment, optimizer, trainer)
             except BaseException as error:
                 worker.give_up(trial, f"{type(error).__name__}: {error}")
                 if not isinstance(error, UserError):
@@ -72,9 +73,9 @@ def search(options, given, trainer=train):
     report.show(options, study, names)
 
 
-def _run(trial, study, options, names, experiment, suggestions, trainer):
+def _run(trial, study, options, names, experiment, optimizer, trainer):
     """Train with the trial's options and record in the study how it ended."""
-    suggested = _choose_sampler(trial, study, options, names, suggestions)
+    suggested = _choose_sampler(trial, study, options, names, optimizer)
     values = {name: SPACE[name].suggest(trial, name) for name in names}
     chosen = options.of_trial(values)
     record = Comet(chosen, f"{options.study}_{trial.number}", suggested) if options.log_in_comet else None
@@ -91,10 +92,8 @@ def _run(trial, study, options, names, experiment, suggestions, trainer):
         network, dialogues = build_network(chosen, experiment), experiment.dialogues
         _, result, _ = trainer(network, dialogues["train"], dialogues["dev"], chosen, experiment.device, on_epoch)
         state = TrialState.COMPLETE
-    except optuna.TrialPruned:
-        pass
-    except optuna.exceptions.UpdateFinishedTrialError:
-        pass  # silent for so long that another process has the trial now
+    except (optuna.TrialPruned, UpdateFinishedTrialError):
+        pass  # the latter: silent for so long that another process has the trial now
     except Diverged as error:
         trial.set_user_attr("reason", str(error))  # with these options; others may do
     except Exception as error:
@@ -109,51 +108,44 @@ def _run(trial, study, options, names, experiment, suggestions, trainer):
     print(f"trial {trial.number}: {outcome}; {report.in_words(values)}")
 
 
-def _choose_sampler(trial, study, options, names, suggestions):
+def _choose_sampler(trial, study, options, names, optimizer):
     """Set what draws the trial's options; returns Comet's experiment if Comet's Optimizer suggests them."""
     # A seed of each trial's own: processes with the same one would draw the same options.
     sampler = TPESampler(seed=(options.seed * 1_000_003 + trial.number) % 2**32, multivariate=False)
     suggested, fixed = None, {}
     if trial.number == 0:
         fixed = {name: getattr(options, name) for name in names}  # the published ones, for comparison
-    elif suggestions and not trial.user_attrs.get("retries"):
-        suggested, fixed = suggestions.next()
+    elif optimizer and not trial.user_attrs.get("retries"):
+        suggested = optimizer.next(workspace=options.comet_workspace)  # None: Comet has no more
+        if suggested:
+            fixed = {name: SPACE[name].from_comet(suggested.get_parameter(name)) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # there since Optuna 2.4
         study.sampler = PartialFixedSampler(fixed, sampler) if fixed else sampler
     return suggested
 
 
-class _CometSuggestions:
+def _comet_optimizer(options, study, names):
     """Comet's Optimizer, one for all processes of the study: its id is kept there."""
+    import comet_ml
 
-    def __init__(self, options, study, names):
-        import comet_ml
-
-        self._options, self._names = options, names
-        config = study.user_attrs.get("comet_optimizer") or comet_config(names)
-        try:
-            self._optimizer = comet_ml.Optimizer(config, api_key=comet_key(options), verbose=0)
-        except Exception as error:  # a library that talks to a server raises nearly anything
-            raise UserError(
-                f"--comet_api_key: Comet's Optimizer cannot be used ({error}); without a key, Optuna does the search"
-            ) from None
-        study.set_user_attr("comet_optimizer", self._optimizer.id)
-
-    def next(self):
-        """(Comet's experiment, options that it suggests); (None, {}) when Comet has no more."""
-        experiment = self._optimizer.next(workspace=self._options.comet_workspace)
-        if experiment is None:
-            return None, {}
-        return experiment, {name: SPACE[name].from_comet(experiment.get_parameter(name)) for name in self._names}
+    config = study.user_attrs.get("comet_optimizer") or comet_config(names)
+    try:
+        optimizer = comet_ml.Optimizer(config, api_key=comet_key(options), verbose=0)
+    except Exception as error:  # a library that talks to a server raises nearly anything
+        raise UserError(
+            f"--comet_api_key: Comet's Optimizer cannot be used ({error}); without a key, Optuna does the search"
+        ) from None
+    study.set_user_attr("comet_optimizer", optimizer.id)
+    return optimizer
 
 
 def _pruner(options):
-    if options.pruner == "none":
-        return optuna.pruners.NopPruner()
-    if options.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(max_resource=options.epochs)
-    return optuna.pruners.MedianPruner(n_warmup_steps=options.epochs // 10)
+    return {
+        "median": optuna.pruners.MedianPruner(n_warmup_steps=options.epochs // 10),
+        "hyperband": optuna.pruners.HyperbandPruner(max_resource=options.epochs),
+        "none": optuna.pruners.NopPruner(),
+    }[options.pruner]
 
 
 def _kept(chosen):

@@ -112,17 +112,16 @@ class Worker:
         study: of `open_study`.
         claimed: a path that this process has claimed (`erc.files.claim`) for as long as it works.
         stale_minutes: a trial on another machine that has reported nothing for so long is taken for dead.
-        clock: seconds, as `time.monotonic` gives them.
     """
 
-    def __init__(self, study, claimed, stale_minutes, clock=time.monotonic):
-        self._study, self._claimed, self._patience, self._clock = study, str(claimed), 60 * stale_minutes, clock
+    def __init__(self, study, claimed, stale_minutes):
+        self._study, self._claimed, self._patience = study, str(claimed), 60 * stale_minutes
         self._seen = {}  # by trial number: (epochs reported, when this was first seen)
 
     def take(self, places):
         """A new trial of the study, or None if the first `places` are taken."""
-        placed = self._trials(*PLACED)
-        if len(placed) >= places and all(trial.state != TrialState.WAITING for trial in placed[:places]):
+        placed = self._trials(*PLACED)[:places]
+        if len(placed) == places and all(trial.state != TrialState.WAITING for trial in placed):
             return None
         trial = self._study.ask()
         trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": self._claimed})
@@ -152,15 +151,13 @@ class Worker:
 
     def _is_dead(self, trial):
         worker = trial.user_attrs.get("worker", {})
-        if worker.get("claim") == self._claimed:
-            return False
         held = is_claimed(worker["claim"]) if worker.get("host") == socket.gethostname() else None
         if held is not None:
             return not held
-        reported = len(trial.intermediate_values)
+        reported, now = len(trial.intermediate_values), time.monotonic()
         if self._seen.get(trial.number, (None,))[0] != reported:
-            self._seen[trial.number] = reported, self._clock()
-        return self._clock() - self._seen[trial.number][1] >= self._patience
+            self._seen[trial.number] = reported, now
+        return now - self._seen[trial.number][1] >= self._patience
 
     def _retry(self, number):
         """Whether it was this process that marked the trial."""
