@@ -105,7 +105,7 @@ def noise_dataset(lengths, extractor, seed):
         def __getitem__(self, index):
             wave = noise[: int(self.utterances[index].seconds * SAMPLE_RATE)].astype(np.float32) / 32768
             utterance = self.utterances[index]
-            return index, utterance.label, torch.tensor(self.tokens[index]), split_windows(self.normalize(wave))
+            return utterance.label, torch.tensor(self.tokens[index]), split_windows(self.normalize(wave))
 
     return Noise()
 

@@ -21,24 +21,14 @@ MAX_WINDOW = 60 * SAMPLE_RATE  # samples; longer speech is cut into equal window
 
 @dataclass
 class UtteranceBatch:
-    """A batch of utterances; the fields of a modality that is not in use are None.
+    """A batch of utterances; the fields of a modality that is not in use are None."""
 
-    Attributes:
-        index: (B,) the utterances' places in the dataset.
-        labels: (B,) emotion numbers.
-        tokens, token_mask: (B, T) token numbers, and True where there is one.
-        windows: (W, S) normalised speech, zeros where there is none.
-        samples: (W,) the length of each window.
-        owner: (W,) the utterance (0 .. B-1) that each window belongs to.
-    """
-
-    index: torch.Tensor
-    labels: torch.Tensor
-    tokens: torch.Tensor | None = None
-    token_mask: torch.Tensor | None = None
-    windows: torch.Tensor | None = None
-    samples: torch.Tensor | None = None
-    owner: torch.Tensor | None = None
+    labels: torch.Tensor  # (B,) emotion numbers
+    tokens: torch.Tensor | None = None  # (B, T)
+    token_mask: torch.Tensor | None = None  # (B, T) True where there is a token
+    windows: torch.Tensor | None = None  # (W, S) normalised speech, zeros where there is none
+    samples: torch.Tensor | None = None  # (W,) the length of each window
+    owner: torch.Tensor | None = None  # (W,) the utterance (0 .. B-1) that each window belongs to
 
     def __len__(self):
         return len(self.labels)
@@ -81,7 +71,7 @@ class UtteranceDataset(Dataset):
     def __getitem__(self, index):
         tokens = torch.tensor(self.tokens[index]) if self.tokens else None
         windows = split_windows(self.normalize(read_speech(self.speech[index]))) if self.speech else None
-        return index, self.utterances[index].label, tokens, windows
+        return self.utterances[index].label, tokens, windows
 
     def identity(self, index):
         """Plain values that an utterance's embeddings depend on, besides the network."""
@@ -98,8 +88,8 @@ class UtteranceDataset(Dataset):
 
     def collate(self, items):
         """An `UtteranceBatch` of items."""
-        index, labels, tokens, windows = zip(*items, strict=True)
-        batch = UtteranceBatch(torch.tensor(index), torch.tensor(labels))
+        labels, tokens, windows = zip(*items, strict=True)
+        batch = UtteranceBatch(torch.tensor(labels))
         if self.tokens:
             batch.tokens, lengths = _pad(tokens, self.pad_token)
             batch.token_mask = torch.arange(batch.tokens.shape[1]) < lengths[:, None]  # (B, T)

@@ -29,17 +29,11 @@ _NAMED = 5  # segment ids that an error names
 
 @dataclass
 class Part:
-    """A piece of the extraction: some utterances, whose embeddings are kept in one file.
+    """A piece of the extraction: some utterances, whose embeddings are kept in one file."""
 
-    Attributes:
-        number: 1, 2, ...
-        places: of its utterances in the list of all.
-        path: of its file, once it is known.
-    """
-
-    number: int
-    places: list
-    path: Path | None = None
+    number: int  # 1, 2, ...
+    places: list  # of its utterances in the list of all
+    path: Path | None = None  # of its file, once it is known
 
 
 def plan_parts(utterances):

@@ -11,18 +11,32 @@ TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
 # What `--using_model` takes: the modalities of each, in the order in which their embeddings are joined.
 USING_MODEL = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
-LOSSES = ("ce", "cs_and_ce")
 # How the two modalities are joined: their embeddings concatenated, or by the network of `mirai.network.fusion`.
 FUSIONS = ("concat", "mmer")
-# Of Lightning's, those that train whole networks and write one checkpoint.
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
-PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 PREDICTION_PRECISIONS = ("32-true", "bf16-mixed")  # those in which nothing scales gradients
 TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 
 @dataclass
-class _CommonOptions:
+class _InputOptions:
+    """What all take: where the utterances are, and who works."""
+
+    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
+    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
+    num_workers: int = option(0, "processes that read ahead")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if type(value) in (int, float) and name not in ("seed", "num_workers") and not value > 0:
+                raise ValueError(f"--{name} {value:g}: expected more than 0")
+        if self.num_workers < 0:
+            raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
+        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
+
+
+@dataclass
+class _CommonOptions(_InputOptions):
     """What both trainers take; a subclass adds `using_model` and `fusion`."""
 
     exp_name: str = option(help="name of the run: its checkpoints go to OUT_DIR/checkpoint/EXP_NAME/", name=True)
@@ -36,9 +50,9 @@ class _CommonOptions:
     )
     accumulate_grad: int = option(8, "batches of an optimizer step, in each process")
     test_1920: bool = option(False, "hold out the sessions of --test_sessions; otherwise a random 20%")
-    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
-    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
-    loss: str = option("ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=list(LOSSES))
+    loss: str = option(
+        "ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=["ce", "cs_and_ce"]
+    )
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
     lr: float = option(5e-5, "learning rate of AdamW")
@@ -47,19 +61,18 @@ class _CommonOptions:
     dev_sessions: list[int] | None = option(None, "validate on these sessions, not on a random 10%")
     clip_length: float = option(25.0, "seconds; longer utterances neither train nor validate")
     seed: int = option(42, "of weights, order, dropout and masking")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
     devices: int = option(1, "GPUs (or processes on the CPU) of each node that train together")
     num_nodes: int = option(1, "machines that train together, under torchrun or SLURM")
     strategy: str = option(
         "auto",
         "how processes train together; auto: DDP that allows weights without a gradient, which dropped layers need; "
         "ddp: without (exact either way)",
-        choices=list(STRATEGIES),
+        choices=["auto", "ddp", "ddp_find_unused_parameters_true"],  # which write one checkpoint of whole networks
     )
     precision: str = option(
         "auto",
         "auto: mixed on a GPU (bf16 where it has it, else 16; approximate), 32-true on the CPU",
-        choices=list(PRECISIONS),
+        choices=["auto", "32-true", "16-mixed", "bf16-mixed"],
     )
     compile: bool = option(
         False, "torch.compile of the encoders' layers (approximate: rounds otherwise; slow first steps)"
@@ -70,7 +83,6 @@ class _CommonOptions:
     freeze_feature_encoder: bool = option(
         False, "leave the convolutions of the audio encoder as they are (another training: less of it is trained)"
     )
-    num_workers: int = option(0, "processes that read ahead")
     resume: bool = option(False, "go on from last.ckpt")
     overwrite: bool = option(False, "start again where there are checkpoints of this name")
     out_dir: Path = option("models_zoo", "where checkpoint/ and tensorboard/ are")
@@ -81,15 +93,10 @@ class _CommonOptions:
     def __post_init__(self):
         if self.batch_size is None and self.max_batch_seconds is None:
             self.batch_size = 2
-        positive = ("batch_size", "max_batch_seconds", "accumulate_grad", "max_epochs", "devices", "num_nodes", "lr")
-        for name in (*positive, "clip_length"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"--{name} {getattr(self, name)}: expected more than 0")
+        super().__post_init__()
         for name in ("max_batch_seconds", "freeze_feature_encoder"):
             if getattr(self, name) and self.using_model == "text":
                 raise ValueError(f"--{name}: needs speech, which --using_model text leaves out")
-        if self.num_workers < 0:
-            raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
         self.dev_sessions = self.dev_sessions or []
         check_test_sessions(self)
         both = sorted(set(self.test_sessions) & set(self.dev_sessions))
@@ -103,7 +110,6 @@ class _CommonOptions:
         if self.resume and self.overwrite:
             raise ValueError("--resume: goes on with a run, --overwrite starts it again; give one of them")
         check_comet_options(self)
-        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"
 
     @property
     def processes(self):
@@ -149,26 +155,13 @@ def check_test_sessions(options):
 
 
 @dataclass
-class PredictionOptions:
+class PredictionOptions(_InputOptions):
     """What scoring and feature extraction take."""
 
-    csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
-    txt_wav: Path | None = option(None, "folder of speech and transcripts, if not txt_wav/ beside the table")
     batch_size: int = option(64, "utterances of a batch at most; changes time and memory only")
     batch_seconds: float | None = option(
         None, "seconds of speech of a batch at most, padding included, if not 25 on a CPU and 200 on a GPU; likewise"
     )
-    num_workers: int = option(0, "processes that read ahead")
     precision: str = option(
         "32-true", "bf16-mixed: faster on most GPUs, less exact", choices=list(PREDICTION_PRECISIONS)
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
-
-    def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"--batch_size {self.batch_size}: expected 1 or more")
-        if self.batch_seconds is not None and not self.batch_seconds > 0:
-            raise ValueError(f"--batch_seconds {self.batch_seconds:g}: expected more than 0")
-        if self.num_workers < 0:
-            raise ValueError(f"--num_workers {self.num_workers}: expected 0 or more")
-        self.txt_wav = self.txt_wav or self.csv_path.parent / "txt_wav"

@@ -64,7 +64,7 @@ def read_annotations(path, corpus=KEMDY19):
         where, cells = f"{path}, row {row.number}", row.fitted(len(header.cells))
         if len(cells) != len(header.cells):
             raise UserError(f"{where}: {len(cells)} cells, expected {len(header.cells)} as in row 1")
-        utterance = _utterance({name: cells[k] for name, k in columns.items()}, where, corpus)
+        utterance = make_utterance({name: cells[k] for name, k in columns.items()}, where, corpus)
         if utterance.segment_id in first_row:
             earlier = first_row[utterance.segment_id]
             raise UserError(f"{where}: {utterance.segment_id} is already in row {earlier}; expected it once")
@@ -123,7 +123,15 @@ def seconds(text):
     return value if math.isfinite(value) else None
 
 
-def _utterance(cells, where, corpus):
+def make_utterance(cells, where, corpus=KEMDY19):
+    """The `Utterance` of a row.
+
+    Args:
+        cells: {column: text}.
+        where: the file and the row, for messages.
+    Raises:
+        UserError: a cell is wrong.
+    """
     try:
         segment = corpus.parse_segment_id(cells["segment_id"])
     except UserError as error:

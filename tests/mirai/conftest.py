@@ -21,9 +21,11 @@ _BELOW = ["", "start", "end", "start", "end", "start", "end", "start", "end", ""
 _WORDS = ["좋아요", "싫어", "정말", "어제", "b/ 그래", "(네+아니)", "오늘은", "무서워", "c/ 뭐라고?"]
 
 
-# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time.
+# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time. It has no
+# folder for temporary files: that may be small, or another file system, from which no file is moved in one step.
 _KILLED = """
-import os, signal, sys
+import os, signal, sys, tempfile
+tempfile.tempdir = "none"
 name, count = sys.argv[1], int(sys.argv[2])
 call = getattr(os, name)
 def counted(*arguments, **keywords):
@@ -220,18 +222,21 @@ def encoders(tmp_path_factory):
     return SimpleNamespace(text=folder / "text", audio=folder / "audio")
 
 
+def training(encoders, table, out_dir, name="run", epochs=2):
+    """The arguments of a trainer that holds out sessions 19 and 20."""
+    return (
+        *("--exp_name", name, "--csv_path", table, "--out_dir", out_dir, "--max_epochs", epochs),
+        *("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--test_1920=True"),
+        *("--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003, "--device", "cpu"),
+    )
+
+
 @pytest.fixture(scope="session")
 def train(run_script, encoders):
-    """`train(table, out_dir, "--exp_name", ...)`: a few epochs with sessions 19 and 20 held out; gives the folder."""
+    """`train(table, out_dir, "--lr", 0.1, ...)`: trains for a few epochs; gives the folder."""
 
     def call(table, out_dir, *arguments, name="run", epochs=2, script="MIRAI/trainer_hf.py"):
-        run_script(
-            script,
-            *("--exp_name", name, "--csv_path", table, "--out_dir", out_dir, "--max_epochs", epochs),
-            *("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--test_1920=True"),
-            *("--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003, "--device", "cpu"),
-            *arguments,
-        )
+        run_script(script, *training(encoders, table, out_dir, name, epochs), *arguments)
         return out_dir / "checkpoint" / name
 
     return call

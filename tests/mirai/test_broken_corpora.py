@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
+from erc.corpus.transcripts import decode
 from erc.options import UserError
 from mirai.readers.kemdy19 import read_corpus
 from tests.conftest import load_script
@@ -175,17 +176,9 @@ def test_a_broken_table_is_an_error_or_read_whole(choice):
         except UserError as error:
             assert str(error).startswith(f"{path}")
             return
-    rows = [row for row in csv.reader(io.StringIO(decoded(data), newline="")) if "".join(row).strip()]
+    rows = [row for row in csv.reader(io.StringIO(decode(data, path)[0], newline="")) if "".join(row).strip()]
     assert len(utterances) == len(rows) - 1
     for utterance in utterances:
         assert KEMDY19.parse_segment_id(utterance.segment_id).session == utterance.session
         assert utterance.emotion == KEMDY19.emotions[utterance.label]
         assert 0 <= utterance.wav_start <= utterance.wav_end < float("inf")
-
-
-def decoded(data):
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        return data.decode("cp949")

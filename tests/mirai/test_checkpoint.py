@@ -90,16 +90,13 @@ def test_description_cannot_name_whose_code_computes_attention(edited):
     assert {extractor.text.config._attn_implementation, extractor.audio.config._attn_implementation} == {"sdpa"}
 
 
-FOREIGN = {
-    "instantiator": lambda content: content["hyper_parameters"].update(_instantiator="marker.run"),
-    "class_path": lambda content: content["hyper_parameters"].update(_class_path="marker.run"),
-    "another": lambda content: content["hyper_parameters"].update(other=1),
-    "outer": lambda content: content.update(hparams_name="kwargs"),
-    "data": lambda content: content.update(datamodule_hyper_parameters={"_instantiator": "marker.run"}),
-}
-
-
-@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["hyper_parameters"].update(_instantiator="marker.run"),
+        lambda content: content.update(datamodule_hyper_parameters={"_instantiator": "marker.run"}),
+    ],
+)
 def test_foreign_keys_are_refused_before_lightning_sees_them(train, data, trained, tmp_path, monkeypatch, change):
     """Lightning would import and call what some of them name."""
     (tmp_path / "marker.py").write_text(f"open({str(tmp_path / 'seen')!r}, 'w')")

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,8 +109,8 @@ def two(arguments, out_dir, *more, launcher=()):
     return process.returncode, out, error
 
 
-def curve_of_two(arguments, out_dir, *more, launcher=()):
-    returncode, out, error = two(arguments, out_dir, *more, launcher=launcher)
+def curve_of_two(arguments, out_dir, *more):
+    returncode, out, error = two(arguments, out_dir, *more)
     assert returncode == 0, error
     assert out.count("best epoch") == 1  # by the first process alone
     return curve(out_dir)
@@ -138,11 +140,21 @@ def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, argument
     assert np.abs(expected - other).max() > 1e-3  # so that this means something
 
 
-def test_batches_of_limited_duration_under_torchrun(one, arguments, tmp_path):
-    limited = ("--max_batch_seconds", 4)
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    found = curve_of_two(arguments, tmp_path / "two", *limited, "--accumulate_grad", 1, launcher=torchrun)
-    np.testing.assert_allclose(found, one(*limited, "--accumulate_grad", 2), atol=1e-4)
+def test_batches_of_limited_duration_on_two_machines_under_torchrun(one, arguments, tmp_path):
+    limited, out_dir = ("--max_batch_seconds", 4), tmp_path / "two"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    torchrun = ("-m", "torch.distributed.run", "--nnodes", 2, "--nproc_per_node", 1)
+    torchrun += ("--master_addr", "127.0.0.1", "--master_port", port, "--node_rank")
+
+    def machine(rank):
+        of_two = ("--accumulate_grad", 1, "--devices", 1, "--num_nodes", 2)
+        return two(arguments, out_dir, *limited, *of_two, launcher=(*torchrun, rank))
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(machine, range(2)))
+    assert [returncode for returncode, *_ in ends] == [0, 0], ends
+    np.testing.assert_allclose(curve(out_dir), one(*limited, "--accumulate_grad", 2), atol=1e-4)
 
 
 def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(arguments, encoders, tmp_path):
@@ -155,7 +167,8 @@ def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(argu
 
 
 def test_a_loss_that_is_not_finite_ends_all_processes(arguments, tmp_path):
-    returncode, _, error = two(arguments, tmp_path, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 1e30)
+    options = ("--using_model", "text", "--strategy", "ddp", "--batch_size", 4, "--accumulate_grad", 1)
+    returncode, _, error = two(arguments, tmp_path, *options, "--lr", 1e30)
     assert returncode == 1 and error.count("loss is not finite (nan) in epoch 0: take a smaller --lr") == 1
     assert not list(tmp_path.glob("checkpoint/run/*.ckpt"))
 

@@ -178,24 +178,6 @@ def test_a_second_run_of_the_same_refuses(extract, command, run_script, place):
         run_script(SCRIPT, *command("--shard", "2/19"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--shard", "0/4"], "--shard 0/4: expected K/N"),
-        (["--shard", "5/4"], "--shard 5/4: expected K/N"),
-        (["--shard", "2"], "--shard 2: expected K/N"),
-        (["--shard", "1/2", "--merge"], "--shard: makes parts, --merge joins them"),
-        (["--batch_size", "0"], "--batch_size 0: expected 1 or more"),
-        (["--batch_seconds", "0"], "--batch_seconds 0: expected more than 0"),
-        (["--num_workers", "-1"], "--num_workers -1: expected 0 or more"),
-    ],
-)
-def test_flags_that_make_no_sense(run_script, command, capsys, arguments, message):
-    with pytest.raises(SystemExit) as stop:
-        run_script(SCRIPT, *command(*arguments))
-    assert stop.value.code == 2 and message in capsys.readouterr().err
-
-
 def vectors(path):
     dialogues = read_dialogues(path, KEMDY19).dialogues
     return {name: row for one in dialogues for name, row in zip(one.segment_ids, one.joined("ta"), strict=True)}

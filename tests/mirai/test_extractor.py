@@ -69,7 +69,7 @@ def naive(extractor, encoders, item):
         outer = linear(inner, weight["feed_forward.2.weight"], weight["feed_forward.2.bias"])
         return norm(x + outer, "feed_forward_norm")
 
-    _, _, tokens, windows = item
+    _, tokens, windows = item
     audio, text = pretrained_audio(encoders.audio).eval(), pretrained_text(encoders.text).eval()
     text.load_state_dict({key[5:]: value for key, value in weights.items() if key.startswith("text.")}, strict=False)
     frames = torch.cat([audio(window[None]).last_hidden_state[0] for window in windows])

@@ -1,194 +1,182 @@
-"""Each option of the utterance scripts changes what it says it changes."""
+"""Each option of the utterance scripts changes what it says it changes; what saves memory or time changes nothing."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
-from erc.corpus.splits import split
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from erc.untrusted import read_torch
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
+from mirai.network.encoders import describe
+from mirai.network.extractor import Extractor
+from mirai.options import TrainingOptions
+from mirai.training.fit import find_precision
+from mirai.training.module import ExtractorTraining
+
+from .conftest import speak, weights
 
 
 @pytest.fixture(scope="module")
-def epoch(train, data, tmp_path_factory):
-    """`epoch("--lr", 0.1, ...)`: the checkpoint after one epoch; the same arguments are trained once."""
-    done = {}
+def validation(train, data, tmp_path_factory):
+    """`validation("--lr", 0.1, ...)`: the scores after one epoch; the same arguments are trained once."""
 
+    @cache
     def call(*more):
-        if more not in done:
-            out_dir = tmp_path_factory.mktemp("effect")
-            table = data / "annotation_speaker_only.csv"
-            done[more] = train(table, out_dir, "--using_model", "text", "--max_epochs", 1, *more) / "last.ckpt"
-        return read_torch(done[more])
+        table = data / "annotation_speaker_only.csv"
+        folder = train(table, tmp_path_factory.mktemp("effect"), "--using_model", "text", *more, epochs=1)
+        return read_torch(folder / "last.ckpt")["hyper_parameters"]["validation"]
 
     return call
 
 
-def validation(checkpoint):
-    return checkpoint["hyper_parameters"]["validation"]
+def test_another_seed_is_another_training(validation):
+    assert validation("--seed", 1)["train_loss"] != validation()["train_loss"]
 
 
-@pytest.mark.parametrize(("batch_size", "accumulate_grad", "steps"), [(4, 1, 6), (2, 2, 6), (4, 2, 3), (64, 1, 1)])
-def test_a_step_takes_so_many_utterances(epoch, batch_size, accumulate_grad, steps):
-    """Of the 24 that train."""
-    assert epoch("--batch_size", batch_size, "--accumulate_grad", accumulate_grad)["global_step"] == steps
+def test_reading_ahead_changes_nothing(validation):
+    assert validation("--num_workers", 1) == pytest.approx(validation(), abs=1e-6)
 
 
-def test_the_learning_rate_is_the_length_of_adams_first_step(epoch):
-    one, two = (
-        epoch("--batch_size", 64, "--lr", lr)["state_dict"]["extractor.classifier.weight"] for lr in (0.001, 0.002)
-    )
-    assert (two - one).abs().median().item() == pytest.approx(0.001, rel=0.02)
-
-
-@pytest.mark.parametrize("loss", ["ce", "cs_and_ce"])
-def test_the_loss_is_the_published_one(epoch, data, train, tmp_path, loss):
-    """Of the validation utterances, with the trained weights."""
-    table = data / "annotation_speaker_only.csv"
-    folder = train(table, tmp_path, "--using_model", "text", "--loss", loss, epochs=1)
-    extractor, _ = load_extractor(folder / "last.ckpt")
-    utterances = split(read_annotations(table), True, [19, 20]).dev
-    dataset = UtteranceDataset(utterances, data / "txt_wav", **extractor.dataset_settings())
-    with torch.no_grad():
-        logits = extractor.eval()(dataset.collate([dataset[k] for k in range(len(dataset))])).double().numpy()
-    right = logits[np.arange(len(logits)), [utterance.label for utterance in utterances]]
-    expected = np.log(np.exp(logits).sum(axis=1)) - right
-    if loss == "cs_and_ce":
-        expected = 0.1 * expected + 1 - right / np.linalg.norm(logits, axis=1)
-    found = validation(read_torch(folder / "last.ckpt"))["val_loss"]
-    assert len(logits) == 3 and found == pytest.approx(expected.mean(), abs=1e-5)
-
-
-def test_another_seed_is_another_training(epoch):
-    assert validation(epoch("--seed", 1))["train_loss"] != validation(epoch())["train_loss"]
-
-
-@pytest.mark.parametrize("arguments", [("--num_workers", 1), ("--gradient_checkpointing",)])
-def test_the_training_is_the_same(epoch, arguments):
-    assert validation(epoch(*arguments)) == pytest.approx(validation(epoch()), abs=1e-6)
-
-
-def test_half_precision_is_near(epoch):
-    half, whole = (validation(epoch("--precision", name))["train_loss"] for name in ("bf16-mixed", "32-true"))
-    assert 0 < abs(half - whole) < 0.02
-    with pytest.raises(UserError, match="--precision 16-mixed: needs a GPU"):
-        epoch("--precision", "16-mixed")
-
-
-def test_compiled_training(epoch, monkeypatch):
-    """Traced as ever, but then run operation by operation, which takes no compiler."""
-    compiled, compile_ = [], torch.compile
-
-    def without_compiler(function, **settings):
-        compiled.append(function)
-        return compile_(function, backend="eager", **settings)
-
-    monkeypatch.setattr(torch, "compile", without_compiler)
-    found, expected = validation(epoch("--compile")), validation(epoch())
-    assert found["val_loss"] == pytest.approx(expected["val_loss"], abs=0.05)  # dropout draws other numbers
-    assert compiled
-
-
-def test_two_machines(data, encoders, tmp_path):
-    """Here two processes that torchrun would start, one on each: together they take the steps that one would."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    flags = ("--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv", "--out_dir", tmp_path)
-    flags += ("--using_model", "text", "--text_encoder", encoders.text, "--test_1920=True", "--max_epochs", 1)
-    flags += ("--batch_size", 2, "--accumulate_grad", 1, "--device", "cpu", "--strategy", "ddp", "--num_nodes", 2)
-    command = [sys.executable, str(REPOSITORY / "MIRAI/trainer_hf.py"), *map(str, flags)]
-    shared = {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "TORCHELASTIC_RUN_ID": "test"}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-
-    def run(rank):
-        added = {name: str(value) for name, value in {**shared, "RANK": rank, "GROUP_RANK": rank}.items()}
-        return subprocess.run(command, env={**os.environ, **added}, capture_output=True, text=True, timeout=240)
-
-    with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(run, range(2)))
-    assert [end.returncode for end in ends] == [0, 0], ends
-    assert read_torch(tmp_path / "checkpoint/run/last.ckpt")["global_step"] == 6
-
-
-@pytest.fixture(scope="module")
-def probabilities(run_script, data, trained, tmp_path_factory):
-    """`probabilities("--batch_seconds", 5, ...)`: (N, emotions), as inference.py writes them."""
-
-    def call(*more):
-        folder = tmp_path_factory.mktemp("scored")
-        table = ("--csv_path", data / "annotation_speaker_only.csv", "--test_1920=True")
-        checkpoint = ("--ckpt_path", trained / "best.ckpt", "--out_dir", folder, "--device", "cpu")
-        run_script("MIRAI/inference.py", *table, *checkpoint, *more)
-        columns = [f"p_{emotion}" for emotion in KEMDY19.emotions]
-        return pd.read_csv(folder / "predictions.csv")[columns].to_numpy()
-
-    return call
-
-
-def test_how_inference_works_changes_no_result(probabilities):
-    expected = probabilities()
-    for more in (("--batch_seconds", 2), ("--num_workers", 1)):
-        np.testing.assert_allclose(probabilities(*more), expected, atol=2e-6)
-    half = probabilities("--precision", "bf16-mixed")
-    assert 0 < np.abs(half - expected).max() < 0.05
+def test_half_precision_is_near(validation):
+    assert 0 < abs(validation("--precision", "bf16-mixed")["train_loss"] - validation()["train_loss"]) < 0.02
+    with pytest.raises(UserError, match="--precision 16-mixed: needs a GPU; a CPU takes 32-true"):
+        validation("--precision", "16-mixed")
 
 
 def test_speech_elsewhere(run_script, data, trained, tmp_path):
     moved, table = tmp_path / "speech", tmp_path / "table.csv"
     moved.symlink_to(data / "txt_wav")
     shutil.copy(data / "annotation_speaker_only.csv", table)
-    score = ("MIRAI/inference.py", "--ckpt_path", trained / "best.ckpt", "--test_1920=True", "--csv_path", table)
-    with pytest.raises((UserError, OSError)):
-        run_script(*score, "--out_dir", tmp_path / "out", "--device", "cpu")
-    run_script(*score, "--out_dir", tmp_path / "out", "--device", "cpu", "--txt_wav", moved)
-    formatting = ("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", tmp_path / "format.pkl")
-    with pytest.raises((UserError, OSError)):
-        run_script(*formatting)
-    run_script(*formatting, "--txt_wav", moved)
-    extraction = ("MIRAI/feature_extractor_cogmen_format.py", "--model_save_path", trained / "best.ckpt")
-    extraction += ("--csv_path", table, "--features_format_path", tmp_path / "format.pkl")
-    with pytest.raises((UserError, OSError)):
-        run_script(*extraction)
-    run_script(*extraction, "--txt_wav", moved)
+    scoring = ("--ckpt_path", trained / "best.ckpt", "--test_1920=True", "--out_dir", tmp_path / "out")
+    dialogues = tmp_path / "format.pkl"
+    extraction = ("--model_save_path", trained / "best.ckpt", "--features_format_path", dialogues)
+    for script, *arguments in (
+        ("MIRAI/inference.py", *scoring),
+        ("COGMEN_code/cogmen_formatting.py", "--out", dialogues),
+        ("MIRAI/feature_extractor_cogmen_format.py", *extraction),
+    ):
+        with pytest.raises(UserError, match="no such file"):
+            run_script(script, "--csv_path", table, *arguments)
+        run_script(script, "--csv_path", table, *arguments, "--txt_wav", moved)
     assert "a" in read_dialogues(tmp_path / "format_feat.pkl", KEMDY19).dialogues[0].features
 
 
-def test_the_formatted_test_dialogues(run_script, data, tmp_path):
-    table = data / "annotation_speaker_only.csv"
-    formatting = ("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", tmp_path / "f.pkl")
-    run_script(*formatting, "--test_sessions", 2)
-    assert read_dialogues(tmp_path / "f.pkl", KEMDY19).test_ids == ["Sess02_impro01", "Sess02_script01"]
-
-
 @pytest.mark.parametrize(
-    "script", ["MIRAI/inference.py", "MIRAI/feature_extractor_cogmen_format.py", "MIRAI/trainer_hf.py"]
+    ("script", "needed"),
+    [
+        ("MIRAI/trainer_hf.py", ("--exp_name", "x")),
+        ("MIRAI/inference.py", ("--ckpt_path", "x.ckpt")),
+        ("MIRAI/feature_extractor_cogmen_format.py", ("--model_save_path", "x.ckpt")),
+    ],
 )
-def test_a_device_that_is_not_there(run_script, data, trained, tmp_path, script):
-    table = ("--csv_path", data / "annotation_speaker_only.csv")
-    inputs = {
-        "MIRAI/inference.py": ("--ckpt_path", trained / "best.ckpt", "--out_dir", tmp_path),
-        "MIRAI/feature_extractor_cogmen_format.py": ("--model_save_path", trained / "best.ckpt"),
-        "MIRAI/trainer_hf.py": ("--exp_name", "x", "--out_dir", tmp_path),
-    }
+def test_a_device_that_is_not_there(run_script, tmp_path, monkeypatch, script, needed):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--device cuda:99: PyTorch sees"):
-        run_script(script, *table, *inputs[script], "--device", "cuda:99")
+        run_script(script, *needed, "--device", "cuda:99")
 
 
-def test_the_dialogues_of_the_sample_corpus(run_script, tmp_path):
-    size = ("--sessions", 2, "--turns", 3, 3, "--scripts", 1, "--impros", 2)
-    run_script("MIRAI/make_sample_corpus.py", "--out", tmp_path / "corpus", *size)
-    dialogues = sorted(path.name for path in (tmp_path / "corpus/wav/Session02").iterdir())
-    assert dialogues == ["Sess02_impro01", "Sess02_impro02", "Sess02_script01"]
+@pytest.fixture
+def extractor(encoders):
+    torch.manual_seed(0)
+    description = describe("both", encoders.text, encoders.audio)
+    return Extractor.from_pretrained(description, encoders.text, encoders.audio)
+
+
+@pytest.fixture
+def batch(extractor, tmp_path):
+    generator = np.random.default_rng(0)
+    rows = speak(tmp_path, [0.1 * generator.normal(size=3000 + 5000 * k) for k in range(4)])
+    dataset = UtteranceDataset(rows, tmp_path, **extractor.dataset_settings())
+    return dataset.collate([dataset[k] for k in range(len(rows))])
+
+
+def with_options(extractor, **options):
+    """Make an extractor ready to be trained."""
+    ExtractorTraining(extractor, TrainingOptions(exp_name="x", csv_path=Path("x.csv"), **options), [])
+
+
+def gradients(extractor, batch):
+    """Of a training step, with dropout and SpecAugment."""
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002 (transformers' SpecAugment draws from it)
+    extractor.zero_grad()
+    torch.nn.functional.cross_entropy(extractor(batch), batch.labels).backward()
+    return {name: weights.grad for name, weights in extractor.named_parameters() if weights.grad is not None}
+
+
+def assert_same(one, other, atol):
+    assert one.keys() == other.keys() and len(one) > 50
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=atol, rtol=0, msg=name)
+
+
+def test_attention_is_pytorchs_own(extractor, trained):
+    loaded, _ = load_extractor(trained / "best.ckpt")
+    for network in (extractor, loaded):
+        assert network.text.config._attn_implementation == network.audio.config._attn_implementation == "sdpa"
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(extractor, batch, monkeypatch):
+    expected = gradients(extractor, batch)
+    layer = extractor.audio.encoder.layers[0].attention
+    calls = []
+    monkeypatch.setattr(layer, "forward", lambda *a, forward=layer.forward, **k: calls.append(1) or forward(*a, **k))
+    with_options(extractor, gradient_checkpointing=True)
+    assert_same(gradients(extractor, batch), expected, atol=1e-7)
+    assert len(calls) == 2  # once forward, once more for the gradients
+
+
+def test_compiled_layers_give_the_same_gradients(extractor, batch, monkeypatch):
+    """Traced as ever, but then run operation by operation, which takes no compiler and less time."""
+    extractor.eval()  # a compiled dropout draws other numbers
+    expected = gradients(extractor, batch)
+    compiled, original = [], torch.compile
+
+    def without_compiler(function, **settings):
+        compiled.append(settings)
+        return original(function, backend="eager", **settings)
+
+    monkeypatch.setattr(torch, "compile", without_compiler)
+    with_options(extractor, compile=True)
+    # a layer of each encoder and the seven convolutions
+    assert compiled == [{"dynamic": True}] * 9
+    assert_same(gradients(extractor, batch), expected, atol=1e-6)
+    extractor.train()
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(extractor, batch).values())
+    assert not any("_orig_mod" in name for name in extractor.state_dict())
+
+
+def test_frozen_feature_encoder_stays_as_it_was(train, data, encoders, tmp_path):
+    table = data / "annotation_speaker_only.csv"
+    folder = train(table, tmp_path, "--freeze_feature_encoder", "--gradient_checkpointing", epochs=1)
+    after = {name.removeprefix("extractor."): value for name, value in weights(folder / "last.ckpt").items()}
+    description = describe("both", encoders.text, encoders.audio)
+    before = Extractor.from_pretrained(description, encoders.text, encoders.audio).state_dict()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    frozen = {name for name in before if name.startswith("audio.feature_extractor.")}
+    assert frozen and not changed & frozen
+    assert any(name.startswith("audio.feature_projection.") for name in changed)
+    assert any(name.startswith("text.") for name in changed)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize(("precision", "fused"), [("bf16-mixed", True), ("16-mixed", None)])
+def test_fused_optimizer_on_a_gpu_unless_gradients_are_scaled(train, data, tmp_path, precision, fused):
+    arguments = ("--device", "cuda", "--precision", precision)
+    folder = train(data / "annotation_speaker_only.csv", tmp_path, *arguments, epochs=1)
+    (optimizer,) = torch.load(folder / "last.ckpt", weights_only=True, map_location="cpu")["optimizer_states"]
+    assert [group["fused"] for group in optimizer["param_groups"]] == [fused]
+
+
+def test_precision_by_device(monkeypatch):
+    assert find_precision("auto", gpu=False) == "32-true" and find_precision("bf16-mixed", gpu=False) == "bf16-mixed"
+    for has_it, expected in ((True, "bf16-mixed"), (False, "16-mixed")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has_it=has_it: has_it)
+        assert find_precision("auto", gpu=True) == expected

@@ -1,6 +1,8 @@
-"""Faults of the corpus that the later stages meet: each names the file or the row, and keeps what was made before."""
+"""Faults of the corpus that the later stages meet: each names the file or the row, and keeps what was made before.
 
-import os
+Every script, with a few faults; the tests of speech, transcripts and annotation tables have the others.
+"""
+
 import shutil
 
 import pytest
@@ -52,9 +54,6 @@ WITH_SPEECH = ["trainer_hf.py", "inference.py", "feature_extractor_cogmen_format
     ("damage", "reason"),
     [
         (lambda path: path.unlink(), "no such file"),
-        (lambda path: path.unlink() or os.mkfifo(path), "is not a plain file"),
-        (lambda path: path.write_bytes(b""), "0 bytes"),
-        (lambda path: path.write_bytes(path.read_bytes()[:40] + bytes(4)), "no sound in it, only a header"),
         (lambda path: path.write_bytes(path.read_bytes()[:3000]), "truncated"),
     ],
 )
@@ -70,7 +69,6 @@ def test_a_damaged_wav_is_named(call, own, script, damage, reason):
     [
         (lambda path: path.unlink(), "no such file"),
         (lambda path: path.write_bytes(b"\xff\xff\xff"), "neither UTF-8"),
-        (lambda path: path.write_bytes(b"a\0b\0"), "holds NUL characters"),
     ],
 )
 def test_a_damaged_transcript_is_named(call, own, script, damage, reason):
@@ -80,21 +78,12 @@ def test_a_damaged_transcript_is_named(call, own, script, damage, reason):
 
 
 @pytest.mark.parametrize("script", [*WITH_SPEECH, "cogmen_formatting.py"])
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (f"{NAME},", f"{NAME[:-1]},", "row {}: malformed segment id"),
-        (f"{NAME},", "Sess19_impro01_F002,", r"row .* Sess19_impro01_F002 is already in row \d+; expected it once"),
-        ("emotion", "label", "no column emotion; found segment_id, label"),
-        ("\n", "\nSess01_impro01_M001,glad,,,0,1,,,,,,,True\n", "row 2 .*: emotion 'glad'; expected one of neutral"),
-    ],
-)
-def test_a_damaged_table_is_named(call, own, script, old, new, message):
+def test_a_damaged_table_is_named(call, own, script):
     path = own / "annotation_speaker_only.csv"
-    text = path.read_text()
-    row = text[: text.index(f"\n{NAME},")].count("\n") + 2
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError, match=rf"annotation_speaker_only\.csv.*{message.replace('{}', str(row))}"):
+    before, after = path.read_text().split(f"\n{NAME},")
+    path.write_text(f"{before}\n{NAME[:-1]},{after}")
+    row = before.count("\n") + 2
+    with pytest.raises(UserError, match=rf"annotation_speaker_only\.csv, row {row}: malformed segment id"):
         call(script, own)
 
 

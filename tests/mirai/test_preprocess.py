@@ -3,8 +3,6 @@
 import csv
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 import soundfile
 
 from erc.corpus.annotations import COLUMNS, read_annotations
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus
 
 from .conftest import annotation_rows, tree, write_wav
@@ -46,7 +44,9 @@ def funnel(shown):
 
 
 def test_funnel_and_tables(preprocess, corpus_made, capsys):
-    data = preprocess(corpus_made)
+    data = preprocess(corpus_made, "--check")
+    assert not data.exists() and "corpus: 0 errors, 0 left out; preprocess.py can use it\n" in capsys.readouterr().out
+    preprocess(corpus_made)
     assert funnel(capsys.readouterr().out) == {
         "all rows": "112",
         "without ties": "111",
@@ -155,10 +155,9 @@ def test_unusual_transcripts_are_counted(preprocess, corpus, capsys):
     assert paths[-1].stem not in shown and funnel(shown)["with both wav and txt -> annotation.csv"] == "56"
 
 
-@pytest.mark.parametrize("content", [b"\xff\xff\xff", "안녕 하세요".encode("utf-16-le"), b"a\0b"])
-def test_undecodable_transcript_is_an_error(preprocess, corpus, content):
+def test_undecodable_transcript_is_an_error(preprocess, corpus):
     path = corpus / "wav" / "Session01" / "Sess01_script01" / "Sess01_script01_F001.txt"
-    path.write_bytes(content)
+    path.write_bytes(b"\xff\xff\xff")
     with pytest.raises(UserError, match=r"1 x transcript that cannot be decoded: .*Sess01_script01_F001\.txt: "):
         preprocess(corpus)
 
@@ -218,14 +217,11 @@ def test_rows_that_cannot_be_used_are_listed_with_file_and_row(preprocess, corpu
         ("{}", "../../Sess01_impro01_F001", r"malformed segment id, .*: {}, row 3: '\.\./\.\./Sess01_impro01_F001'"),
         ("{}", "Sess02_impro01_F001", r"segment id of another session than its file: {}, row 3 \(Sess02_"),
         ("Segment ID", "Name", "column 10 is not 'Segment ID', as it has to be: {}, row 1: 'Name'"),
-        ("Wav,,", "Wav,", "column 10 is not 'Segment ID'.*: {}, row 1: 'Total Evaluation'"),
         ("Emotion,Valence", "Valence,Emotion", "column 11 is not 'Emotion'.*: {}, row 2: 'Valence'"),
         ("{},angry;disgust,", "{},", r"a cell too many or too few: {}, row 3 \({}\)"),
         ("{},", "{},extra,", r"a cell too many or too few: {}, row 3 \({}\)"),
         ("1,0.0,", "1,", "malformed segment id.*: {}, row 3: 'angry;disgust'"),
-        ("1,0.0,", "1,0,0,", "malformed segment id.*: {}, row 3: ''"),
         ("\n1,", '\n"1,', "annotation file that cannot be read: .*{}: not a CSV file: unexpected end"),
-        ("\n1,", "\n1\0,", "annotation file that cannot be read: .*{}: holds NUL characters"),
     ],
 )
 def test_nonsense_is_named_with_file_and_row(preprocess, corpus, annotation, old, new, message):
@@ -241,12 +237,7 @@ def test_nonsense_is_named_with_file_and_row(preprocess, corpus, annotation, old
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: text.encode("utf-8-sig"),
-        lambda text: text.encode("utf-16"),
         lambda text: text.replace("Numb", "번호").encode("cp949"),
-        lambda text: text.replace("\r\n", "\r").encode(),
-        lambda text: text.replace("\r\n", "\r\n\r\n").encode(),  # blank lines
-        lambda text: text.replace("Numb", '"Numb\r\nof the turn"').encode(),
         lambda text: re.sub("Eval10F,,", "Eval10F", text).encode(),  # blank cells at the end of the first row
         lambda text: text.replace(",neutral,3,3\r\n", ",,,\r\n").replace(",,,\r\n", "\r\n").encode(),
         lambda text: text.replace("\r\n", ",,\r\n").encode(),
@@ -304,8 +295,9 @@ def test_wrong_directory_says_what_was_expected_and_what_is_there(preprocess, co
         preprocess(corpus)
 
 
-def break_in_many_ways(corpus, annotation):
+def test_the_run_shows_all_errors_and_leaves_what_was_there(preprocess, corpus, annotation, capsys):
     """Four errors and fifteen utterances without speech."""
+    before = tree(preprocess(corpus))
     annotation.with_name("Session02_M_res.csv").unlink()
     text = annotation.read_text().replace(",angry;disgust,", ",furious,").replace("Sess01_impro01_M001", "Sess1")
     annotation.write_text(text)
@@ -313,10 +305,7 @@ def break_in_many_ways(corpus, annotation):
     for wav in [*corpus.glob("wav/*/Sess19_impro01/*.wav"), *corpus.glob("wav/*/Sess20_impro01/*.wav")]:
         wav.unlink()
     (corpus / "wav" / "Session19" / "Sess19_script01" / "Sess19_script01_F001.wav").write_bytes(b"")
-
-
-def test_check_shows_every_problem_and_writes_nothing(preprocess, corpus, annotation, tmp_path, capsys):
-    break_in_many_ways(corpus, annotation)
+    capsys.readouterr()
     with pytest.raises(UserError, match=r"corpus: 4 errors, 15 left out; preprocess\.py would stop$"):
         preprocess(corpus, "--check")
     shown = capsys.readouterr().out
@@ -330,20 +319,6 @@ def test_check_shows_every_problem_and_writes_nothing(preprocess, corpus, annota
     ):
         assert f"\n  {text}" in shown
     assert funnel(shown)["all rows"] == "98"
-    assert not (tmp_path / "data").exists()
-
-
-def test_check_of_a_good_corpus(corpus_made, tmp_path):
-    command = [sys.executable, REPOSITORY / "MIRAI/preprocess.py", "--root_path", corpus_made, "--check"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100)
-    assert result.returncode == 0 and not result.stderr
-    assert result.stdout.endswith("corpus: 0 errors, 0 left out; preprocess.py can use it\n")
-    assert not any(tmp_path.iterdir())
-
-
-def test_the_run_shows_all_errors_and_leaves_what_was_there(preprocess, corpus, annotation):
-    before = tree(preprocess(corpus))
-    break_in_many_ways(corpus, annotation)
     with pytest.raises(UserError, match="4 errors, 15 left out; nothing is written\nerrors") as error:
         preprocess(corpus)
     assert str(error.value).count("\n") < 30

@@ -126,17 +126,3 @@ def test_experiments_that_cannot_be_scored_are_named_and_the_others_scored(exper
 def test_no_experiment(infer, tmp_path):
     with pytest.raises(UserError, match="--all .*: no <experiment>/best.ckpt in it"):
         infer("--all", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "--ckpt_path, --all: expected one of them"),
-        (["--all", "zoo", "--ckpt_path", "x.ckpt"], "--ckpt_path, --all: expected one of them"),
-        (["--all", "zoo", "--test_1920"], "--test_1920: --all scores each experiment with the split"),
-    ],
-)
-def test_inference_flags_that_make_no_sense(run_script, capsys, arguments, message):
-    with pytest.raises(SystemExit) as stop:
-        run_script("MIRAI/inference.py", *arguments)
-    assert stop.value.code == 2 and message in capsys.readouterr().err

@@ -6,8 +6,7 @@ import torch
 from tests.erc.test_tracking import read_archive
 
 
-@pytest.mark.parametrize("script", ["MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py"])
-def test_an_offline_experiment_of_the_extractor(train, data, tmp_path, monkeypatch, capsys, script):
+def test_an_offline_experiment_of_the_extractor(train, data, tmp_path, monkeypatch, capsys):
     comet_ml = pytest.importorskip("comet_ml")
     monkeypatch.delenv("COMET_API_KEY", raising=False)
     start, asked = comet_ml.start, []
@@ -18,7 +17,7 @@ def test_an_offline_experiment_of_the_extractor(train, data, tmp_path, monkeypat
 
     monkeypatch.setattr(comet_ml, "start", unreachable)
     comet = ("--log_in_comet", "--comet_api_key", "KeyThatMustNotBeStored", "--comet_workspace", "team")
-    folder = train(data / "annotation_speaker_only.csv", tmp_path, *comet, epochs=2, script=script)
+    folder = train(data / "annotation_speaker_only.csv", tmp_path, *comet, epochs=2)
     assert asked == [("KeyThatMustNotBeStored", "team"), (None, "team")]
     (path,) = (tmp_path / "comet").glob("*.zip")
     parameters, metrics, _ = read_archive(path)
@@ -30,9 +29,3 @@ def test_an_offline_experiment_of_the_extractor(train, data, tmp_path, monkeypat
     assert "comet_api_key" not in kept["options"] and "KeyThatMustNotBeStored" not in str(kept)
     assert "KeyThatMustNotBeStored" not in capsys.readouterr().out
     assert not any(b"KeyThatMustNotBeStored" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
-
-
-def test_comets_options_alone_would_do_nothing(run_script, capsys):
-    with pytest.raises(SystemExit):
-        run_script("MIRAI/trainer_hf.py", "--exp_name", "x", "--comet_workspace", "team")
-    assert "--comet_workspace: needs --log_in_comet" in capsys.readouterr().err

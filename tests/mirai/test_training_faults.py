@@ -3,18 +3,14 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 
 import pytest
 import torch
 
-from erc.files import claim
 from erc.options import REPOSITORY, UserError
 from mirai.training.module import ExtractorTraining
 
-from .conftest import same, weights
+from .conftest import run_killed, same, training, weights
 
 
 @pytest.fixture
@@ -60,60 +56,22 @@ def test_a_signal_stops_at_the_next_step_and_resuming_ends_the_same(
         assert same(weights(folder / file), weights(trained / file))
 
 
-def test_a_signal_in_the_first_epoch_leaves_nothing_to_resume(train, table, tmp_path, at_step, monkeypatch):
+def test_a_signal_in_the_first_epoch_leaves_nothing_to_resume(train, table, tmp_path, at_step):
     at_step(0, 1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(UserError, match="stopped by SIGTERM; in its first epoch: start it again"):
         train(table, tmp_path)
     assert not list((tmp_path / "checkpoint").rglob("*.ckpt"))
-    monkeypatch.undo()
-    train(table, tmp_path, epochs=1)
 
 
-KILLED = """
-import os, runpy, signal, sys, torch
-save, count = torch.save, 0
-def half(value, file):  # of last.ckpt after the second epoch
-    global count
-    count += "optimizer_states" in value
-    if count == 2:
-        file.write(b"half of it")
-        file.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(value, file)
-torch.save = half
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, encoders, tmp_path):
-    command = [
-        *(sys.executable, "-c", KILLED, REPOSITORY / "MIRAI/trainer_hf.py", "--exp_name", "run", "--csv_path", table),
-        *("--out_dir", tmp_path, "--max_epochs", 2, "--text_encoder", encoders.text, "--test_1920=True"),
-        *("--audio_encoder", encoders.audio, "--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003),
-        *("--device", "cpu"),
-    ]
-    result = subprocess.run(list(map(str, command)), check=False, capture_output=True, timeout=200)
-    assert result.returncode == -signal.SIGKILL
+def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, encoders, tmp_path, capsys):
+    """No checkpoint goes through the folder for temporary files, either."""
+    run_killed("replace", 3, REPOSITORY / "MIRAI/trainer_hf.py", *training(encoders, table, tmp_path))  # in epoch 1
     folder = tmp_path / "checkpoint" / "run"
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
     train(table, tmp_path, "--resume")
+    assert f"resumed from {folder / 'last.ckpt'}" in capsys.readouterr().out
     for file in ("last.ckpt", "best.ckpt"):
         assert same(weights(folder / file), weights(trained / file))
-
-
-def test_no_checkpoint_goes_through_the_temporary_directory(train, table, trained, tmp_path, monkeypatch):
-    """It may be another file system, from which a file cannot be moved in one step, and a small one."""
-    for name in ("TMPDIR", "TEMP", "TMP"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    folder = train(table, tmp_path)
-    assert same(weights(folder / "best.ckpt"), weights(trained / "best.ckpt"))
-
-
-def test_a_second_run_of_the_same_name_is_refused(train, table, tmp_path):
-    with claim(tmp_path / "checkpoint" / "run"), pytest.raises(UserError, match="run: another run is writing it"):
-        train(table, tmp_path, "--overwrite")
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(train, table, tmp_path, at_step, capsys):

@@ -16,17 +16,11 @@ _PUBLISHED_SIZE = 15_000  # rows of a corpus beside whose counts the published o
 
 @dataclass
 class Findings:
-    """Places (a file and row, or a segment id, and what was found there) by reason.
+    """Places (a file and row, or a segment id, and what was found there) by reason."""
 
-    Attributes:
-        errors: what stops the work, because no rule says what is meant.
-        left_out: rows and utterances that are not used.
-        notes: what is read by another than the usual rule, and what else the user should know.
-    """
-
-    errors: dict = field(default_factory=_PLACES)
-    left_out: dict = field(default_factory=_PLACES)
-    notes: dict = field(default_factory=_PLACES)
+    errors: dict = field(default_factory=_PLACES)  # what stops the work, because no rule says what is meant
+    left_out: dict = field(default_factory=_PLACES)  # rows and utterances that are not used
+    notes: dict = field(default_factory=_PLACES)  # what is read by another than the usual rule, and what else matters
 
     def report(self):
         """All findings as lines of text, errors first; empty if there are none."""
@@ -40,18 +34,11 @@ class Findings:
 
 @dataclass(frozen=True)
 class RawCorpus:
-    """The usable part of a raw corpus; incomplete if its findings have errors.
+    """The usable part of a raw corpus; incomplete if its findings have errors."""
 
-    Attributes:
-        tables: {file name: rows}, the annotation tables; a row is a dict by column name.
-        speech: {segment id: wav file}, of every utterance of the tables; its transcript lies beside it as .txt.
-        funnel: list of (step, rows left, rows left of the published corpus or None).
-        findings: `Findings`.
-    """
-
-    tables: dict
-    speech: dict
-    funnel: list
+    tables: dict  # {file name: rows}, the annotation tables; a row is a dict by column name
+    speech: dict  # {segment id: wav file}, of every utterance of the tables; its transcript lies beside it as .txt
+    funnel: list  # of (step, rows left, rows left of the published corpus or None)
     findings: Findings
 
     def show_funnel(self):

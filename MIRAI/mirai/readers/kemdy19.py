@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from erc.corpus.annotations import COLUMNS, CsvRow, Utterance, read_csv, seconds
+from erc.corpus.annotations import COLUMNS, CsvRow, Utterance, make_utterance, read_csv, seconds
 from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus, shown
@@ -36,17 +36,11 @@ _FILE = re.compile(r"Session([0-9]{2})_([FM])_res\.csv")
 
 @dataclass(frozen=True)
 class RatedTurn:
-    """A row of an annotation file, with one emotion.
-
-    Attributes:
-        utterance: `Utterance`.
-        cells: {column of the annotation table: text}.
-        subject: F or M, the actor whose label and signals the file holds.
-    """
+    """A row of an annotation file, with one emotion."""
 
     utterance: Utterance
-    cells: dict
-    subject: str
+    cells: dict  # {column of the annotation table: text}
+    subject: str  # F or M, the actor whose label and signals the file holds
 
 
 def read_corpus(root):
@@ -71,7 +65,7 @@ def read_corpus(root):
                 continue
             readable += 1
             if ";" not in cells["emotion"]:
-                rated.append(RatedTurn(_utterance(cells), cells, subject))
+                rated.append(RatedTurn(make_utterance(cells, path.name), cells, subject))
     first = {}
     for turn in rated:
         first.setdefault(turn.utterance.segment_id, turn)
@@ -104,20 +98,6 @@ def _table(turns):
         return utterance.session, utterance.dialogue, utterance.wav_start, utterance.segment_id
 
     return [turn.cells for turn in sorted(turns, key=key)]
-
-
-def _utterance(cells):
-    segment = KEMDY19.parse_segment_id(cells["segment_id"])
-    return Utterance(
-        segment_id=cells["segment_id"],
-        emotion=cells["emotion"],
-        label=KEMDY19.label(cells["emotion"]),
-        session=segment.session,
-        dialogue=segment.dialogue,
-        speaker=segment.speaker,
-        wav_start=float(cells["wav_start"]),
-        wav_end=float(cells["wav_end"]),
-    )
 
 
 def _annotation_files(root, findings):
