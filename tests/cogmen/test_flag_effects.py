@@ -116,12 +116,6 @@ def test_the_plateau_is_one_of_the_dev_loss(naive):
     assert min(rates) == pytest.approx(0.003) and rates != others
 
 
-def test_of_equally_good_epochs_the_first_is_kept(train):
-    history, checkpoint = train("--drop_rate", 0)
-    assert len(history) > 1 and len({row["dev_weighted_f1"] for row in history}) == 1
-    assert checkpoint.epoch == 1
-
-
 @pytest.mark.parametrize(
     ("arguments", "weights", "shape"),
     [
