@@ -1,4 +1,4 @@
-"""Every command in the documents, and those that users of the published tools know, is accepted by its script."""
+"""Every command in the documents, and the commands and flags that users of the published tools know, are accepted."""
 
 import re
 import shlex
@@ -17,16 +17,29 @@ python MIRAI/trainer_hf_MMER.py --exp_name both_cs_and_ce_MMI --batch_size 2 --a
 python MIRAI/inference.py --ckpt_path CKPT --test_1920=True --csv_path ./data/annotation_speaker_only.csv
 python MIRAI/inference.py --all ./models_zoo/checkpoint --csv_path ./data/annotation.csv
 python COGMEN_code/cogmen_formatting.py
-python MIRAI/feature_extractor_cogmen_format.py --model_save_path CKPT --csv_path ./data/annotation_speaker_only.csv \
-    --features_format_path ./data/KEMDy19/new_2019cogmen_format_speaker_only.pkl
-python COGMEN_code/preprocess.py --dataset KEMDy19 \
-    --feat_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl \
-    --res_dir  ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+python MIRAI/feature_extractor_cogmen_format.py --model_save_path CKPT --csv_path A.csv --features_format_path D.pkl
+python COGMEN_code/preprocess.py --dataset KEMDy19 --feat_dir F.pkl --res_dir P.pkl
 python COGMEN_code/train.py --tag tmp --dataset KEMDy19 --modalities at --from_begin --epochs 100 \
-    --preprocessed_feature ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
-python COGMEN_code/eval.py --dataset KEMDy19 --modalities at --pt_dir CKPT.pt \
-    --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+    --preprocessed_feature P.pkl
+python COGMEN_code/eval.py --dataset KEMDy19 --modalities at --pt_dir CKPT.pt --data_dir P.pkl
 """
+_TRAINER = (
+    "exp_name batch_size accumulate_grad test_1920 csv_path loss clip_length text_encoder audio_encoder lr max_epochs "
+    "test_sessions device resume log_in_comet comet_api_key comet_workspace"
+)
+KEPT = {
+    "MIRAI/preprocess.py": "root_path save_path",
+    "MIRAI/trainer_hf.py": f"{_TRAINER} using_model",
+    "MIRAI/trainer_hf_MMER.py": _TRAINER,
+    "MIRAI/inference.py": "ckpt_path all test_1920 csv_path test_sessions device out_dir",
+    "MIRAI/feature_extractor_cogmen_format.py": "model_save_path csv_path features_format_path device",
+    "COGMEN_code/preprocess.py": "dataset feat_dir res_dir split_utterances seed text_feature dev_sessions",
+    "COGMEN_code/train.py": "tag dataset modalities from_begin epochs preprocessed_feature batch_size optimizer "
+    "scheduler learning_rate weight_decay max_grad_value drop_rate wp wf hidden_size rnn class_weight "
+    "concat_gin_gout seqcontext_nlayer gnn_nheads use_highway seed device model_ckpt log_in_comet comet_api_key "
+    "comet_workspace tuning resume options",
+    "COGMEN_code/eval.py": "dataset modalities pt_dir data_dir device out_dir",
+}
 DOCUMENTS = ["README.md", *(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("docs/*.md"))]
 DOCUMENTS += [f"{place}/sample/README.md" for place in ("data", "models_zoo")]
 
@@ -62,6 +75,15 @@ def test_the_known_commands(monkeypatch, tmp_path):
     assert len(found) == 11
     for command in found:
         check(command, monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("script", KEPT)
+def test_known_flags_are_taken(script, capsys):
+    with pytest.raises(SystemExit) as end:
+        load_script(script).main(["--help"])
+    assert end.value.code == 0
+    words = capsys.readouterr().out.replace(",", " ").replace("[", " ").replace("]", " ").split()
+    assert not {f"--{flag}" for flag in KEPT[script].split()} - set(words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -6,9 +6,10 @@ import torch
 
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
 from cogmen.network.model import CGNN, Architecture
-from cogmen.training import seed_everything, write_history
+from cogmen.training import seed_everything
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
+from erc.files import write_table
 from erc.options import to_dict
 from erc.runtime import find_device
 
@@ -95,6 +96,6 @@ def save_best(network, data, options, epoch, dev_weighted_f1, history):
         dev_weighted_f1=dev_weighted_f1,
     )
     save_checkpoint(path, checkpoint)
-    write_history(path.with_suffix(".csv"), history)
+    write_table(path.with_suffix(".csv"), list(history[0]), [list(row.values()) for row in history])
     state_path(options).unlink(missing_ok=True)
     return path

@@ -16,7 +16,6 @@ from cogmen.network.batching import DialogueSet
 from cogmen.resume import Progress, StateKeeper
 from erc.corpus.corpora import CORPORA
 from erc.corpus.metrics import scores
-from erc.files import write_table
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
 from erc.tracking import check_comet_options
@@ -124,6 +123,21 @@ def dialogue_set(dialogues, network, options, device):
     return DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
 
 
+@contextlib.contextmanager
+def _advice(compiled=False):
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory does not suffice ({str(error).splitlines()[0]}); "
+            "a smaller --batch_size needs less, --device cpu none"
+        ) from None
+    except Exception as error:
+        if compiled:
+            check_compiler(error, "the network")
+        raise
+
+
 def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
     """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
 
@@ -169,7 +183,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                     keeper.save()
                 if stop:
                     raise UserError(keeper.how_to_go_on(stop.signal))
-            log_probs, labels = _log_probabilities(network, dev_set, options.batch_size)
+            log_probs, labels = predict(network, dev_set, options.batch_size)
             dev_loss = F.nll_loss(log_probs, labels, weight.cpu() if weight is not None else None).item()
             dev = scores(labels, log_probs.argmax(1), range(num_emotions))
             if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -192,7 +206,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
             }
             progress.end_epoch(row, network)
             bar.update()
-            bar.set_postfix(loss=f"{row['train_loss']:.3f}", dev_f1=f"{100 * row['dev_weighted_f1']:.1f}")
+            bar.set_postfix(loss=f"{train_loss:.3f}", dev_f1=f"{100 * dev['weighted_f1']:.1f}")
             if on_epoch:
                 on_epoch(row)
     network.load_state_dict(progress.best_state)
@@ -215,38 +229,14 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
     return loss.detach()
 
 
+@_advice()
+@torch.no_grad()
 def predict(network, dialogues, batch_size):
     """(N, emotions) log-probabilities and (N,) labels of all turns of a `DialogueSet`, in its order, on the CPU.
 
     The network is on the set's device.
     """
-    with _advice():
-        return _log_probabilities(network, dialogues, batch_size)
-
-
-@torch.no_grad()
-def _log_probabilities(network, dialogues, batch_size):
     network.eval()
     batches = (dialogues.batch(numbers) for numbers in dialogues.order(batch_size))
     log_probs, labels = zip(*((network(batch), batch.labels) for batch in batches), strict=True)
     return torch.cat(log_probs).cpu(), torch.cat(labels).cpu()
-
-
-@contextlib.contextmanager
-def _advice(compiled=False):
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"the GPU's memory does not suffice ({str(error).splitlines()[0]}); "
-            "a smaller --batch_size needs less, --device cpu none"
-        ) from None
-    except Exception as error:
-        if compiled:
-            check_compiler(error, "the network")
-        raise
-
-
-def write_history(path, history):
-    """A training history as CSV, a row per epoch."""
-    write_table(Path(path), list(history[0]), [list(row.values()) for row in history])

@@ -22,7 +22,7 @@ class Corpus:
         speakers: the names of all speakers, numbered in this order. Empty: any names, numbered in each dialogue by
             their first turns.
         session: pattern of the beginning of a dialogue id, its group the session's number; None: sessions have none.
-        segment_id: pattern of a segment id, its groups `session`, `dialogue`, `speaker` and `number`.
+        segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`.
         segment_id_example: a segment id, for messages.
         test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
         has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
@@ -54,7 +54,7 @@ class Corpus:
         match = re.fullmatch(self.segment_id, text)
         if match is None:
             raise UserError(f"malformed segment id {text!r}, expected one like {self.segment_id_example}")
-        return SegmentId(int(match["session"]), match["dialogue"], match["speaker"], int(match["number"]))
+        return SegmentId(int(match["session"]), match["dialogue"], match["speaker"])
 
     def session_of(self, dialogue):
         """The number of the session that a dialogue id names; None if it names none."""
@@ -80,7 +80,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class SegmentId:
-    """The parts of `Sess19_impro02_M014`: session 19, dialogue `Sess19_impro02`, speaker M, his 14th utterance.
+    """What `Sess19_impro02_M014` tells: session 19, dialogue `Sess19_impro02`, speaker M.
 
     The number counts one speaker's utterances; it says nothing about the order of the two speakers' turns.
     """
@@ -88,7 +88,6 @@ class SegmentId:
     session: int
     dialogue: str
     speaker: str
-    number: int
 
 
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
@@ -98,7 +97,7 @@ _KEMDY19 = Corpus(
     label_aliases={"disqust": "disgust"},
     speakers=("M", "F"),
     session=r"Sess([0-9]{2})_",
-    segment_id=(r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])(?P<number>[0-9]{3})"),
+    segment_id=r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])[0-9]{3}",
     segment_id_example="Sess19_impro02_M014",
     test_sessions=(19, 20),
     reader="kemdy19",

@@ -10,8 +10,6 @@ from erc.corpus.annotations import sessions_of
 from erc.options import UserError
 
 RANDOM_STATE = 1004  # of the published splits
-TEST_SHARE = 0.2
-DEV_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
     """Split the utterances of a table.
 
     Args:
-        utterances: as `read_annotations` gives them.
+        utterances: as `read_annotations` gives them, sorted.
         test_1920: hold out the sessions in `test_sessions`; otherwise a random 20%.
         dev_sessions: the sessions whose utterances are the validation set; none: a random 10% of those not held out.
     Raises:
@@ -37,13 +35,13 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
         test = held_out(utterances, test_sessions)
         rest = [utterance for utterance in utterances if utterance.session not in test_sessions]
     else:
-        rest, test = _random(utterances, TEST_SHARE)
+        rest, test = _random(utterances, 0.2)
     if dev_sessions:
         _check_sessions(utterances, dev_sessions, "--dev_sessions")
         dev = [utterance for utterance in rest if utterance.session in dev_sessions]
         train = [utterance for utterance in rest if utterance.session not in dev_sessions]
     else:
-        train, dev = _random(rest, DEV_SHARE)
+        train, dev = _random(rest, 0.1)
     if not train or not dev:
         raise UserError(f"{len(train)} utterances to train on and {len(dev)} to validate; hold out fewer sessions")
     return Split(train, dev, test)
@@ -122,7 +120,6 @@ def clip(utterances, seconds):
 def _random(utterances, share):
     from sklearn.model_selection import train_test_split
 
-    utterances = sorted(utterances, key=lambda utterance: utterance.segment_id)
     if len(utterances) < 2:
         return utterances, []
     kept, taken = train_test_split(utterances, test_size=share, random_state=RANDOM_STATE)

@@ -10,13 +10,11 @@ import pytest
 import torch
 
 from cogmen.checkpoints import load_checkpoint
-from cogmen.network.batching import DialogueBatch, Layout
 from cogmen.network.model import CGNN
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import REPOSITORY, UserError
 from tests.cogmen.conftest import make_dialogues
-from tests.oracles import naive_graph
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -33,8 +31,8 @@ def stage3(tmp_path_factory, run_script):
     return folder
 
 
-def checkpoint_of(folder, modalities="at", tag="tmp"):
-    return folder / "model_checkpoints" / f"KEMDy19_best_dev_f1_model_{modalities}_{tag}.pt"
+def checkpoint_of(folder):
+    return folder / "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
 
 
 def evaluate(run_script, folder, *more, pt_dir=None):
@@ -68,15 +66,17 @@ def test_the_scores_do_not_depend_on_the_batch(stage3, run_script):
     assert evaluate(run_script, stage3, "--batch_size", 1) == evaluate(run_script, stage3, "--batch_size", 64)
 
 
-def test_the_same_seed_gives_the_same_weights(stage3, run_script, tmp_path):
+def test_the_same_seed_gives_the_same_weights(stage3, run_script, tmp_path, capsys):
     """And so the same scores, of every epoch and of the test dialogues."""
     train = ("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script(*train, *QUICK)
+    printed = capsys.readouterr().out
     first, second = (load_checkpoint(checkpoint_of(folder)).network.state_dict() for folder in (stage3, tmp_path))
     assert all(torch.equal(first[name], second[name]) for name in first)
     histories = [checkpoint_of(folder).with_suffix(".csv").read_text() for folder in (stage3, tmp_path)]
     assert histories[0] == histories[1]
     assert evaluate(run_script, stage3) == evaluate(run_script, stage3, pt_dir=checkpoint_of(tmp_path))
+    assert f"test: {capsys.readouterr().out.splitlines()[0]}\n" in printed
     run_script(*train, *QUICK, "--seed", 1)
     other = load_checkpoint(checkpoint_of(tmp_path)).network.state_dict()
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -108,85 +108,6 @@ def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):
             torch.testing.assert_close(start[name], end[name], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--modalities", "a"),
-        ("--modalities", "t"),
-        ("--rnn", "lstm"),
-        ("--rnn", "gru", "--seqcontext_nlayer", 1),
-        ("--use_highway", "--concat_gin_gout=True", "--gnn_nheads", 3),
-        ("--class_weight", "--optimizer", "sgd", "--scheduler", "expLR"),
-        ("--optimizer", "rmsprop", "--scheduler", "reduceLR", "--max_grad_value", 0.1),
-        ("--optimizer", "adamw", "--wp", -1, "--wf", 0, "--hidden_size", 12, "--weight_decay", 1e-3),
-    ],
-)
-def test_every_option_trains_and_scores(stage3, run_script, tmp_path, flags):
-    modalities = flags[1] if flags[0] == "--modalities" else "at"
-    run_script(
-        *("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path),
-        *(*QUICK, "--epochs", 1, *flags),
-    )
-    checkpoint = checkpoint_of(tmp_path, modalities)
-    result = evaluate(run_script, stage3, "--modalities", modalities, pt_dir=checkpoint)
-    assert result["n"] == sum(map(len, read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]))
-
-
-def test_the_windows_of_the_training_are_those_of_the_evaluation(stage3, run_script, tmp_path, capsys):
-    """Past and future ones, of different lengths: the scores are those of graphs made by hand."""
-    shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
-    run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 2, "--wp", 3, "--wf", 1)
-    trained = capsys.readouterr().out
-    evaluate(run_script, stage3, pt_dir=checkpoint_of(tmp_path))
-    assert f"test: {capsys.readouterr().out.splitlines()[0]}\n" in trained
-    kept = load_checkpoint(checkpoint_of(tmp_path))
-    assert kept.windows == {"wp": 3, "wf": 1}
-    splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
-    log_probs = {name: [by_hand(kept.network, one, wp=3, wf=1) for one in splits[name]] for name in ("dev", "test")}
-    with (stage3 / "result/predictions.csv").open(newline="") as file:
-        found = [[float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in csv.DictReader(file)]
-    np.testing.assert_allclose(found, torch.cat(log_probs["test"]).exp(), atol=1e-5)
-    labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in splits["dev"]]))
-    with checkpoint_of(tmp_path).with_suffix(".csv").open(newline="") as file:
-        best = list(csv.DictReader(file))[kept.epoch - 1]
-    loss = torch.nn.functional.nll_loss(torch.cat(log_probs["dev"]), labels).item()
-    assert float(best["dev_loss"]) == pytest.approx(loss, abs=1e-5)
-
-
-@torch.no_grad()
-def by_hand(network, dialogue, wp, wf):
-    """(L, emotions) log-probabilities over a graph made by plain loops."""
-    speakers = ["MF".index(speaker) for speaker in dialogue.speakers]
-    edges, relations = map(torch.tensor, naive_graph([len(dialogue)], speakers, wp, wf, 2))
-    features, labels = torch.from_numpy(dialogue.joined("at")), torch.from_numpy(dialogue.labels)
-    return network(DialogueBatch(features, labels, edges.T, relations, Layout.of([len(dialogue)])))
-
-
-def test_what_does_not_fit_is_refused(stage3, run_script, tmp_path):
-    with pytest.raises(UserError, match="trained with --modalities at, here --modalities a"):
-        evaluate(run_script, stage3, "--modalities", "a")
-    for content in (b"", b"junk", checkpoint_of(stage3).read_bytes()[:5000]):
-        (tmp_path / "bad.pt").write_bytes(content)
-        with pytest.raises(UserError, match=r"bad\.pt: refused"):
-            evaluate(run_script, stage3, pt_dir=tmp_path / "bad.pt")
-    torch.save({"weights": 1}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt: not a checkpoint of COGMEN_code/train\.py"):
-        evaluate(run_script, stage3, pt_dir=tmp_path / "other.pt")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
-    with pytest.raises(UserError, match=r"module\.pt: refused"):
-        evaluate(run_script, stage3, pt_dir=tmp_path / "module.pt")
-
-
-def test_dialogues_of_one_turn_and_of_one_speaker(run_script, tmp_path):
-    dialogues = make_dialogues(sessions=5, turns=(1, 2))
-    write_dialogues(tmp_path / "feat.pkl", dialogues)
-    paths = ("--feat_dir", tmp_path / "feat.pkl", "--res_dir", tmp_path / "preprocessed.pkl")
-    run_script("COGMEN_code/preprocess.py", *paths)
-    shared = ("--preprocessed_feature", tmp_path / "preprocessed.pkl", "--out_dir", tmp_path)
-    run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 2, "--batch_size", 1)
-    assert evaluate(run_script, tmp_path)["n"] == 2
-
-
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
         command = [sys.executable, REPOSITORY / "COGMEN_code/eval.py", *arguments]
@@ -200,12 +121,18 @@ def test_errors_are_one_line_through_the_shell(stage3):
     assert relative.returncode == 0 and "weighted F1" in relative.stdout
 
 
-def test_wrong_devices(stage3, run_script):
+def test_wrong_devices(stage3, run_script, tmp_path):
     for name in ("gpu", "cuda:٣"):
         with pytest.raises(UserError, match=f"--device {name}: expected auto, cpu, cuda or cuda:N"):
             evaluate(run_script, stage3, "--device", name)
-    with pytest.raises(UserError, match="--device cuda:99: PyTorch sees .* GPUs here"):
-        evaluate(run_script, stage3, "--device", "cuda:99")
+    sbert = ("--res_dir", tmp_path / "p.pkl", "--text_feature", "sbert", "--sbert", tmp_path)
+    for script, flags in (
+        ("eval", ("--pt_dir", checkpoint_of(stage3), "--data_dir", stage3 / "preprocessed.pkl")),
+        ("train", ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path, *QUICK)),
+        ("preprocess", ("--feat_dir", stage3 / "feat.pkl", *sbert)),
+    ):
+        with pytest.raises(UserError, match="--device cuda:99: PyTorch sees .* GPUs here"):
+            run_script(f"COGMEN_code/{script}.py", *flags, "--device", "cuda:99")
 
 
 def test_a_training_that_diverges_stops_and_leaves_no_checkpoint(stage3, run_script, tmp_path):

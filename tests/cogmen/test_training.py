@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import signal
+from argparse import Namespace
 from collections import Counter
 
 import numpy as np
@@ -16,7 +17,7 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
 from cogmen.network.model import CGNN, Architecture, RelationalConv
-from cogmen.training import OPTIMIZERS, train_step
+from cogmen.training import OPTIMIZERS, class_weights, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
@@ -92,6 +93,11 @@ def test_a_step_is_compiled_once_and_whole():
     assert len(graphs) == 1
     dropping = torch.compile(CGNN(Architecture(24, 7, 2)), dynamic=True, fullgraph=True, backend=backend)
     assert train_step(dropping, optimizers[1], batching.batch([3, 2, 5]), None, -1).isfinite()
+
+
+def test_class_weights_by_hand():
+    dialogues = [Namespace(labels=np.array([0, 0])), Namespace(labels=np.array([2]))]
+    assert class_weights(dialogues, 4).tolist() == [1.5, 0, 3, 0]
 
 
 def test_relational_convolution_equals_pytorch_geometrics():

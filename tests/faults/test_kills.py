@@ -126,18 +126,6 @@ def test_extraction(run_script, trained, data, tmp_path):  # noqa: F811
     assert path.exists()
 
 
-def test_preprocessing_the_corpus(run_script, corpus_made, tmp_path):  # noqa: F811
-    command = ("MIRAI/preprocess.py", "--root_path", corpus_made, "--save_path", tmp_path, "--files", "copy")
-    tables = [tmp_path / "annotation.csv", tmp_path / "annotation_speaker_only.csv"]
-    run_script(*command)
-    expected = [path.read_bytes() for path in tables]
-
-    def check():
-        assert [path.read_bytes() for path in tables] == expected
-
-    kill_often(partial(run, *command), kills(3, 20), check, "corpus")
-
-
 def pack_and_unpack(archive, source, target):
     parts = pack(archive, [source], MIN_PART_SIZE)
     assert len(parts) > 1

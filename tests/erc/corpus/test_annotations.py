@@ -37,14 +37,10 @@ def test_what_an_utterance_knows(tmp_path):
         (HEADER + "Sess19_impro02_M014,sad,1,2\n" * 2, "row 3: .* is already in row 2"),
         (HEADER + "Sess19_impro02_M014,sad,1\n", "row 2 .*: wav_end is '', expected seconds"),
         (HEADER + "Sess19_impro02_M014,sad,1,2,3\n", "row 2: 5 cells, expected 4"),
-        (HEADER + "Sess19_impro02_M014,sad,nan,2\n", "row 2 .*: wav_start is 'nan', expected seconds"),
         (HEADER + "Sess19_impro02_M014,sad,1,inf\n", "row 2 .*: wav_end is 'inf', expected seconds"),
         (HEADER + "Sess19_impro02_M014,sad,-1,2\n", "row 2 .*: from -1 to 2 s, expected 0 <= wav_start <= wav_end"),
         (HEADER + "Sess19_impro02_M014,sad,3,2\n", "row 2 .*: from 3 to 2 s, expected 0 <= wav_start <= wav_end"),
-        (HEADER + "Sess19_impro02_M014,,1,2\n", "row 2 .*: emotion ''; expected one of neutral"),
-        (HEADER + "Sess19_impro02_M014,angry;sad,1,2\n", "row 2 .*: emotion 'angry;sad'; expected one of neutral"),
         (HEADER + "../Sess19_impro02_M014,sad,1,2\n", r"row 2: malformed segment id '\.\./Sess19"),
-        (HEADER + HEADER, "row 2: malformed segment id 'segment_id'"),
         (HEADER[:-1] + ",emotion\nSess19_impro02_M014,sad,1,2,sad\n", "two columns emotion; found segment_id"),
         (HEADER + '"Sess19_impro02_M014,sad,1,2\n', "not a CSV file: unexpected end of data"),
         (HEADER + "Sess19_impro02_M014,sad\0,1,2\n", "holds NUL characters"),
@@ -71,9 +67,6 @@ def test_missing_table_names_the_script_that_makes_it(tmp_path):
         read_annotations(tmp_path / "none.csv")
     with pytest.raises(UserError, match="is a directory, expected a CSV file"):
         read_annotations(tmp_path)
-
-
-def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.csv")
+    os.mkfifo(tmp_path / "pipe.csv")  # from which reading might never end
     with pytest.raises(UserError, match=r"pipe\.csv: is no plain file, expected a CSV file"):
         read_annotations(tmp_path / "pipe.csv")

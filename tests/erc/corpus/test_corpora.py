@@ -5,7 +5,7 @@ from erc.options import UserError
 
 
 def test_segment_ids():
-    assert KEMDY19.parse_segment_id("Sess19_impro02_M014") == SegmentId(19, "Sess19_impro02", "M", 14)
+    assert KEMDY19.parse_segment_id("Sess19_impro02_M014") == SegmentId(19, "Sess19_impro02", "M")
     other_digits = ("Sess١٩_impro02_M014", "Sess19_impro٠٢_M014", "Sess19_impro02_M０14")
     malformed = ("Sess19_impro02_X014", "Session19_impro02_M014", "Sess19_impro02_M14", "Sess19_impro02_M014 ")
     for wrong in (*malformed, *other_digits):

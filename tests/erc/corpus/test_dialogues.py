@@ -1,6 +1,6 @@
 """The dialogue file and the preprocessed file: what they hold, and what is said of those that are wrong."""
 
-from copy import copy
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -34,14 +34,7 @@ def items(dialogues, tmp_path):
 def splits(dialogues, tmp_path):
     """The contents of a preprocessed file, to be damaged."""
     write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
-    return writable(read_pickle(tmp_path / "p.pkl"))
-
-
-def writable(value):
-    """A copy whose arrays can be changed."""
-    if isinstance(value, dict):
-        return {key: writable(inner) for key, inner in value.items()}
-    return [writable(inner) for inner in value] if isinstance(value, list) else copy(value)
+    return deepcopy(read_pickle(tmp_path / "p.pkl"))  # whose arrays can be changed
 
 
 def assert_same(one, other):
@@ -74,13 +67,6 @@ def test_dialogues_are_read_as_they_were_written(dialogues, tmp_path):
         assert_same(one, other)
 
 
-def test_the_same_dialogues_give_the_same_bytes(dialogues, tmp_path):
-    write_dialogues(tmp_path / "1.pkl", dialogues)
-    write_dialogues(tmp_path / "2.pkl", read_dialogues(tmp_path / "1.pkl", KEMDY19))
-    write_dialogues(tmp_path / "3.pkl", read_dialogues(tmp_path / "2.pkl", KEMDY19))
-    assert (tmp_path / "2.pkl").read_bytes() == (tmp_path / "3.pkl").read_bytes()
-
-
 def test_a_dialogue_file_as_others_may_write_it(dialogues, items, tmp_path):
     """Arrays and tuples in the place of lists, other numbers, one table for two modalities that are absent."""
     for name in ("text", "labels"):
@@ -107,21 +93,19 @@ def test_arrays_that_must_not_be_written_to_are_taken_as_they_are(dialogues):
 D = "Sess02_script01"
 
 
-def put(name, value, turn=1):
-    return lambda items: items[name][D].__setitem__(turn, value)
+def put(name, value):
+    return lambda items: items[name][D].__setitem__(1, value)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (put("labels", 7), "dialogue Sess02_script01, turn 1: label 7; KEMDy19 has 0 to 6"),
-        (put("labels", "2"), "Sess02_script01, turn 1: label '2'; KEMDy19 has"),
         (put("labels", np.float32(2)), "Sess02_script01, turn 1: label "),
         (put("labels", True), "Sess02_script01, turn 1: label True"),
         (put("labels", [[2] * 99] * 99), r"turn 1: label \[\[2, .{,120}$"),
         (lambda i: i["labels"].update({D: np.array(3)}), "dialogue Sess02_script01 has no list in `labels`"),
         (lambda i: i["labels"][D].clear(), "dialogue Sess02_script01 has no turns"),
-        (put("speakers", "X"), "dialogue Sess02_script01, turn 1: speaker 'X'; KEMDy19 has M, F"),
         (put("speakers", np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
         (lambda i: i["speakers"].pop(D), "dialogue Sess02_script01 has no list in `speakers`"),
         (put("sentences", None), "Sess02_script01, turn 1: sentence None, expected text"),
@@ -136,12 +120,9 @@ def put(name, value, turn=1):
         (put("text", np.full(16, np.nan, np.float32)), "Sess02_script01, turn 1: text embedding .* not finite"),
         (put("text", np.full(16, 1e300)), "Sess02_script01, turn 1: text embedding .* not finite"),
         (put("text", np.zeros(15, np.float32)), "turn 1: text embedding has 15 values, the turns before it 16"),
-        (put("text", np.zeros(15, np.float32), turn=0), "turn 0: text embedding has 15 values, the turns before it 16"),
         (put("text", np.zeros((2, 8), np.float32)), r"script01, turn 1: text embedding has shape \(2, 8\)"),
         (put("text", []), r"turn 1: text embedding has shape \(0,\)"),
-        (put("text", None), r"turn 1: text embedding has shape \(\)"),
         (put("text", "word"), "turn 1: text embedding is not a vector"),
-        (put("text", [[1], [1, 2]]), "turn 1: text embedding is not a vector"),
         (put("text", {}), "turn 1: text embedding is not a vector"),
         (lambda i: i["labels"].update(other=[1]), "dialogue 'other' is in `labels` but not among the ids"),
         (lambda i: i["ids"].append("new"), "dialogue new has no list in `segment_ids`"),
@@ -279,16 +260,11 @@ def setting(place, value):
         (lambda s: s["test"][1].pop("a"), "Sess06_script01 has . labels but 0 audio embeddings"),
         (lambda s: s["test"][1].pop("labels"), "Sess06_script01 has no list in `labels`"),
         (update(a=lambda rows: rows[:, :5]), "turn 0: audio embedding has 5 values, the turns before it 8"),
-        (update(a=lambda rows: rows[1:]), "Sess06_script01 has . labels but . audio embeddings"),
         (update(a=lambda rows: rows[:, 0]), r"Sess06_script01, turn 0: audio embedding has shape \(\)"),
         (update(a=lambda rows: rows[:, :0]), r"Sess06_script01, turn 0: audio embedding has shape \(0,\)"),
         (update(a=setting((2, 1), np.inf)), "Sess06_script01, turn 2: audio embedding has a value that is not finite"),
-        (update(labels=setting(2, 7)), "Sess06_script01, turn 2: label 7; KEMDy19 has 0 to 6"),
         (update(labels=setting(2, -1)), "Sess06_script01, turn 2: label -1"),
         (update(labels=lambda labels: labels * 1.0), "Sess06_script01, turn 0: label .\\.0"),
-        (update(labels=lambda labels: labels[:0]), "Sess06_script01 has no turns"),
-        (update(speakers=lambda speakers: speakers[1:]), r"has \d labels but \d speakers"),
-        (update(sentences=setting(0, None)), "Sess06_script01, turn 0: sentence None"),
         (update(segment_ids=setting(0, "a\nb")), "Sess06_script01, turn 0: segment id 'a.nb'"),
         (update(segment_ids=lambda _: "ab"), "Sess06_script01 has no list in `segment_ids`"),
     ],

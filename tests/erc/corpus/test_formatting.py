@@ -1,5 +1,3 @@
-import random
-
 import numpy as np
 import pytest
 
@@ -42,14 +40,6 @@ def test_turns_are_ordered_by_their_start_with_ties_broken(formatted):
     assert (formatted.train_ids, formatted.test_ids) == (["Sess01_script01"], ["Sess02_impro01"])
     assert not first.features and not second.features
     check_dialogues(formatted.dialogues, KEMDY19)
-
-
-def test_order_of_the_utterances_does_not_matter(formatted):
-    shuffled = random.Random(0).sample(ROWS, len(ROWS))
-    again = format_dialogues(shuffled, [f"said in {one.segment_id}" for one in shuffled], [2])
-    for one, other in zip(again.dialogues, formatted.dialogues, strict=True):
-        assert (list(one.turns()), one.sentences) == (list(other.turns()), other.sentences)
-    assert (again.train_ids, again.test_ids) == (formatted.train_ids, formatted.test_ids)
 
 
 @pytest.mark.parametrize("places", [range(7), [3, 1, 5, 0, 6, 2, 4]])

@@ -1,5 +1,3 @@
-import random
-
 import pytest
 from sklearn.model_selection import train_test_split
 
@@ -10,6 +8,10 @@ from erc.options import UserError
 
 def ids(rows):
     return [row.segment_id for row in rows]
+
+
+def names(part):
+    return [dialogue.id for dialogue in part]
 
 
 def test_held_out_set_is_cut_by_session(utterances):
@@ -25,14 +27,6 @@ def test_published_random_splits(utterances):
     _, dev = train_test_split(sorted(rest), test_size=0.1, random_state=1004)
     parts = split(utterances, False, [])
     assert ids(parts.test) == sorted(test) and ids(parts.dev) == sorted(dev)
-
-
-@pytest.mark.parametrize("test_1920", [True, False])
-def test_order_of_the_utterances_does_not_matter(utterances, test_1920):
-    shuffled = random.Random(1).sample(utterances, len(utterances))
-    one, other = (split(rows, test_1920, [19, 20]) for rows in (utterances, shuffled))
-    for part in ("train", "dev", "test"):
-        assert sorted(ids(getattr(one, part))) == sorted(ids(getattr(other, part)))
 
 
 def test_dev_sessions_are_not_trained_on(utterances):
@@ -60,10 +54,6 @@ def test_seen_utterances_are_not_scored(utterances):
     with pytest.raises(UserError, match=r"best\.ckpt: was trained on 14 of the 28 .*session 2\)"):
         check_unseen(rows, ids(held_out(utterances, [1, 2])), "best.ckpt", "")
     check_unseen(rows, ids(held_out(utterances, [1])), "best.ckpt", "")
-
-
-def names(part):
-    return [dialogue.id for dialogue in part]
 
 
 def test_dev_is_the_first_tenth_of_the_training_dialogues(dialogues):
