@@ -8,5 +8,4 @@ export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))'
-(($#)) || set -- tests/test_shell_scripts.py tests # the file that takes longest comes first
 "$python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q "$@"

@@ -48,3 +48,8 @@ def run_script():
         return load_script(path).main([str(argument) for argument in arguments])
 
     return call
+
+
+def pytest_collection_modifyitems(items):
+    """Put the file that takes longest first, so that no worker waits for the other one in the end."""
+    items.sort(key=lambda item: item.path.name != "test_shell_scripts.py")
