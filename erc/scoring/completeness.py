@@ -1,0 +1,97 @@
+"""Whether the turns that are scored are all that should be: those of a published test split, or of a table.
+
+No list of a corpus's turns can be shipped. What is public are the dialogues of KEMDy19's split and its counts; the
+annotation table, which whoever has the corpus has, tells every turn.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from erc.corpus.annotations import read_annotations, sessions_of
+from erc.corpus.corpora import CORPORA
+from erc.options import UserError
+
+
+@dataclass
+class HeldOut:
+    """The utterances of an annotation table: those held out, which are the turns that are scored, and the others."""
+
+    table: Path
+    test: list
+    training: list
+
+
+def check_complete(evaluation, published=None, table=None, sessions=None):
+    """Refuse an evaluation that lacks turns, or has more.
+
+    Args:
+        published: the name of the corpus whose published test split it should be.
+        table, sessions: the annotation table, and those of its sessions that are held out.
+    Returns:
+        (HeldOut or None, str or None): the utterances of the table; what the turns are all of, in words.
+    """
+    held_out = read_held_out(evaluation, table, sessions) if table else None
+    what = f"all that {Path(table).name} holds out" if table else None
+    if published:
+        check_published_split(evaluation, published)
+        what = f"{published}'s published test split" + (f" by {Path(table).name}" if table else ", by its counts")
+    return held_out, what
+
+
+def check_published_split(evaluation, name):
+    """Every turn of the corpus's published test split is there and no other, as far as ids and counts can tell.
+
+    Raises:
+        UserError: says what is missing.
+    """
+    turns, corpus, path = evaluation.turns, CORPORA[name], evaluation.path
+    what = f"{corpus.name}'s published test split"
+    have, wanted = set(turns.dialogues), set(corpus.test_dialogues)
+    if missing := sorted(wanted - have):
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise UserError(f"{path}: no turn of {len(missing)} of the {len(wanted)} dialogues of {what}: {shown}")
+    if other := sorted(have - wanted):
+        raise UserError(f"{path}: {other[0]} is not in {what}; expected turns of its {len(wanted)} dialogues alone")
+    count, known = len(turns.ids), corpus.test_turns
+    if count not in known.values():
+        expected = " or ".join(f"{number:,} ({table})" for table, number in known.items())
+        advice = "those longer than --clip_length too; --table names the missing ones"
+        raise UserError(f"{path}: {count:,} labelled turns; {what} has {expected}: predict every turn, {advice}")
+
+
+def read_held_out(evaluation, table, sessions=None):
+    """The `HeldOut` utterances of a table; they are the evaluation's turns, with the same labels.
+
+    Args:
+        sessions: held out; without, the corpus's test sessions.
+    Raises:
+        UserError: turns are missing, more are there, or labels differ; it names some.
+    """
+    turns, corpus, path = evaluation.turns, evaluation.corpus, evaluation.path
+    if corpus is None or not corpus.segment_id:
+        raise UserError(
+            f"{path}: its segment ids fit no corpus that has annotation tables; --table goes with --dataset"
+        )
+    sessions = sessions or corpus.test_sessions
+    utterances = read_annotations(table, corpus)
+    if not sessions or (missing := set(sessions) - set(sessions_of(utterances))):
+        problem = (
+            f"has no session {min(missing)}" if sessions else f"which sessions {corpus.name} holds out is not said"
+        )
+        raise UserError(f"{table}: {problem}; --test_sessions names the held-out ones")
+    test = [utterance for utterance in utterances if utterance.session in sessions]
+    expected = {utterance.segment_id: utterance.label for utterance in test}
+    given = dict(zip(turns.ids, turns.labels, strict=True))
+    for some, problem in (
+        (expected.keys() - given.keys(), f"lacks {{}} of the {len(expected)} held-out turns of {table}"),
+        (given.keys() - expected.keys(), f"has {{}} turns that are not among the held-out ones of {table}"),
+    ):
+        if some:
+            shown = ", ".join(sorted(some)[:5]) + (", ..." if len(some) > 5 else "")
+            raise UserError(f"{path}: {problem.format(len(some))}: {shown}; expected all and no others")
+    if other := [name for name in turns.ids if given[name] != expected[name]]:
+        labels = (corpus.emotions[one] for one in (given[other[0]], expected[other[0]]))
+        found = "labelled {}, but {} in {}".format(*labels, table)
+        advice = "annotation.csv and annotation_speaker_only.csv hold different labels"
+        raise UserError(f"{path}: {other[0]} is {found} ({len(other)} such turns); {advice}: give the one it is of")
+    return HeldOut(table, test, [utterance for utterance in utterances if utterance.session not in sessions])
