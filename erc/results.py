@@ -1,8 +1,8 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds), whose mean and standard deviation are shown; below, from `predictions.csv` beside them, the
-95% intervals that `erc.scoring` makes. The extractor's variants and losses: from the `result.csv` of
+each of several runs (seeds), whose mean and standard deviation are shown; below, the 95% intervals that `erc.scoring`
+makes of the `predictions.csv` beside them. The extractor's variants and losses: from the `result.csv` of
 `MIRAI/inference.py --all`.
 """
 

@@ -7,8 +7,7 @@ turns, calibration and coverage. A file needs the columns segment_id, label and 
 p_<emotion> are used if they are there. Of two methods the paired difference and a permutation test are shown too; a
 folder stands for several runs (seeds) of one method:
 
-    python tools/score.py models_zoo/results/extractor/at models_zoo/results/cgnn/at --names extractor CGNN \
-        --split KEMDy19 --table data/annotation_speaker_only.csv --out_dir models_zoo/scores
+    python tools/score.py results/extractor/at results/cgnn/at --split KEMDy19 --table data/annotation_speaker_only.csv
 
 --out_dir writes scores.md, scores.tex, scores.json, scores.csv, scores.png and scores.svg. What each number means, and
 what the intervals do not cover: docs/scoring.md.

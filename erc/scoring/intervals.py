@@ -32,8 +32,9 @@ def dialogue_confusions(labels, predictions, numbers, emotions):
 
 
 def scores_of(confusions):
-    """(S, ...) the `SCORES`, as `erc.corpus.metrics.scores` defines them, then the F1 of each emotion, NaN where no turn
-    has that label; S = 4 + K.
+    """(S, ...) the `SCORES`, as `erc.corpus.metrics.scores` defines them, then the F1 of each emotion; S = 4 + K.
+
+    An emotion that no turn is labelled with has the F1 NaN.
 
     Args:
         confusions: (..., K, K), not empty.
@@ -65,8 +66,9 @@ def mean_scores(weights, confusions):
 
 
 def bootstrap(statistic, dialogues, resamples=RESAMPLES, seed=SEED):
-    """The ends of the 95% interval of each score: (S,) and (S,); NaN of fewer than `LEAST` dialogues. A resample without
-    an emotion says nothing of its F1 and is left out there.
+    """The ends of the 95% interval of each score: (S,) and (S,); NaN if there are fewer than `LEAST` dialogues.
+
+    Resamples without an emotion say nothing of its F1 and are left out there.
 
     The percentile interval of scipy's bootstrap, at the level that makes it as wide as Student's t and the variance of
     a sample of D would: percentiles alone are too narrow for few dialogues (T. Hesterberg, What Teachers Should Know
