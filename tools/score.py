@@ -28,7 +28,8 @@ from erc.scoring.predictions import read_evaluation
 from erc.scoring.report import report
 from erc.scoring.tables import CSV_COLUMNS, csv_rows, show_latex, show_markdown
 
-PUBLISHED = [corpus.name for corpus in CORPORA.values() if corpus.test_turns]
+SPLITS = ["auto", *(corpus.name for corpus in CORPORA.values() if corpus.test_turns), "none"]
+AUTO = "where the split's dialogues are all there"
 
 
 @dataclass
@@ -38,9 +39,7 @@ class Options:
     dataset: str | None = option(None, "the corpus (default: the one that all segment ids fit)", choices=list(CORPORA))
     emotions: list[str] | None = option(None, "the emotions' names, in order, where no corpus and no column tells them")
     dialogue_pattern: str | None = option(None, "regular expression that finds the dialogue in a segment id")
-    split: str | None = option(
-        None, "refuse predictions that are not all of this corpus's test split", choices=PUBLISHED
-    )
+    split: str = option("auto", f"refuse predictions that are not a whole test split; auto: {AUTO}", choices=SPLITS)
     table: Path | None = option(None, "annotation table: turns must be all its held-out ones; groups by text and time")
     test_sessions: list[int] | None = option(None, "the held-out sessions of --table (default: the corpus's)")
     resamples: int = option(RESAMPLES, "resamples of the dialogues, for intervals and permutations")

@@ -51,8 +51,8 @@ def coverage(labels, predictions, probabilities):
     """The accuracy of the most confident turns, and the area under the curve of risk over coverage.
 
     Turns of equal confidence share their mean, so that the order of the file never matters. AURC: the mean of the risk
-    (1 - accuracy) of the n most confident turns over n = 1 ... N (Y. Geifman and R. El-Yaniv, Selective Classification
-    for Deep Neural Networks, NeurIPS 2017, has the curve).
+    (1 - accuracy) of the n most confident turns over n = 1 ... N (Y. Geifman, G. Uziel and R. El-Yaniv, Bias-Reduced
+    Uncertainty Estimation for Deep Neural Classifiers, ICLR 2019).
 
     Returns:
         dict: `accuracy`, by coverage ("100", "90", ...: percent of the turns, rounded up), and `aurc`.

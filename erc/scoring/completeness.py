@@ -21,21 +21,26 @@ class HeldOut:
     training: list
 
 
-def check_complete(evaluation, published=None, table=None, sessions=None):
+def check_complete(evaluation, published="auto", table=None, sessions=None):
     """Refuse an evaluation that lacks turns, or has more.
 
     Args:
-        published: the name of the corpus whose published test split it should be.
+        published: the name of the corpus whose published test split it should be; `none`; or `auto`: that of its own
+            corpus if it has all dialogues of the split, unless a table tells the turns.
         table, sessions: the annotation table, and those of its sessions that are held out.
     Returns:
         (HeldOut or None, str or None): the utterances of the table; what the turns are all of, in words.
     """
     held_out = read_held_out(evaluation, table, sessions) if table else None
-    what = f"all that {Path(table).name} holds out" if table else None
-    if published:
-        check_published_split(evaluation, published)
-        what = f"{published}'s published test split" + (f" by {Path(table).name}" if table else ", by its counts")
-    return held_out, what
+    corpus = evaluation.corpus
+    if published == "auto":
+        alike = corpus and corpus.test_turns and set(evaluation.turns.dialogues) == set(corpus.test_dialogues)
+        published = corpus.name if alike and not table else "none"
+    if published == "none":
+        return held_out, f"all that {Path(table).name} holds out" if table else None
+    check_published_split(evaluation, published)
+    how = f"by {Path(table).name}" if table else "by its counts"
+    return held_out, f"{published}'s published test split, {how}"
 
 
 def check_published_split(evaluation, name):
@@ -55,8 +60,10 @@ def check_published_split(evaluation, name):
     count, known = len(turns.ids), corpus.test_turns
     if count not in known.values():
         expected = " or ".join(f"{number:,} ({table})" for table, number in known.items())
-        advice = "those longer than --clip_length too; --table names the missing ones"
-        raise UserError(f"{path}: {count:,} labelled turns; {what} has {expected}: predict every turn, {advice}")
+        advice = (
+            "predict every turn, those longer than --clip_length too; --table names the missing ones; --split none if"
+        )
+        raise UserError(f"{path}: {count:,} labelled turns; {what} has {expected}: {advice} it is another corpus")
 
 
 def read_held_out(evaluation, table, sessions=None):

@@ -189,7 +189,7 @@ def _notes(evaluation, every, methods, split):
     """What a reader of the numbers must know."""
     turns, notes = evaluation.turns, []
     if evaluation.corpus and not split:
-        notes.append("Whether these are all turns of a test split was not checked: --split or --table does it.")
+        notes.append("Whether these are all turns of a test split was not checked; --table does it.")
     if not turns.dialogues_known:
         notes.append(
             "Nothing tells which turns belong to one dialogue, so single turns were resampled: the intervals are too "

@@ -29,6 +29,21 @@ def test_the_published_split_has_two_counts_and_twenty_dialogues(tmp_path):
         assert what == "KEMDy19's published test split, by its counts"
 
 
+def test_the_published_split_is_known_by_its_dialogues(tmp_path, table):
+    for turns in (978, 974):
+        evaluation = evaluate(tmp_path / "x.csv", full_split(turns))
+        assert check_complete(evaluation, "none") == (None, None)
+        if turns == 978:
+            assert "published" in check_complete(evaluation)[1]
+            continue
+        with pytest.raises(UserError, match="974 labelled turns; .*--split none if it is another corpus"):
+            check_complete(evaluation)
+        # The table decides where there is one.
+        with pytest.raises(UserError, match="has 962 turns that are not among the held-out ones"):
+            check_complete(evaluation, table=table)
+    assert check_complete(evaluate(tmp_path / "x.csv", full_split(15))) == (None, None)  # the sample corpus, say
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -36,7 +36,7 @@ def test_a_file_of_this_project(tmp_path, run_script, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name[0] != ".") == FILES
     assert (tmp_path / "out/scores.md").read_text() in printed
     assert "54 labelled turns of 6 dialogues. 95% intervals: 199 resamples of the dialogues" in printed
-    assert "not checked: --split or --table" in printed and "only 6 dialogues: the intervals are rough" in printed
+    assert "was not checked; --table does it" in printed and "only 6 dialogues: the intervals are rough" in printed
     report = json.loads((tmp_path / "out/scores.json").read_text())
     (method,) = report["methods"]
     for score in SCORES:
@@ -162,12 +162,12 @@ def test_the_split_is_checked_and_said(tmp_path, run_script, capsys):
     rows = [f"{dialogue}_F{k:03},sad,sad" for k in range(60) for dialogue in KEMDY19.test_dialogues]
     for count in (978, 977):
         (tmp_path / f"{count}.csv").write_text("\n".join(["segment_id,label,prediction", *rows[:count]]) + "\n")
-    run_script(SCRIPT, tmp_path / "978.csv", *FAST, "--split", "KEMDy19")
+    run_script(SCRIPT, tmp_path / "978.csv", *FAST)
     printed = capsys.readouterr().out
     assert "978 labelled turns of 20 dialogues: KEMDy19's published test split, by its counts." in printed
     assert "not checked" not in printed
     with pytest.raises(UserError, match=r"977\.csv: 977 labelled turns; KEMDy19's published test split has 978"):
-        run_script(SCRIPT, tmp_path / "977.csv", *FAST, "--split", "KEMDy19", "--out_dir", tmp_path / "out")
+        run_script(SCRIPT, tmp_path / "977.csv", *FAST, "--out_dir", tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
 
 
