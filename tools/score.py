@@ -37,7 +37,9 @@ class Options:
     predictions: list[Path] = option(help="a file or, of several runs, a folder for each method", positional=True)
     names: list[str] | None = option(None, "names of the methods (default: from the paths)")
     dataset: str | None = option(None, "the corpus (default: the one that all segment ids fit)", choices=list(CORPORA))
-    emotions: list[str] | None = option(None, "the emotions' names, in order, where no corpus and no column tells them")
+    emotions: list[str] | None = option(
+        None, "the emotions' names, in order (default: those of the columns p_<emotion>, or the corpus's)"
+    )
     dialogue_pattern: str | None = option(None, "regular expression that finds the dialogue in a segment id")
     split: str = option("auto", f"refuse predictions that are not a whole test split; auto: {AUTO}", choices=SPLITS)
     table: Path | None = option(None, "annotation table: turns must be all its held-out ones; groups by text and time")

@@ -87,8 +87,8 @@ def read_held_out(evaluation, table, sessions=None):
         )
         raise UserError(f"{table}: {problem}; --test_sessions names the held-out ones")
     test = [utterance for utterance in utterances if utterance.session in sessions]
-    expected = {utterance.segment_id: utterance.label for utterance in test}
-    given = dict(zip(turns.ids, turns.labels, strict=True))
+    expected = {utterance.segment_id: utterance.emotion for utterance in test}
+    given = {name: evaluation.emotions[label] for name, label in zip(turns.ids, turns.labels, strict=True)}
     for some, problem in (
         (expected.keys() - given.keys(), f"lacks {{}} of the {len(expected)} held-out turns of {table}"),
         (given.keys() - expected.keys(), f"has {{}} turns that are not among the held-out ones of {table}"),
@@ -97,8 +97,7 @@ def read_held_out(evaluation, table, sessions=None):
             shown = ", ".join(sorted(some)[:5]) + (", ..." if len(some) > 5 else "")
             raise UserError(f"{path}: {problem.format(len(some))}: {shown}; expected all and no others")
     if other := [name for name in turns.ids if given[name] != expected[name]]:
-        labels = (corpus.emotions[one] for one in (given[other[0]], expected[other[0]]))
-        found = "labelled {}, but {} in {}".format(*labels, table)
+        found = f"labelled {given[other[0]]}, but {expected[other[0]]} in {table}"
         advice = "annotation.csv and annotation_speaker_only.csv hold different labels"
         raise UserError(f"{path}: {other[0]} is {found} ({len(other)} such turns); {advice}: give the one it is of")
     return HeldOut(table, test, [utterance for utterance in utterances if utterance.session not in sessions])

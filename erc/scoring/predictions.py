@@ -87,7 +87,7 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
     Args:
         names: of the methods; without, their paths without what they have in common.
         dataset: the corpus; without, the one that all segment ids fit, if any.
-        emotions: their names, in order; without, the corpus's, those of the columns p_<emotion>, or those that occur.
+        emotions: their names, in order; without, those of the columns p_<emotion>, the corpus's, or those that occur.
         dialogue_pattern: finds the dialogue in a segment id: its first group, or all that it matches. Without, the
             column `dialogue`, else the corpus's pattern.
     Raises:
@@ -159,22 +159,21 @@ def _plain(cell):
 
 
 def _corpus_of(files):
-    """The first corpus that every segment id fits, and its emotions the columns p_<emotion>, if there are any."""
+    """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name."""
     ids = [name for file in files for name in file.cells["segment_id"]]
-    for corpus in CORPORA.values():
-        fits = corpus.segment_id and all(re.fullmatch(corpus.segment_id, name) for name in ids)
-        given = [set(file.probabilities) for file in files if file.probabilities]
-        if fits and all(emotions == set(corpus.emotions) for emotions in given):
-            return corpus
-    return None
+    fitting = [one for one in CORPORA.values() if one.segment_id and all(re.fullmatch(one.segment_id, i) for i in ids)]
+    given = next((file.probabilities.keys() for file in files if file.probabilities), None)
+    return next((one for one in fitting if given == set(one.emotions)), fitting[0] if fitting else None)
 
 
 def _emotions(files, emotions, corpus):
     with_probabilities = [file for file in files if file.probabilities]
-    if emotions is None and corpus is not None:
+    if emotions is None and with_probabilities:
+        emotions = list(with_probabilities[0].probabilities)
+        if corpus and set(emotions) == set(corpus.emotions):
+            emotions = corpus.emotions
+    elif emotions is None and corpus:
         emotions = corpus.emotions
-    elif emotions is None and with_probabilities:
-        emotions = tuple(with_probabilities[0].probabilities)
     elif emotions is None:
         emotions = sorted({cell for file in files for name in NEEDED[1:] for cell in file.cells[name]} - {""})
     for file in with_probabilities:
@@ -185,9 +184,9 @@ def _emotions(files, emotions, corpus):
 
 
 def _check_emotions(file, emotions, aliases):
-    """Every label is one of the emotions or empty, every prediction is one; other spellings are replaced."""
+    """Every label is one of the emotions or empty, every prediction is one; spellings that are none are replaced."""
     for name in NEEDED[1:]:
-        cells = file.cells[name] = [aliases.get(cell, cell) for cell in file.cells[name]]
+        cells = file.cells[name] = [cell if cell in emotions else aliases.get(cell, cell) for cell in file.cells[name]]
         for k, cell in enumerate(cells):
             if cell not in emotions and (cell or (name == "prediction" and file.cells["label"][k])):
                 advice = "--emotions names others"
@@ -203,10 +202,11 @@ def _turns(file, emotions, corpus, dialogue_pattern):
     if not scored:
         raise UserError(f"{file.path}: no row has a label; nothing can be scored")
     ids = [file.cells["segment_id"][k] for k in scored]
-    parts = None
-    if corpus and corpus.segment_id and all(re.fullmatch(corpus.segment_id, name) for name in ids):
+    parts, known = None, True
+    if corpus and corpus.segment_id and not (dialogue_pattern or "dialogue" in file.cells):
+        parts = [_parse(file, k, corpus) for k in scored]
+    elif corpus and corpus.segment_id and all(re.fullmatch(corpus.segment_id, name) for name in ids):
         parts = [corpus.parse_segment_id(name) for name in ids]
-    known = True
     if dialogue_pattern:
         dialogues = [_dialogue_in(file, k, dialogue_pattern) for k in scored]
     elif "dialogue" in file.cells:
@@ -223,6 +223,14 @@ def _turns(file, emotions, corpus, dialogue_pattern):
         speakers = [part.speaker or "" for part in parts] if parts else [""] * len(ids)
     labels = np.array([emotions.index(file.cells["label"][k]) for k in scored])
     return Turns(ids, dialogues, speakers, labels, len(file.rows) - len(scored), known)
+
+
+def _parse(file, k, corpus):
+    try:
+        return corpus.parse_segment_id(file.cells["segment_id"][k])
+    except UserError as error:
+        advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
+        raise UserError(f"{file.where(k)}: {error}; {advice}") from None
 
 
 def _dialogue_in(file, k, pattern):

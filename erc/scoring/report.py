@@ -40,6 +40,8 @@ def report(evaluation, groups=(), split=None, resamples=RESAMPLES, seed=SEED):
     difference = None
     if len(evaluation.methods) == 2:
         difference = _difference(evaluation.methods, every, settings)
+        per_emotion = zip(evaluation.emotions, difference["f1"], strict=True)
+        difference["f1"] = {emotion: {**entry, "p": None} for emotion, entry in per_emotion}  # no test of each
         difference["groups"] = by_group(lambda part: _difference(evaluation.methods, part, settings, test=False))
     return {
         "corpus": evaluation.corpus.name if evaluation.corpus else None,

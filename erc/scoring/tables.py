@@ -169,7 +169,7 @@ def show_markdown(report):
         f"{report['turns']:,} labelled turns{known}{split}. 95% intervals: {resampled['resamples']:,} resamples of the"
     )
     head += f" {resampled['resampled']}, seed {resampled['seed']}."
-    parts = [head, *report["notes"]]
+    parts = [head, *map(printable, report["notes"])]
     for table in tables_of(report):
         parts += [f"**{printable(table.caption)}**", markdown(table.rows)]
     return "\n\n".join(parts) + "\n"
@@ -191,8 +191,9 @@ def csv_rows(report):
         parts += [(f"{group['by']}: {group['name']}", group["turns"], group) for group in result["groups"]]
         for part, turns, scores in parts:
             rows += [_csv_row(name, part, turns, score, entry) for score, entry in scores["scores"].items()]
-        for emotion, entry in result.get("per_emotion", {}).items():
-            rows.append(_csv_row(name, f"emotion: {emotion}", entry["support"], "f1", entry["f1"]))
+        for emotion, entry in report["methods"][0]["per_emotion"].items():
+            f1 = result["f1"][emotion] if result is difference else result["per_emotion"][emotion]["f1"]
+            rows.append(_csv_row(name, f"emotion: {emotion}", entry["support"], "f1", f1))
     return rows
 
 

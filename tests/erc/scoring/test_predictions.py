@@ -42,6 +42,31 @@ def test_segment_ids_tell_corpus_dialogue_and_speaker(tmp_path):
     )
 
 
+def test_other_names_of_the_emotions_than_the_corpuss(tmp_path):
+    """Those of the columns, or those given; the ids tell the dialogues all the same."""
+    ids, header = "Sess19_impro02_M014", f"{HEADER},p_rage,p_joy"
+    for evaluation in (
+        read_evaluation([write(tmp_path / "x.csv", f"{ids},joy,rage,0.9,0.1", header=header)]),
+        read_evaluation([write(tmp_path / "x.csv", f"{ids},joy,rage")], emotions=["rage", "joy"]),
+    ):
+        assert evaluation.emotions == ("rage", "joy") and evaluation.turns.dialogues == ["Sess19_impro02"]
+        assert evaluation.turns.labels.tolist() == [1] and evaluation.corpus.name == "KEMDy19"
+    columns = [f"p_{emotion}" for emotion in ("angry", "neutral", "sad", "happy")]  # in any order
+    file = write(tmp_path / "x.csv", "Ses05F_impro02_F001,sad,sad,0,0,1,0", header=",".join([HEADER, *columns]))
+    evaluation = read_evaluation([file])
+    assert (evaluation.corpus.name, evaluation.emotions) == ("iemocap_4", ("happy", "sad", "neutral", "angry"))
+    assert evaluation.methods[0].runs[0].probabilities.tolist() == [[0, 1, 0, 0]]
+
+
+def test_ids_that_do_not_fit_the_given_corpus(tmp_path):
+    file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad", "other,sad,sad")
+    with pytest.raises(
+        UserError, match=r"x\.csv, row 3 \(other\): malformed segment id 'other', expected .*; a column dial"
+    ):
+        read_evaluation([file], dataset="KEMDy19")
+    assert read_evaluation([file], dataset="KEMDy19", dialogue_pattern="^.").turns.dialogues == ["S", "o"]
+
+
 def test_columns_and_patterns_come_before_segment_ids(tmp_path):
     header = f"{HEADER},dialogue,speaker"
     file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad,talk,Min", header=header)

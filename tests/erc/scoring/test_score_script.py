@@ -83,6 +83,10 @@ def test_two_methods_are_compared_turn_by_turn(tmp_path, run_script, capsys, pre
     assert {row["method"] for row in rows} == {"'=poor_$1", "good & fast", "good & fast minus =poor_$1"}  # no formula
     (row,) = (row for row in rows if (row["method"], row["turns_of"], row["score"]) == ("good & fast", "all", "uar"))
     assert float(row["value"]) == report["methods"][1]["scores"]["uar"]["value"]
+    for emotion, entry in report["difference"]["f1"].items():
+        before, after = (method["per_emotion"][emotion]["f1"]["value"] for method in report["methods"])
+        (row,) = (row for row in rows if " minus " in row["method"] and row["turns_of"] == f"emotion: {emotion}")
+        assert float(row["value"]) == entry["value"] == pytest.approx(after - before)
 
 
 def test_the_plot_shows_every_method_and_is_the_same_again(tmp_path, run_script, predictions):
