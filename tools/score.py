@@ -43,7 +43,9 @@ class Options:
     dialogue_pattern: str | None = option(None, "regular expression that finds the dialogue in a segment id")
     split: str = option("auto", f"refuse predictions that are not a whole test split; auto: {AUTO}", choices=SPLITS)
     table: Path | None = option(None, "annotation table: turns must be all its held-out ones; groups by text and time")
-    test_sessions: list[int] | None = option(None, "the held-out sessions of --table (default: the corpus's)")
+    test_sessions: list[int] | None = option(
+        None, "the held-out sessions of --table, if it has no column split (default: its corpus's)"
+    )
     resamples: int = option(RESAMPLES, "resamples of the dialogues, for intervals and permutations")
     seed: int = option(SEED, "of the resamples")
     out_dir: Path | None = option(None, "folder for tables (Markdown, LaTeX, JSON, CSV) and the plot")

@@ -29,6 +29,8 @@ class Corpus:
         segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`; None: ids are any
             names, and the annotation table has the columns `dialogue` and `speaker`.
         segment_id_example: a segment id, for messages.
+        turn_id: pattern of the ids of turns in predictions, with the groups `dialogue` and `speaker`, where segment ids
+            have no pattern.
         kinds: pattern whose named groups are the kinds of dialogues, one of which is found in a dialogue's id.
         test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
         test_dialogues, test_turns: the dialogues of these sessions in the full corpus, and how many turns they have by
@@ -47,6 +49,7 @@ class Corpus:
     session: str | None = None
     segment_id: str | None = None
     segment_id_example: str = ""
+    turn_id: str | None = None
     kinds: str | None = None
     test_sessions: tuple[int, ...] = ()
     test_dialogues: tuple[str, ...] = ()
@@ -192,8 +195,7 @@ _IEMOCAP = Corpus(
     speakers=("M", "F"),
     session=r"Ses([0-9]{2})[FM]_",
     # The dialogue's own letter says whose movements were recorded. Dialogue files name no speaker in an id.
-    segment_id=r"(?P<dialogue>Ses(?P<session>[0-9]{2})[FM]_[A-Za-z0-9_]+?)_(?P<speaker>[FM])?(?:XX)?[0-9]{1,3}",
-    segment_id_example="Ses05M_script01_1b_F012",
+    turn_id=r"(?P<dialogue>Ses(?P<session>[0-9]{2})[FM]_[A-Za-z0-9_]+?)_(?P<speaker>[FM])?(?:XX)?[0-9]{1,3}",
     kinds=_KINDS,
     has_segment_ids=False,
     text_feature="sbert",

@@ -57,7 +57,7 @@ def _from_table(turns, held_out):
         seen = set(read_sentences(held_out.training, texts))
         found["text"] = ["seen in training" if sentences[name] in seen else "not seen" for name in turns.ids]
     place, last = {}, {}
-    for one in sorted(test, key=lambda one: (one.wav_start, one.wav_end, one.segment_id)):
+    for one in sorted(held_out.context, key=lambda one: (one.wav_start, one.wav_end, one.segment_id)):
         place[one.segment_id] = last[one.dialogue] = last.get(one.dialogue, 0) + 1
     found["length"] = [_length(by_id[name].seconds) for name in turns.ids]
     found["place in the dialogue"] = [_place_group(place[name]) for name in turns.ids]

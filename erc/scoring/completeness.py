@@ -7,17 +7,24 @@ annotation table, which whoever has the corpus has, tells every turn.
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.annotations import read_annotations, sessions_of
+from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.corpora import CORPORA
+from erc.corpus.splits import has_split, held_out, labelled
 from erc.options import UserError
 
 
 @dataclass
 class HeldOut:
-    """The utterances of an annotation table: those held out, which are the turns that are scored, and the others."""
+    """The utterances of an annotation table.
+
+    Attributes:
+        test: those held out, which are the turns that are scored; context: with those that have no label.
+        training: all others with a label.
+    """
 
     table: Path
     test: list
+    context: list
     training: list
 
 
@@ -31,16 +38,16 @@ def check_complete(evaluation, published="auto", table=None, sessions=None):
     Returns:
         (HeldOut or None, str or None): the utterances of the table; what the turns are all of, in words.
     """
-    held_out = read_held_out(evaluation, table, sessions) if table else None
+    found = read_held_out(evaluation, table, sessions) if table else None
     corpus = evaluation.corpus
     if published == "auto":
         alike = corpus and corpus.test_turns and set(evaluation.turns.dialogues) == set(corpus.test_dialogues)
         published = corpus.name if alike and not table else "none"
     if published == "none":
-        return held_out, f"all that {Path(table).name} holds out" if table else None
+        return found, f"all that {Path(table).name} holds out" if table else None
     check_published_split(evaluation, published)
     how = f"by {Path(table).name}" if table else "by its counts"
-    return held_out, f"{published}'s published test split, {how}"
+    return found, f"{published}'s published test split, {how}"
 
 
 def check_published_split(evaluation, name):
@@ -70,23 +77,16 @@ def read_held_out(evaluation, table, sessions=None):
     """The `HeldOut` utterances of a table; they are the evaluation's turns, with the same labels.
 
     Args:
-        sessions: held out; without, the corpus's test sessions.
+        sessions: held out; without, the test sessions of the table's corpus. A column `split` comes before both.
     Raises:
         UserError: turns are missing, more are there, or labels differ; it names some.
     """
-    turns, corpus, path = evaluation.turns, evaluation.corpus, evaluation.path
-    if corpus is None or not corpus.segment_id:
-        raise UserError(
-            f"{path}: its segment ids fit no corpus that has annotation tables; --table goes with --dataset"
-        )
-    sessions = sessions or corpus.test_sessions
-    utterances = read_annotations(table, corpus)
-    if not sessions or (missing := set(sessions) - set(sessions_of(utterances))):
-        problem = (
-            f"has no session {min(missing)}" if sessions else f"which sessions {corpus.name} holds out is not said"
-        )
-        raise UserError(f"{table}: {problem}; --test_sessions names the held-out ones")
-    test = [utterance for utterance in utterances if utterance.session in sessions]
+    turns, path, corpus = evaluation.turns, evaluation.path, table_corpus(table)
+    every = read_annotations(table, corpus)
+    if not (sessions or corpus.test_sessions or has_split(every)):
+        raise UserError(f"{table}: has no column split, and {corpus.name} no test sessions; give --test_sessions")
+    context = held_out(every, sessions or corpus.test_sessions)
+    test, names = labelled(context), {utterance.segment_id for utterance in context}
     expected = {utterance.segment_id: utterance.emotion for utterance in test}
     given = {name: evaluation.emotions[label] for name, label in zip(turns.ids, turns.labels, strict=True)}
     for some, problem in (
@@ -100,4 +100,4 @@ def read_held_out(evaluation, table, sessions=None):
         found = f"labelled {given[other[0]]}, but {expected[other[0]]} in {table}"
         advice = "annotation.csv and annotation_speaker_only.csv hold different labels"
         raise UserError(f"{path}: {other[0]} is {found} ({len(other)} such turns); {advice}: give the one it is of")
-    return HeldOut(table, test, [utterance for utterance in utterances if utterance.session not in sessions])
+    return HeldOut(Path(table), test, context, [one for one in labelled(every) if one.segment_id not in names])

@@ -47,11 +47,11 @@ def _panels(report):
         rows = [
             (
                 f"{group['by']}: {group['name']} ({group['turns']})",
-                [one["groups"][k]["scores"]["weighted_f1"] for one in methods],
+                [one["groups"][k]["scores"][report["headline"]] for one in methods],
             )
             for k, group in enumerate(groups)
         ]
-        panels.append(("Weighted F1 of groups of turns, %", names, rows))
+        panels.append((f"Groups of turns: {HEADS[report['headline']]}, %", names, rows))
     return panels
 
 

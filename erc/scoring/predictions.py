@@ -161,9 +161,13 @@ def _plain(cell):
 def _corpus_of(files):
     """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name."""
     ids = [name for file in files for name in file.cells["segment_id"]]
-    fitting = [one for one in CORPORA.values() if one.segment_id and all(re.fullmatch(one.segment_id, i) for i in ids)]
+    fitting = [one for one in CORPORA.values() if (p := _pattern(one)) and all(re.fullmatch(p, name) for name in ids)]
     given = next((file.probabilities.keys() for file in files if file.probabilities), None)
     return next((one for one in fitting if given == set(one.emotions)), fitting[0] if fitting else None)
+
+
+def _pattern(corpus):
+    return corpus and (corpus.segment_id or corpus.turn_id)
 
 
 def _emotions(files, emotions, corpus):
@@ -202,11 +206,8 @@ def _turns(file, emotions, corpus, dialogue_pattern):
     if not scored:
         raise UserError(f"{file.path}: no row has a label; nothing can be scored")
     ids = [file.cells["segment_id"][k] for k in scored]
-    parts, known = None, True
-    if corpus and corpus.segment_id and not (dialogue_pattern or "dialogue" in file.cells):
-        parts = [_parse(file, k, corpus) for k in scored]
-    elif corpus and corpus.segment_id and all(re.fullmatch(corpus.segment_id, name) for name in ids):
-        parts = [corpus.parse_segment_id(name) for name in ids]
+    matches = [re.fullmatch(_pattern(corpus) or "", name) for name in ids]
+    parts, known = matches if all(matches) else None, True
     if dialogue_pattern:
         dialogues = [_dialogue_in(file, k, dialogue_pattern) for k in scored]
     elif "dialogue" in file.cells:
@@ -214,23 +215,19 @@ def _turns(file, emotions, corpus, dialogue_pattern):
         if empty := [k for k in scored if not file.cells["dialogue"][k]]:
             raise UserError(f"{file.where(empty[0])}: no dialogue; expected its name, as in the other rows")
     elif parts:
-        dialogues = [part.dialogue for part in parts]
+        dialogues = [part["dialogue"] for part in parts]
+    elif _pattern(corpus):
+        k = scored[matches.index(None)]
+        advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
+        raise UserError(f"{file.where(k)}: no turn of {corpus.name} is named like this; {advice}")
     else:
         dialogues, known = ids, False
     if "speaker" in file.cells:
         speakers = [file.cells["speaker"][k] for k in scored]
     else:
-        speakers = [part.speaker or "" for part in parts] if parts else [""] * len(ids)
+        speakers = [part["speaker"] or "" for part in parts] if parts else [""] * len(ids)
     labels = np.array([emotions.index(file.cells["label"][k]) for k in scored])
     return Turns(ids, dialogues, speakers, labels, len(file.rows) - len(scored), known)
-
-
-def _parse(file, k, corpus):
-    try:
-        return corpus.parse_segment_id(file.cells["segment_id"][k])
-    except UserError as error:
-        advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
-        raise UserError(f"{file.where(k)}: {error}; {advice}") from None
 
 
 def _dialogue_in(file, k, pattern):

@@ -45,6 +45,7 @@ def report(evaluation, groups=(), split=None, resamples=RESAMPLES, seed=SEED):
         difference["groups"] = by_group(lambda part: _difference(evaluation.methods, part, settings, test=False))
     return {
         "corpus": evaluation.corpus.name if evaluation.corpus else None,
+        "headline": evaluation.corpus.headline if evaluation.corpus else "weighted_f1",
         "emotions": list(evaluation.emotions),
         "turns": len(turns.ids),
         "split": split,

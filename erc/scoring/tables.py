@@ -103,11 +103,11 @@ def _scores(report):
 
 
 def _groups(report):
-    """All scores of one method; of several, their weighted F1 and its difference."""
+    """All scores of one method; of several, the corpus's headline score and its difference."""
     methods, difference = report["methods"], report["difference"]
-    scores = SCORES if len(methods) == 1 else ("weighted_f1",)
+    scores = SCORES if len(methods) == 1 else (report["headline"],)
     heads = [
-        HEADS[score] if len(methods) == 1 else f"weighted F1, {one['name']}" for one in methods for score in scores
+        HEADS[score] if len(methods) == 1 else f"{HEADS[score]}, {one['name']}" for one in methods for score in scores
     ]
     rows = [["group", "turns", "dialogues", *heads, *(["difference"] if difference else [])]]
     for k, group in enumerate(methods[0]["groups"]):

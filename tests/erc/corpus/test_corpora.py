@@ -40,12 +40,6 @@ def test_the_kind_of_a_dialogue():
     assert Corpus("own", ("sad",)).kind_of("Sess19_impro02") is None
 
 
-def test_iemocaps_turns_are_named_by_number_where_no_speaker_is_told():
-    iemocap = CORPORA["iemocap"]
-    assert iemocap.parse_segment_id("Ses01F_impro01_M003") == SegmentId(1, "Ses01F_impro01", "M")
-    assert iemocap.parse_segment_id("Ses05M_script01_1b_012") == SegmentId(5, "Ses05M_script01_1b", None)
-
-
 def test_speakers_are_numbered_by_the_corpus_that_declares_them():
     assert KEMDY19.speaker_numbers(["F", "M", "F"]) == [1, 0, 1]
     assert KEMDY19.speaker_numbers(["F"]) == [1]

@@ -4,7 +4,7 @@ import pytest
 
 from erc.corpus.annotations import COLUMNS
 from erc.corpus.corpora import KEMDY19
-from erc.files import write_table
+from erc.files import write_json, write_table
 from erc.options import UserError
 from erc.scoring.breakdowns import groups_of
 from erc.scoring.completeness import check_complete
@@ -106,9 +106,9 @@ def test_a_table_tells_every_turn(tmp_path, table):
     ):
         with pytest.raises(UserError, match=message):
             check_complete(evaluate(tmp_path / "x.csv", rows), table=table)
-    with pytest.raises(UserError, match=r"only\.csv: has no session 7; --test_sessions names"):
+    with pytest.raises(UserError, match="--test_sessions: the table has no session 7; it has 1 2 19 20"):
         check_complete(evaluate(tmp_path / "x.csv", held_out()), table=table, sessions=[7])
-    with pytest.raises(UserError, match=r"x\.csv: its segment ids fit no corpus that has annotation tables"):
+    with pytest.raises(UserError, match=r"x\.csv: lacks 12 of the 12 held-out turns"):
         check_complete(evaluate(tmp_path / "x.csv", ["1,sad,sad"]), table=table)
     with pytest.raises(UserError, match="12 labelled turns|no turn of 16 of the 20 dialogues"):
         check_complete(evaluate(tmp_path / "x.csv", held_out()), "KEMDy19", table)
@@ -154,3 +154,29 @@ def test_many_speakers_are_no_groups(tmp_path):
         "segment_id,label,prediction,speaker\n" + "".join(f"{k},sad,sad,speaker {k}\n" for k in range(5))
     )
     assert groups_of(read_evaluation([tmp_path / "x.csv"])) == []
+
+
+def test_a_table_of_ones_own_corpus_says_itself_what_is_held_out(tmp_path):
+    """Any ids, a column `split`; a turn without a label is not scored, and has its place in the dialogue."""
+    write_json(tmp_path / "corpus.json", {"name": "own", "emotions": ["sad", "glad"], "emotion_names": {}})
+    rows, scored = [], ["segment_id,dialogue,label,prediction"]
+    for dialogue, split in (("one", "train"), ("two", "test")):
+        for turn in range(7):
+            emotion = "" if turn == 0 else "sad"
+            rows.append([f"{dialogue}-{turn}", emotion, 3, 3, turn, turn + 1, *[""] * 6, True, dialogue, "Kim", split])
+            scored.append(f"{dialogue}-{turn},{dialogue},{emotion},glad")
+    write_table(tmp_path / "annotation.csv", [*COLUMNS, "dialogue", "speaker", "split"], rows)
+    (tmp_path / "x.csv").write_text("\n".join([scored[0], *scored[8:]]) + "\n")
+    evaluation = read_evaluation([tmp_path / "x.csv"])
+    found, _ = check_complete(evaluation, table=tmp_path / "annotation.csv")
+    assert (len(found.test), len(found.context), len(found.training)) == (6, 7, 6)
+    groups = {one.name: one.mask.tolist() for one in groups_of(evaluation, found)}
+    assert groups["turns 1 to 5"] == [True] * 4 + [False] * 2
+    with pytest.raises(UserError, match=r"x\.csv: has 6 turns that are not among the held-out ones of .*: one-1, "):
+        (tmp_path / "x.csv").write_text("\n".join(scored) + "\n")
+        check_complete(read_evaluation([tmp_path / "x.csv"]), table=tmp_path / "annotation.csv")
+    write_table(tmp_path / "annotation.csv", [*COLUMNS, "dialogue", "speaker"], [row[:-1] for row in rows])
+    with pytest.raises(
+        UserError, match=r"annotation\.csv: has no column split, and own no test sessions; give --test_s"
+    ):
+        check_complete(evaluation, table=tmp_path / "annotation.csv")
