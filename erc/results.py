@@ -1,15 +1,19 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
-`result.csv` of `MIRAI/inference.py --all`.
+each of several runs (seeds), whose mean and standard deviation are shown; below, the 95% intervals that `erc.scoring`
+makes of the `predictions.csv` beside them. The extractor's variants and losses: from the `result.csv` of
+`MIRAI/inference.py --all`.
 """
 
 import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
-from erc.options import UserError, printable
+from erc.options import UserError
+from erc.scoring.predictions import read_evaluation
+from erc.scoring.report import report
+from erc.scoring.tables import interval, markdown
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
@@ -60,14 +64,40 @@ def _scores_in(path):
     return values
 
 
-def table(results, published=False):
-    """The results as a Markdown table that is aligned for the terminal; scores in percent."""
+def read_intervals(folder, results):
+    """By method and modalities, the texts of the intervals of the `SCORES`, which are those of the mean over the runs.
+    Left out: results of which a run lacks its `predictions.csv`, and those of too few dialogues for intervals.
+
+    Args:
+        results: as `read_results` gives them for the same folder.
+    Raises:
+        UserError: predictions are damaged.
+    """
+    intervals = {}
+    for method, by_modality in results.items():
+        for modalities, runs in by_modality.items():
+            place = Path(folder) / method / modalities
+            if len([*place.glob("predictions.csv"), *place.glob("*/predictions.csv")]) == len(runs):
+                scores = report(read_evaluation([place]))["methods"][0]["scores"]
+                if scores["accuracy"]["low"] is not None:
+                    intervals.setdefault(method, {})[modalities] = [interval(scores[score]) for score in SCORES]
+    return intervals
+
+
+def table(results, published=False, intervals=None):
+    """The results as a Markdown table that is aligned for the terminal; scores in percent.
+
+    Args:
+        intervals: as `read_intervals` gives them; a row below each method.
+    """
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
     rows = [["accuracy / weighted F1 / macro F1", *columns]]
     for method, by_modality in results.items():
         runs = max(len(by_modality[m]) for m in by_modality)
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
+        if there := (intervals or {}).get(method):
+            rows.append(["    95% interval", *(" / ".join(there[m]) if m in there else "-" for m in columns)])
         if published:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
@@ -96,17 +126,6 @@ def _extractors_in(path):
         return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows]
     except ValueError as error:
         raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
-
-
-def markdown(rows):
-    """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines)
 
 
 def _cell(runs):

@@ -11,6 +11,7 @@ from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
 from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
+from tests.conftest import load_script
 
 
 def table(printed):
@@ -54,6 +55,14 @@ def test_padding(run_script, tmp_path, capsys):
     masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
     assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
     assert masked != unmasked
+
+
+def test_intervals(run_script, capsys, monkeypatch):
+    monkeypatch.setattr(load_script("benchmarks/intervals.py"), "LARGE", 500)
+    run_script("benchmarks/intervals.py", "--dialogues", 6, "--draws", 40, "--resamples", 99)
+    figures = table(capsys.readouterr().out)
+    assert 80 <= float(figures["6 dialogues: interval holds the truth"]) <= 100
+    assert float(figures["6 dialogues: p of at most 0.05"]) < 20
 
 
 def test_extractor(run_script, tmp_path, capsys):

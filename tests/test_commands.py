@@ -97,6 +97,7 @@ def test_the_scripts_own_commands(monkeypatch, tmp_path):
     scripts = [
         *REPOSITORY.glob("MIRAI/*.py"),
         *REPOSITORY.glob("COGMEN_code/*.py"),
+        *REPOSITORY.glob("tools/*.py"),
         *REPOSITORY.glob("benchmarks/*.py"),
     ]
     assert len(scripts) > 10

@@ -2,6 +2,7 @@
 
     python tools/results_table.py --results_dir models_zoo/sample/results
 
+with 95% intervals over whole dialogues, where the predictions stand there too (tools/score.py tells more of them),
 or the table of the extractor's variants and losses:
 
     python tools/results_table.py --extractor_table models_zoo/sample/extractor_table/result.csv
@@ -12,13 +13,13 @@ from pathlib import Path
 
 from erc.files import claim, write_text
 from erc.options import REPOSITORY, option, parse, run
-from erc.results import extractor_table, read_results, table
+from erc.results import extractor_table, read_intervals, read_results, table
 
 
 @dataclass
 class Options:
     results_dir: Path | None = option(
-        None, "holds <method>/<modalities>[/<run>]/metrics.json (default: models_zoo/results)"
+        None, "holds <method>/<modalities>[/<run>]/{metrics.json,predictions.csv} (default: models_zoo/results)"
     )
     extractor_table: Path | None = option(None, "instead: the result.csv of MIRAI/inference.py --all")
     published: bool = option(False, "show the published numbers, of KEMDy19, below ours")
@@ -36,7 +37,8 @@ def main(argv=None):
         if options.extractor_table:
             text = extractor_table(options.extractor_table, options.published)
         else:
-            text = table(read_results(options.results_dir), options.published)
+            results = read_results(options.results_dir)
+            text = table(results, options.published, read_intervals(options.results_dir, results))
         print(text)
         if options.out:
             write_text(options.out, text + "\n")

@@ -29,7 +29,12 @@ class Corpus:
         segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`; None: ids are any
             names, and the annotation table has the columns `dialogue` and `speaker`.
         segment_id_example: a segment id, for messages.
+        turn_id: pattern of the ids of turns in predictions, with the groups `dialogue` and `speaker`, where segment ids
+            have no pattern.
+        kinds: pattern whose named groups are the kinds of dialogues, one of which is found in a dialogue's id.
         test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
+        test_dialogues, test_turns: the dialogues of these sessions in the full corpus, and how many turns they have by
+            the annotation table that they are taken from; empty: no split is published.
         has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
         text_feature: the text features that the published results rest on: `extractor` or `sbert`.
         headline: the score that leads its tables.
@@ -44,7 +49,11 @@ class Corpus:
     session: str | None = None
     segment_id: str | None = None
     segment_id_example: str = ""
+    turn_id: str | None = None
+    kinds: str | None = None
     test_sessions: tuple[int, ...] = ()
+    test_dialogues: tuple[str, ...] = ()
+    test_turns: dict[str, int] = field(default_factory=dict, hash=False)
     has_segment_ids: bool = True
     text_feature: str = "extractor"
     headline: str = "weighted_f1"
@@ -70,6 +79,11 @@ class Corpus:
         """The number of the session that a dialogue id names; None if it names none."""
         match = re.match(self.session, dialogue) if self.session else None
         return int(match[1]) if match else None
+
+    def kind_of(self, dialogue):
+        """What kind of dialogue an id names (scripted, improvised); None if it does not say."""
+        match = re.search(self.kinds, dialogue) if self.kinds else None
+        return match.lastgroup if match else None
 
     def speaker_numbers(self, speakers):
         """The numbers of a dialogue's speakers.
@@ -155,6 +169,7 @@ def corpus_from(data, path):
 
 
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
+_KINDS = "_(?:(?P<scripted>script)|(?P<improvised>impro))[0-9]"
 _KEMDY19 = Corpus(
     name="KEMDy19",
     emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
@@ -163,7 +178,15 @@ _KEMDY19 = Corpus(
     session=r"Sess([0-9]{2})_",
     segment_id=r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])[0-9]{3}",
     segment_id_example="Sess19_impro02_M014",
+    kinds=_KINDS,
     test_sessions=(19, 20),
+    test_dialogues=tuple(
+        f"Sess{session}_{kind}{number:02}"
+        for session in (19, 20)
+        for kind, count in (("impro", 4), ("script", 6))
+        for number in range(1, count + 1)
+    ),
+    test_turns={"annotation_speaker_only.csv": 978, "annotation.csv": 1045},
     reader="kemdy19",
 )
 _IEMOCAP = Corpus(
@@ -171,6 +194,9 @@ _IEMOCAP = Corpus(
     emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
     speakers=("M", "F"),
     session=r"Ses([0-9]{2})[FM]_",
+    # The dialogue's own letter says whose movements were recorded. Dialogue files name no speaker in an id.
+    turn_id=r"(?P<dialogue>Ses(?P<session>[0-9]{2})[FM]_[A-Za-z0-9_]+?)_(?P<speaker>[FM])?(?:XX)?[0-9]{1,3}",
+    kinds=_KINDS,
     has_segment_ids=False,
     text_feature="sbert",
 )

@@ -32,6 +32,14 @@ def test_the_session_of_a_dialogue():
     assert Corpus("own", ("sad",)).session_of("Sess19_impro02") is None
 
 
+def test_the_kind_of_a_dialogue():
+    assert [KEMDY19.kind_of(name) for name in ("Sess19_script02", "Sess19_impro02", "talk")] == [
+        *("scripted", "improvised", None)
+    ]
+    assert CORPORA["iemocap"].kind_of("Ses05M_script01_1b") == "scripted"
+    assert Corpus("own", ("sad",)).kind_of("Sess19_impro02") is None
+
+
 def test_speakers_are_numbered_by_the_corpus_that_declares_them():
     assert KEMDY19.speaker_numbers(["F", "M", "F"]) == [1, 0, 1]
     assert KEMDY19.speaker_numbers(["F"]) == [1]
