@@ -138,8 +138,8 @@ CONTROLS = {
 
 
 def describe_voice(path):
-    """(22,) pitch, energy and spectrum of a file of speech, means and standard deviations over its frames; how much of it is
-    voiced, and how often the voice sets in a second."""
+    """(22,) of a file of speech: means and standard deviations of pitch, energy and spectrum over its frames; what part
+    is voiced, and how often the voice sets in a second."""
     import librosa
     import soundfile
 
