@@ -12,7 +12,22 @@ from erc.corpus.annotations import read_csv
 from erc.options import UserError, printable
 from erc.untrusted import read_json
 
-METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
+METHODS = {
+    "extractor": "(1) extractor alone",
+    "cgnn": "(3) CGNN on extractor features",
+    # Controls (`erc.controls`): what scores without the method, and the graph network on altered dialogues.
+    "majority": "majority: the commonest emotion",
+    "position": "script, speaker and turn number alone",
+    "nearest_sentences": "nearest sentences of training",
+    "words": "words of the turn alone",
+    "nearest_features": "nearest features of training",
+    "features": "features of the turn alone",
+    "prosody": "pitch, energy, rate and spectrum",
+    "labels_shuffled": "CGNN, labels to learn shuffled",
+    "speakers_shuffled": "CGNN, speakers shuffled",
+    "turns_shuffled": "CGNN, turns in random order",
+    "neighbours_of_others": "CGNN, among turns of other dialogues",
+}
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
@@ -68,7 +83,7 @@ def table(results, published=False):
         runs = max(len(by_modality[m]) for m in by_modality)
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
-        if published:
+        if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
