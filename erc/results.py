@@ -16,7 +16,22 @@ from erc.scoring.report import report
 from erc.scoring.tables import interval, markdown
 from erc.untrusted import read_json
 
-METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
+METHODS = {
+    "extractor": "(1) extractor alone",
+    "cgnn": "(3) CGNN on extractor features",
+    # Controls (`erc.controls`): what scores without the method, and the graph network on altered dialogues.
+    "majority": "majority: the commonest emotion",
+    "position": "script, speaker and turn number alone",
+    "nearest_sentences": "nearest sentences of training",
+    "words": "words of the turn alone",
+    "nearest_features": "nearest features of training",
+    "features": "features of the turn alone",
+    "prosody": "pitch, energy, rate and spectrum",
+    "labels_shuffled": "CGNN, labels to learn shuffled",
+    "speakers_shuffled": "CGNN, speakers shuffled",
+    "turns_shuffled": "CGNN, turns in random order",
+    "neighbours_of_others": "CGNN, among turns of other dialogues",
+}
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
 SCORES = ("accuracy", "weighted_f1", "macro_f1")
 
@@ -98,7 +113,7 @@ def table(results, published=False, intervals=None):
         rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
         if there := (intervals or {}).get(method):
             rows.append(["    95% interval", *(" / ".join(there[m]) if m in there else "-" for m in columns)])
-        if published:
+        if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
