@@ -51,8 +51,11 @@ class PreprocessOptions:
             raise ValueError("--folds: hold out every dialogue once, --test_dialogues some; give one of them")
         if self.fold_by and not self.folds:
             raise ValueError("--fold_by: needs --folds")
+        if self.corpus == "manifest" and self.root_path.is_dir():
+            raise ValueError(f"--root_path {self.root_path}: is a directory, expected the manifest, a CSV file")
         for name, corpora in ONLY_OF.items():
-            if getattr(self, name) not in (None, False, []) and self.corpus not in corpora:
+            value = getattr(self, name)
+            if value not in (None, []) and value is not False and self.corpus not in corpora:
                 raise ValueError(f"--{name}: goes with --corpus {' or '.join(corpora)}")
 
 

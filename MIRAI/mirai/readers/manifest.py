@@ -35,9 +35,10 @@ _FEW = 5  # turns of an emotion: a slip of the pen, or too few to learn it from
 
 @dataclass(frozen=True)
 class Turn:
-    """A row of the manifest whose cells make sense.
+    """A row of the manifest.
 
     Attributes:
+        is_wrong: cells of it make no sense; it is only kept for what its recording may lack beside that.
         place: the file and the row, for messages.
         start, end: seconds, None where the cell is empty.
         recording: path; None: no speech.
@@ -58,6 +59,7 @@ class Turn:
     recording: Path | None
     source: Path | Cut | None = None
     seconds: float = 0.0
+    is_wrong: bool = False
 
 
 def read_corpus(options):
@@ -67,14 +69,12 @@ def read_corpus(options):
         UserError: it is no CSV file, or the TOML file beside it is wrong.
     """
     path, findings = Path(options.root_path), Findings()
-    if path.is_dir():
-        raise UserError(f"--root_path {path}: is a directory, expected a manifest, a CSV file: docs/own_data.md")
     (header, *rows), _ = read_csv(path, "give a manifest, a CSV file: docs/own_data.md")
     labels = Labels(path)
     columns = _columns(header.cells, findings)
     turns = [_turn(row, columns, path, labels, findings) for row in rows] if columns else []
     funnel = [("rows of the manifest", len(rows), None)]
-    turns = find_sources([turn for turn in turns if turn], findings)
+    turns = [turn for turn in find_sources(turns, findings) if not turn.is_wrong]
     turns = _named(_in_time(turns, findings), findings)
     funnel.append(("turns", len(turns), None))
     funnel.append(("  with a label", sum(bool(turn.emotion) for turn in turns), None))
@@ -123,7 +123,7 @@ def _emotions(rows, columns, labels):
 
 
 def _turn(row, columns, path, labels, findings):
-    """The `Turn` of a row; None if it is wrong or left out, which `findings` then has."""
+    """The `Turn` of a row; what is wrong with it comes into `findings`."""
     place, cells = f"{path.name}, row {row.number}", row.fitted(len(columns))
     errors = defaultdict(list)
     if len(cells) > len(columns):
@@ -153,12 +153,15 @@ def _turn(row, columns, path, labels, findings):
         errors["neither file_name nor text"].append(place)
     for reason, places in errors.items():
         findings.errors[reason] += places
-    if errors:
-        return None
     names = {name: cells[name] for name in ("dialogue", "speaker", "text", "split", "segment_id")}
-    recording = path.resolve().parent / cells["file_name"] if cells["file_name"] else None
     return Turn(
-        place, emotion=emotion, channel=int(channel) if channel else None, recording=recording, **times, **names
+        place,
+        emotion=emotion or "",
+        channel=int(channel) if channel and not errors else None,
+        recording=path.resolve().parent / cells["file_name"] if cells["file_name"] else None,
+        is_wrong=bool(errors),
+        **times,
+        **names,
     )
 
 

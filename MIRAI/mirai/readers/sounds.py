@@ -28,7 +28,8 @@ def find_sources(turns, findings):
     recordings, found = {}, []
     for turn in tqdm(turns, desc="reading speech", unit="turn", disable=None):
         if not turn.recording:
-            findings.left_out["turn without speech, which other turns of the manifest have"].append(turn.place)
+            if not turn.is_wrong:
+                findings.left_out["turn without speech, which other turns of the manifest have"].append(turn.place)
             continue
         if turn.recording not in recordings:
             recordings[turn.recording] = _probed(turn, findings)
@@ -54,6 +55,8 @@ def _probed(turn, findings):
 
 def _with_source(turn, recording, findings):
     start, end, length = turn.start or 0.0, turn.end, recording.seconds
+    if end is not None and end <= start:
+        return turn  # an error already
     if start >= length or (end is not None and end > length + _ROUNDED):
         reason = "times beyond the end of the recording"
         place = (
