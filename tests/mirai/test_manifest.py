@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -409,3 +410,59 @@ def test_without_a_save_path_it_goes_to_a_folder_of_its_name(run_script, rows, t
     manifest = write_manifest(tmp_path / "calls.csv", rows)
     run_script("MIRAI/preprocess.py", "--corpus", "manifest", "--root_path", manifest)
     assert (tmp_path / "repository/data/calls/annotation.csv").is_file()
+
+
+def encode(path, sound, rate):
+    """Stereo (samples, 2) as a video's or phone's file has it."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T, np.float32), format="fltp", layout="stereo")
+        frame.rate = rate
+        for part in (frame, None):
+            container.mux(stream.encode(part))
+
+
+def tones(rate=44_100):
+    """3 s: 300 Hz in the left channel's first half, 1000 Hz in the right one's second."""
+    time = np.arange(3 * rate) / rate
+    left, right = 0.5 * np.sin(2 * np.pi * 300 * time), 0.5 * np.sin(2 * np.pi * 1000 * time)
+    return np.stack([left * (time < 1.5), right * (time >= 1.5)], axis=1)
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "mp4", "mkv"])
+def test_the_sound_of_a_video(read, tmp_path, suffix):
+    encode(tmp_path / f"call.{suffix}", tones(), 44_100)
+    rows = make_turns(dialogues=3, turns=2)
+    for k, row in enumerate(rows):
+        row |= {"file_name": f"call.{suffix}", "channel": k % 2 + 1, "start": 1.5 * (k % 2), "end": 1.4 + 1.5 * (k % 2)}
+    data = read(rows)
+    for k, pitch in ((1, 300), (2, 1000)):
+        sound = read_speech(data / f"txt_wav/call 0_00{k}.wav")
+        assert len(sound) == pytest.approx(1.4 * 16_000, abs=2) and np.abs(sound[2_000:-2_000]).max() > 0.4
+        assert np.abs(np.fft.rfft(sound)).argmax() / 1.4 == pytest.approx(pitch, abs=2)
+    path = tmp_path / f"call.{suffix}"
+    path.write_bytes(path.read_bytes()[:3_000])
+    with pytest.raises(UserError, match=rf"recording that cannot be read: calls\.csv, row 2: .*call\.{suffix}"):
+        read(rows)
+
+
+def test_without_the_library_for_videos_it_says_so(read, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "call.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
+    rows = make_turns(dialogues=3, turns=2)
+    for row in rows:
+        row["file_name"] = "call.m4a"
+    with pytest.raises(UserError, match=r"call\.m4a: not a sound file .*; m4a and video need PyAV: pip install av"):
+        read(rows)
+
+
+def test_a_playlist_opens_no_other_file(read, tmp_path):
+    pytest.importorskip("av")
+    soundfile.write(tmp_path / "secret.wav", tones(), 44_100)
+    (tmp_path / "call.m3u8").write_text("#EXTM3U\n#EXTINF:3,\nsecret.wav\n#EXT-X-ENDLIST\n")
+    rows = make_turns(dialogues=3, turns=2)
+    for row in rows:
+        row["file_name"] = "call.m3u8"
+    with pytest.raises(UserError, match="neither a sound file nor a video with sound that can be read"):
+        read(rows)

@@ -107,7 +107,7 @@ def _pieces(path, start, end):
     in Hz, and where they begin (seconds)."""
     import av
 
-    pieces, first = [], None
+    pieces, count, first = [], 0, None
     try:
         with _opened(path) as container:
             stream = container.streams.audio[0]
@@ -115,11 +115,11 @@ def _pieces(path, start, end):
             if start > _LEAD:
                 container.seek(int((start - _LEAD) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                if frame.time is not None and frame.time >= end:
+                first = (frame.time or 0.0) if first is None else first
+                if count >= (end - first) * stream.rate:  # by samples, as the times of frames are rounded
                     break
-                if first is None:
-                    first = frame.time or 0.0
                 pieces += [part.to_ndarray() for part in converter.resample(frame)]
+                count += frame.samples
             return pieces, stream.rate, first or 0.0
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise UserError(f"{path}: cannot be read, damaged: {error}") from None
