@@ -9,12 +9,13 @@ import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
+from erc.corpus.corpora import Corpus, in_order
 from erc.options import UserError, printable
 from erc.untrusted import read_json
 
 METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
-SCORES = ("accuracy", "weighted_f1", "macro_f1")
+SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
 PUBLISHED = {
@@ -60,27 +61,29 @@ def _scores_in(path):
     return values
 
 
-def table(results, published=False):
-    """The results as a Markdown table that is aligned for the terminal; scores in percent."""
+def table(results, published=False, headline=Corpus.headline):
+    """The results as a Markdown table that is aligned for the terminal; scores in percent, the corpus's `headline`
+    first."""
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
-    rows = [["accuracy / weighted F1 / macro F1", *columns]]
+    rows = [[_heading(headline), *columns]]
     for method, by_modality in results.items():
         runs = max(len(by_modality[m]) for m in by_modality)
         name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
-        rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
+        rows.append([name, *(_cell(by_modality.get(m, []), headline) for m in columns)])
         if published:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
-def extractor_table(path, published=False):
-    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
+def extractor_table(path, published=False, headline=Corpus.headline):
+    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one; of each
+    the corpus's `headline` first."""
     results = _extractors_in(path)
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
-    rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
+    rows = [["model", "loss", _heading(headline), *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([row])]
+        cells = [row["model"], row["loss"], _cell([row], headline)]
         if published:
             cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
@@ -109,8 +112,13 @@ def markdown(rows):
     return "\n".join(lines)
 
 
-def _cell(runs):
-    return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+def _heading(headline):
+    return " / ".join(SCORES[score] for score in in_order(SCORES, headline))
+
+
+def _cell(runs, headline):
+    means = (_score([100 * run[score] for run in runs]) for score in in_order(SCORES, headline))
+    return " / ".join(means) if runs else "-"
 
 
 def _published(values):
