@@ -1,8 +1,8 @@
 """The annotation files of KEMDy19 and KEMDy20: two header rows, then a row for each turn that was rated.
 
 Columns go by position, since their names differ between releases: first a number and the times of the speech and of
-other signals, then the segment id, the label (emotion, mean valence, mean arousal) and the same of ten raters. Times stay
-the text that the corpus holds. A row may end early or have empty cells beyond the header's.
+other signals, then the segment id, the label (emotion, mean valence, mean arousal) and the same of ten raters. Times
+stay the text that the corpus holds. A row may end early or have empty cells beyond the header's.
 """
 
 import re
