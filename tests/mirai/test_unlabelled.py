@@ -82,6 +82,18 @@ def test_what_is_kept_and_that_nothing_else_changes(preprocess, rated, capsys):
     assert all((data / name).read_text().splitlines() == usual[name] for name in TABLES)
 
 
+def test_an_unrated_row_takes_no_rated_ones_place(preprocess, rated):
+    """Both in one file, the unrated one first."""
+    path = rated / "annotation/Session20_F_res.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    unrated = next(line for line in lines if UNRATED in line)
+    path.write_text("\n".join([*lines, unrated.replace(f"{UNRATED},,", f"{UNRATED},happy,")]), encoding="utf-8")
+    usual = table(preprocess(rated) / TABLES[1])
+    kept = table(preprocess(rated, "--keep_unlabelled") / TABLES[1])
+    assert [row for row in kept if row["emotion"]] == usual
+    assert [row["emotion"] for row in kept if row["segment_id"] == UNRATED] == ["happy"]
+
+
 @pytest.mark.parametrize("flags", [(), ("--keep_unlabelled",)])
 def test_the_raters_are_those_of_the_row_that_gave_the_label(preprocess, rated, flags):
     data = preprocess(rated, *flags)
