@@ -1,10 +1,11 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
+each of several runs (seeds, folds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
 `result.csv` of `MIRAI/inference.py --all`.
 """
 
+import re
 import statistics
 from pathlib import Path
 
@@ -58,7 +59,14 @@ def _scores_in(path):
     values = read_json(path)
     if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in SCORES):
         raise UserError(f"{path}: expected {', '.join(SCORES)}, as eval.py and inference.py write them")
-    return values
+    return {**values, "run": path.parent.name}
+
+
+def _count_runs(runs):
+    """Such as `, 3 seeds` or `, 5 folds`; empty for one run. Folds are told from seeds by the names of their folders."""
+    folds = {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
+    counts = ("folds", len(folds)), ("seeds", len(runs) // max(1, len(folds)))
+    return "".join(f", {count} {name}" for name, count in counts if count > 1)
 
 
 def table(results, published=False, headline=Corpus.headline):
@@ -67,8 +75,7 @@ def table(results, published=False, headline=Corpus.headline):
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
     rows = [[_heading(headline), *columns]]
     for method, by_modality in results.items():
-        runs = max(len(by_modality[m]) for m in by_modality)
-        name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
+        name = METHODS[method] + _count_runs(max(by_modality.values(), key=len))
         rows.append([name, *(_cell(by_modality.get(m, []), headline) for m in columns)])
         if published:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])

@@ -10,6 +10,8 @@ from erc.files import atomic_writer, write_json, write_table
 from erc.options import UserError
 
 _NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
+# Those of Linux, Windows and macOS, in this order.
+_KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "UnDotum", "Malgun Gothic", "Apple SD Gothic Neo")
 
 
 def scores(labels, predictions, emotions):
@@ -103,4 +105,18 @@ def _draw_confusion(path, confusion, emotions):
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     figure.colorbar(image, label="share of the labelled emotion", shrink=0.8)
     with atomic_writer(path) as file:
+        _save(figure, file)
+
+
+def _save(figure, file):
+    """Write a figure as PNG; names of emotions may be Korean, for which the usual font has no glyphs."""
+    import warnings
+
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    korean = [name for name in _KOREAN_FONTS if name in installed]
+    with matplotlib.rc_context({"font.sans-serif": ["DejaVu Sans", *korean]}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # without any such font: boxes
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})

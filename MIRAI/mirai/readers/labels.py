@@ -70,6 +70,16 @@ class Labels:
         emotion = self.aliases.get(label, label)
         return emotion if self.emotions is None or emotion in self.emotions else None
 
+    def checked_name(self):
+        """The name of the corpus.
+
+        Raises:
+            UserError: no folder can have it.
+        """
+        if set(self.name) & {"/", "\\"} or self.name.startswith(".") or len(self.name.encode()) > MAX_NAME:
+            raise UserError(f"{self.source}: {shown(self.name)} cannot name a corpus, whose folder has its name")
+        return self.name
+
     def corpus(self, found):
         """The `Corpus`.
 
@@ -79,8 +89,7 @@ class Labels:
         Raises:
             UserError: a name cannot be one; there are fewer than two emotions.
         """
-        if set(self.name) & {"/", "\\"} or self.name.startswith(".") or len(self.name.encode()) > MAX_NAME:
-            raise UserError(f"{self.source}: {shown(self.name)} cannot name a corpus, whose folder has its name")
+        self.checked_name()
         emotions = sorted(set(found)) if self.emotions is None else self.emotions
         for name in emotions:
             if str(name).startswith(("=", "+", "-", "@")):
