@@ -1,8 +1,8 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds, folds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
-`result.csv` of `MIRAI/inference.py --all`.
+each of several runs (seeds, folds), whose mean and standard deviation are shown. The extractor's variants and losses:
+from the `result.csv` of `MIRAI/inference.py --all`.
 """
 
 import re
@@ -63,7 +63,7 @@ def _scores_in(path):
 
 
 def _count_runs(runs):
-    """Such as `, 3 seeds` or `, 5 folds`; empty for one run. Folds are told from seeds by the names of their folders."""
+    """Such as `, 3 seeds` or `, 5 folds`; empty for one run. The names of their folders tell folds from seeds."""
     folds = {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
     counts = ("folds", len(folds)), ("seeds", len(runs) // max(1, len(folds)))
     return "".join(f", {count} {name}" for name, count in counts if count > 1)

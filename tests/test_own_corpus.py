@@ -3,12 +3,18 @@
 import csv
 import json
 import random
+import re
+import shlex
 
+import numpy as np
 import pytest
+import soundfile
 
 from erc.corpus.dialogues import read_preprocessed
+from erc.options import REPOSITORY
 from tests.manifests import SPEAKERS, WORDS, make_turns, record, write_manifest
 from tests.mirai.conftest import encoders  # noqa: F401 (a fixture)
+from tests.test_commands import commands
 
 NAMES = 'emotions = ["기쁨", "슬픔", "anger"]\n[names]\nen = ["Joy", "Sadness", "Anger"]\nko = ["기쁨", "슬픔", "화"]\n'
 
@@ -73,7 +79,8 @@ def test_three_speakers_and_emotions_of_its_own(stages, tmp_path, capsys):
     (test,) = splits["test"]
     utterances, turns = (predictions(folder, method, "at") for method in ("extractor", "cgnn"))
     assert [row["segment_id"] for row in turns] == [f"{test.id}_00{k}" for k in range(1, 7)]
-    assert [row["label"] for row in turns].count("") == 1 and len(utterances) == 5  # context, not scored
+    for rows in (utterances, turns):
+        assert len(rows) == 6 and [row["label"] for row in rows].count("") == 1  # context, not scored
     assert [name for name in turns[0] if name.startswith("p_")] == [f"p_{emotion}" for emotion in WORDS]
     for method in ("extractor", "cgnn"):
         assert json.loads((folder / f"zoo/results/{method}/at/metrics.json").read_text())["n"] == 5
@@ -94,3 +101,42 @@ def test_one_modality_alone(stages, tmp_path, using, modalities, columns):
     splits, corpus = read_preprocessed(folder / "data/preprocessed.pkl")
     assert corpus.name == "alone" and all(list(one.features) == [modalities] for one in splits["test"])
     assert len(predictions(folder, "cgnn", modalities)) == 4
+
+
+PAGE = (REPOSITORY / "docs/own_data.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_of_the_page(run_script, encoders, tmp_path, monkeypatch, capsys):  # noqa: F811
+    """docs/own_data.md, its manifest and its ten commands, with recordings of tones and small encoders."""
+    (manifest,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
+    (emotions,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "calls.csv").write_text(manifest, encoding="utf-8")
+    (tmp_path / "calls.toml").write_text(emotions, encoding="utf-8")
+    for name in ("monday", "tuesday"):
+        tone = 0.3 * np.sin(np.arange(6 * 8_000))
+        soundfile.write(tmp_path / f"recordings/{name}.wav", np.stack([tone, -tone], axis=1), 8_000)
+    more = {
+        "MIRAI/trainer_hf.py": ["--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--max_epochs", 1],
+        "COGMEN_code/train.py": ["--epochs", 2],
+    }
+    monkeypatch.chdir(tmp_path)  # relative paths are relative to where the user is
+    found = commands(PAGE)
+    assert len(found) == 10
+    for command in found:
+        _, script, *arguments = shlex.split(command)
+        run_script(script, *arguments, *more.get(script, []))
+    assert re.search(r"\(3\) CGNN on extractor features +\| [0-9.]+ / ", capsys.readouterr().out)
+    _, corpus = read_preprocessed(tmp_path / "data/calls/preprocessed.pkl")
+    assert corpus.emotions == ("calm", "happy", "annoyed") and corpus.emotion_names["ko"] == ("평온", "기쁨", "짜증")
+
+
+def test_the_page_has_every_error_and_no_other():
+    listed = re.findall(r"^\| `(.*?)` \| ", PAGE[PAGE.index("| error | ") :], re.MULTILINE)
+    modules = [REPOSITORY / f"MIRAI/mirai/readers/{name}.py" for name in ("manifest", "sounds", "sides")]
+    source = "".join(path.read_text(encoding="utf-8") for path in modules)
+    assert len(listed) > 20 and all(text in source for text in listed)
+    reasons = re.findall(r'errors\[f?"(.*?)"\]|reason = f?"(.*?)"\n|return f?"(.*?)"\n', source)
+    texts = [text for group in reasons for text in group if text]
+    missing = [text for text in texts if not any(one in text for one in listed)]
+    assert len(texts) > 20 and missing in ([], ["{name} {fault}"])

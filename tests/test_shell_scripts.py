@@ -1,8 +1,10 @@
 """run_command.sh and run_eval.sh as a user runs them, and the steps that they are made of."""
 
+import ast
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from erc.files import write_pickle
 from erc.options import REPOSITORY
 from erc.split_zip import pack
 from erc.untrusted import read_pickle
+from tests.manifests import make_turns, record, write_manifest
 from tests.test_commands import check
 
 LIMIT = 900  # seconds of a script; a quick run takes about 100 on a quiet machine
@@ -226,6 +229,88 @@ def test_extractor_table(stand_in, tmp_path, monkeypatch):
     assert (work / "extractor_table/table.md").read_text() in output
 
 
+MANIFEST_STAND_IN = """#!{python}
+# Stands in for Python: the manifest is read; of the long work it notes each command and makes the files that come next.
+import os, pathlib, sys
+
+script, *arguments = sys.argv[1:]
+if script == "-c" and "torch" in arguments[0]:
+    sys.exit()
+if script in ("-c", "MIRAI/preprocess.py", "tools/results_table.py"):
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+with open("{log}", "a") as log:
+    print(repr([script, *arguments]), file=log)
+options = dict(zip(arguments, arguments[1:]))
+out = options.get("--out_dir")
+made = {{
+    "MIRAI/trainer_hf.py": lambda: f"{{out}}/checkpoint/{{options['--exp_name']}}/best.ckpt",
+    "COGMEN_code/cogmen_formatting.py": lambda: options["--out"],
+    "MIRAI/feature_extractor_cogmen_format.py": lambda: options["--features_format_path"].replace(".pkl", "_feat.pkl"),
+    "COGMEN_code/preprocess.py": lambda: options["--res_dir"],
+    "COGMEN_code/train.py": lambda: "{{}}/model_checkpoints/{{}}_best_dev_f1_model_{{}}_{{}}.pt".format(
+        out, options["--dataset"], options["--modalities"], options["--tag"]
+    ),
+}}.get(script, lambda: f"{{out}}/metrics.json")()
+path = pathlib.Path(made)
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text('{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}')
+"""
+
+
+@pytest.fixture
+def run_manifest(tmp_path, monkeypatch):
+    """`run_manifest(manifest, "--folds", 3)`: with a stand-in for the long work; its commands and what was printed."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(MANIFEST_STAND_IN.format(python=sys.executable, log=log))
+    python.chmod(0o755)
+
+    def call(*arguments):
+        log.write_text("")
+        command = (REPOSITORY / "run_command.sh", *arguments, "--work", tmp_path / "work")
+        code, output, error = shell(*command, PYTHON=str(python))
+        assert code == 0, error
+        commands = [ast.literal_eval(line) for line in log.read_text().splitlines()]
+        for words in commands:
+            check(shlex.join(["python", *words]), monkeypatch, tmp_path)
+        return commands, output
+
+    return call
+
+
+def test_a_manifest_runs_all_stages(run_manifest, tmp_path):
+    manifest, work = write_manifest(tmp_path / "my calls.csv", make_turns()), tmp_path / "work"
+    commands, output = run_manifest(manifest, "--text_encoder", "some/encoder")
+    assert [words[0].split("/")[1] for words in commands] == [
+        *("trainer_hf.py", "inference.py", "cogmen_formatting.py", "feature_extractor_cogmen_format.py"),
+        *("preprocess.py", "train.py", "eval.py"),
+    ]  # of text alone: the manifest names no recordings
+    training = commands[0]
+    assert training[training.index("--using_model") + 1] == "text" and "some/encoder" in training
+    assert "w11wo/wav2vec2-xls-r-300m-korean" in training
+    assert not {"--test_1920=True", "--test_sessions", "--dev_sessions"} & {
+        word for words in commands for word in words
+    }
+    assert (work / "model_checkpoints/my calls_best_dev_f1_model_t_seed24.pt").exists()
+    assert re.search(r"\(3\) CGNN on extractor features +\| 50.00 / 40.00 / 30.00 ", output)
+    assert run_manifest(manifest, "--text_encoder", "some/encoder")[0] == []
+
+
+def test_a_manifest_over_folds(run_manifest, tmp_path):
+    rows = make_turns(dialogues=4, turns=3)
+    record(tmp_path / "speech", rows)
+    manifest = write_manifest(tmp_path / "calls.csv", rows)
+    commands, output = run_manifest(manifest, "--folds", 3, "--seeds", 2, "--quick")
+    assert len(commands) == 3 * (2 * 3 + 3 + 2 * 2 * 3)
+    tables = {words[words.index("--csv_path") + 1] for words in commands if "--csv_path" in words}
+    assert tables == {str(tmp_path / f"work/annotation_fold{k}.csv") for k in (1, 2, 3)}
+    assert {path.name for path in (tmp_path / "work/checkpoint").iterdir()} == {
+        f"fold{k}_{using}" for k in (1, 2, 3) for using in ("text", "audio", "both")
+    }
+    assert re.search(r"\(1\) extractor alone, 3 folds +\| 50.00 ± 0.00 / ", output)
+    assert re.search(r"\(3\) CGNN on extractor features, 3 folds, 2 seeds +\| 50.00 ± 0.00 / ", output)
+    assert (tmp_path / "work/results_3_folds/table.md").read_text() in output
+
+
 FEATURES = "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
 
 
@@ -300,8 +385,12 @@ def test_run_eval_on_iemocap(tmp_path):
         (["run_command.sh", "--extractor_table", "--epochs", "3"], "--epochs does not go with --extractor_table"),
         (["run_command.sh", "--corpus", "MNIST", "a"], "--corpus MNIST: expected KEMDy19 or KEMDy20"),
         (["run_command.sh", "--corpus", "KEMDy20"], "--corpus KEMDy20: give its directory, too"),
-        (["run_command.sh", "a", "b"], "b: expected one directory at most"),
-        (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's"),
+        (["run_command.sh", "a", "b"], "b: expected one directory or manifest at most"),
+        (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's, or a manifest"),
+        (["run_command.sh", "--folds", "3"], "--folds goes with a manifest"),
+        (["run_command.sh", __file__, "--folds", "1"], "--folds 1: expected 2 to 99"),
+        (["run_command.sh", __file__, "--fold_by", "speaker"], "--fold_by needs --folds"),
+        (["run_command.sh", __file__, "--dev_sessions", "1"], "--dev_sessions does not go with a manifest"),
         (["run_eval.sh", "--seeds", "3"], "--seeds goes with --train"),
         (["run_eval.sh", "--features", "x.pkl"], "--features needs --checkpoint FILE or --train"),
         (["run_eval.sh", "extra"], "unknown argument extra"),
