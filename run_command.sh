@@ -3,10 +3,12 @@
 #
 #   bash run_command.sh                       the sample corpus, which it makes first (8 minutes on 2 cores)
 #   bash run_command.sh <KEMDy19 directory>   the paper's configuration, with the published numbers beside ours
+#   bash run_command.sh --corpus KEMDy20 <its directory>
 #   bash run_command.sh <manifest.csv>        your own conversations: docs/own_data.md
 #   bash run_command.sh --extractor_table [<KEMDy19 directory>]   instead: the eight extractors of the published table,
 #                                             trained on and scored with a random split of annotation.csv
 #
+#   --corpus NAME          whose directory it is: KEMDy19 or KEMDy20
 #   --seeds N              train the graph network with N seeds; the table shows mean and standard deviation
 #   --force                repeat steps that are finished already
 #   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning (not KEMDy19)
@@ -19,8 +21,8 @@
 #   --max_epochs N         epochs of the extractor
 #   --epochs N             epochs of the graph network
 #   --sessions N           size of the sample corpus (20)
-#   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2")
-#   --test_sessions "N..." sessions that are held out ("19 20")
+#   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2"; KEMDy20: "1 2 3")
+#   --test_sessions "N..." sessions that are held out ("19 20"; KEMDy20: 33 to 40, which is our choice)
 #   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table shows the mean over folds
 #   --fold_by speaker      no speaker is on both sides of a fold
 #   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest data/NAME, models_zoo/NAME)
@@ -32,19 +34,21 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 # ---- Configuration
 
 seeds=1 sessions=20 device=auto devices='' precision='' text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
-folds='' fold_by=''
+folds='' fold_by='' corpus=KEMDy19
 force='' quick='' extractor_table=''
 # Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
 dev_sessions='1 2' test_sessions='19 20'
-read_options "force quick extractor_table" "seeds sessions device devices precision text_encoder audio_encoder \
+read_options "force quick extractor_table" "corpus seeds sessions device devices precision text_encoder audio_encoder \
     max_epochs epochs dev_sessions test_sessions folds fold_by work" "$@"
 
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
 [[ -z $extractor_table || ! $given =~ \ (--seeds|--epochs|--dev_sessions|--test_sessions)\  ]] ||
     stop "${BASH_REMATCH[1]} does not go with --extractor_table"
+[[ $corpus == KEMDy19 || $corpus == KEMDy20 ]] || stop "--corpus $corpus: expected KEMDy19 or KEMDy20"
 ((${#arguments[@]} < 2)) || stop "${arguments[1]}: expected one directory or manifest at most"
-corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
+dataset=$corpus corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
 [[ -z $corpus || -d $corpus || -f $corpus ]] || stop "$corpus: no such directory; give KEMDy19's, or a manifest"
+[[ ! $given =~ \ --corpus\  || -d $corpus ]] || stop "--corpus $dataset: give its directory, too"
 if [[ -f $corpus ]]; then
     [[ ! $given =~ \ (--extractor_table|--sessions|--dev_sessions|--test_sessions)\  ]] ||
         stop "${BASH_REMATCH[1]} does not go with a manifest, whose column split says what is held out"
@@ -57,7 +61,7 @@ text_encoder=$(absolute_if_directory "$text_encoder") audio_encoder=$(absolute_i
 set_up
 cd "$ROOT"
 
-dataset=KEMDy19 make_corpus='' published=() # the sample has its form
+make_corpus='' published=()
 if [[ -z $corpus ]]; then # the sample: small encoders from scratch
     export HF_HUB_OFFLINE=1 # they are made here, nothing is downloaded
     data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus make_corpus=1
@@ -66,10 +70,14 @@ if [[ -z $corpus ]]; then # the sample: small encoders from scratch
     extractor=(--batch_size 16 --accumulate_grad 1 --max_epochs "${max_epochs:-12}")
     declare -A learning_rates=([text]=1e-3 [audio]=2e-3 [both]=1e-3 [mmer]=1e-3)
     graph=("${SAMPLE_GRAPH_OPTIONS[@]}")
-else # KEMDy19 or a manifest: pretrained encoders, the paper's options
+else # a corpus or a manifest: pretrained encoders, the paper's options
     data=${work:-data} zoo=${work:-models_zoo}
-    if [[ -d $corpus ]]; then
+    if [[ -d $corpus && $dataset == KEMDy19 ]]; then
         published=(--published)
+    elif [[ -d $corpus ]]; then
+        data=${work:-data/$dataset} zoo=${work:-models_zoo/$dataset}
+        [[ $given =~ \ --dev_sessions\  ]] || dev_sessions='1 2 3'
+        [[ $given =~ \ --test_sessions\  ]] || test_sessions='' # the corpus's
     else
         dataset=$(name_of_manifest "$corpus")
         data=${work:-data/$dataset} zoo=${work:-models_zoo/$dataset}
@@ -111,13 +119,13 @@ if [[ -f $corpus ]]; then
     # The tables say what is held out and what is dev.
     holding_out=() scored=() formatting=() dividing=() suffix='' held_out_what=dialogues
 else
-    tables=("$data/annotation_speaker_only.csv") all_modalities=(t a at)
+    tables=("$data/annotation_speaker_only.csv") all_modalities=(t a at) suffix=_test_1920_speakeronly
+    [[ $dataset == KEMDy19 ]] || tables=("$data/annotation.csv") suffix=''
     step annotation "Stage 1: read the corpus's annotations into tables" --out "${tables[0]}" --out "$data/txt_wav" -- \
-        "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"
-    scored=(--test_1920=True --test_sessions "${held_out[@]}")
-    holding_out=("${scored[@]}" --dev_sessions "${dev[@]}")
-    formatting=(--test_sessions "${held_out[@]}") dividing=(--dev_sessions "${dev[@]}")
-    suffix=_test_1920_speakeronly held_out_what=sessions
+        "$python" MIRAI/preprocess.py --corpus "$dataset" --root_path "$corpus" --save_path "$data"
+    formatting=(${test_sessions:+--test_sessions "${held_out[@]}"}) dividing=(--dev_sessions "${dev[@]}")
+    scored=(--test_1920=True "${formatting[@]}")
+    holding_out=("${scored[@]}" "${dividing[@]}") held_out_what=sessions
 fi
 
 # ---- Instead of all that follows: the eight extractors, on a random split of all utterances
@@ -141,14 +149,15 @@ if [[ -n $extractor_table ]]; then
         --in "$all" "${checkpoints[@]}" --out "$place/result.csv" -- \
         "$python" MIRAI/inference.py --all "$place/checkpoint" --csv_path "$all" --out_dir "$place" "${prediction[@]}"
     echo
-    "$python" tools/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" "${published[@]}"
+    "$python" tools/results_table.py --corpus "$dataset" --extractor_table "$place/result.csv" \
+        --out "$place/table.md" "${published[@]}"
     exit
 fi
 
 for k in "${!tables[@]}"; do
     csv=${tables[k]} fold=${folds:+fold$((k + 1))_}
     formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
-    [[ ! -f $corpus ]] || formatted=$data/${fold}dialogues
+    [[ $dataset == KEMDy19 ]] || formatted=$data/${fold}dialogues
     [[ -z $folds ]] || echo "== Fold $((k + 1)) of $folds"
 
     # ---- Stage 1: the extractor on single utterances
@@ -183,4 +192,4 @@ for k in "${!tables[@]}"; do
 done
 
 echo
-"$python" tools/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"
+"$python" tools/results_table.py --corpus "$dataset" --results_dir "$results" --out "$results/table.md" "${published[@]}"

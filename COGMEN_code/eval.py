@@ -62,7 +62,7 @@ def evaluate(options):
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
         result = write_evaluation(options.out_dir, turns, probabilities, corpus.emotions)
-    print(report(result))
+    print(report(result, corpus.headline))
     if options.out_dir:
         print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
 

@@ -45,7 +45,7 @@ def main(argv=None):
         result = scores(labels, log_probs.argmax(1), data.corpus.emotions)
         tracker.result("test", result, data.corpus.emotions)
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
-    print(f"test: {summary(result)}")
+    print(f"test: {summary(result, data.corpus.headline)}")
     print(f"wrote {path}")
 
 

@@ -11,6 +11,7 @@ import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
+from erc.corpus.corpora import Corpus, in_order
 from erc.options import UserError
 from erc.scoring.predictions import read_evaluation
 from erc.scoring.report import report
@@ -34,7 +35,7 @@ METHODS = {
     "neighbours_of_others": "CGNN, among turns of other dialogues",
 }
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
-SCORES = ("accuracy", "weighted_f1", "macro_f1")
+SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
 PUBLISHED = {
@@ -82,14 +83,19 @@ def _scores_in(path):
 
 def _count_runs(runs):
     """Such as `, 3 seeds` or `, 5 folds`; empty for one run. The names of their folders tell folds from seeds."""
-    folds = {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
+    folds = _folds(runs)
     counts = ("folds", len(folds)), ("seeds", len(runs) // max(1, len(folds)))
     return "".join(f", {count} {name}" for name, count in counts if count > 1)
 
 
+def _folds(runs):
+    return {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
+
+
 def read_intervals(folder, results):
-    """By method and modalities, the texts of the intervals of the `SCORES`, which are those of the mean over the runs.
-    Left out: results of which a run lacks its `predictions.csv`, and those of too few dialogues for intervals.
+    """By method and modalities, by score, the texts of the intervals of the `SCORES`, which are those of the mean over
+    the runs. Left out: results of which a run lacks its `predictions.csv`, those of too few dialogues for intervals, and
+    folds, whose runs score different turns.
 
     Args:
         results: as `read_results` gives them for the same folder.
@@ -100,39 +106,45 @@ def read_intervals(folder, results):
     for method, by_modality in results.items():
         for modalities, runs in by_modality.items():
             place = Path(folder) / method / modalities
-            if len([*place.glob("predictions.csv"), *place.glob("*/predictions.csv")]) == len(runs):
+            paths = [*place.glob("predictions.csv"), *place.glob("*/predictions.csv")]
+            if len(paths) == len(runs) and not _folds(runs):
                 scores = report(read_evaluation([place]))["methods"][0]["scores"]
                 if scores["accuracy"]["low"] is not None:
-                    intervals.setdefault(method, {})[modalities] = [interval(scores[score]) for score in SCORES]
+                    texts = {score: interval(scores[score]) for score in SCORES}
+                    intervals.setdefault(method, {})[modalities] = texts
     return intervals
 
 
-def table(results, published=False, intervals=None):
-    """The results as a Markdown table that is aligned for the terminal; scores in percent.
+def table(results, published=False, intervals=None, headline=Corpus.headline):
+    """The results as a Markdown table that is aligned for the terminal; scores in percent, the corpus's `headline`
+    first.
 
     Args:
         intervals: as `read_intervals` gives them; a row below each method.
     """
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
-    rows = [["accuracy / weighted F1 / macro F1", *columns]]
+    rows = [[_heading(headline), *columns]]
     for method, by_modality in results.items():
         name = METHODS[method] + _count_runs(max(by_modality.values(), key=len))
-        rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
+        rows.append([name, *(_cell(by_modality.get(m, []), headline) for m in columns)])
         if there := (intervals or {}).get(method):
-            rows.append(["    95% interval", *(" / ".join(there[m]) if m in there else "-" for m in columns)])
+            order = in_order(SCORES, headline)
+            texts = (" / ".join(there[m][score] for score in order) if m in there else "-" for m in columns)
+            rows.append(["    95% interval", *texts])
         if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
-def extractor_table(path, published=False):
-    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
+def extractor_table(path, published=False, headline=Corpus.headline):
+    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one; of each
+    the corpus's `headline` first."""
     results = _extractors_in(path)
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
-    rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
+    rows = [["model", "loss", _heading(headline), *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([row])]
+        cells = [row["model"], row["loss"], _cell([row], headline)]
         if published:
             cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
@@ -150,8 +162,13 @@ def _extractors_in(path):
         raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
 
 
-def _cell(runs):
-    return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+def _heading(headline):
+    return " / ".join(SCORES[score] for score in in_order(SCORES, headline))
+
+
+def _cell(runs, headline):
+    means = (_score([100 * run[score] for run in runs]) for score in in_order(SCORES, headline))
+    return " / ".join(means) if runs else "-"
 
 
 def _published(values):

@@ -132,7 +132,7 @@ def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
 
 STAND_IN = """#!{python}
 # Stands in for Python: notes each script's command, and makes of its work only the files that come next.
-import os, pathlib, sys
+import collections, os, pathlib, sys
 
 script, *arguments = sys.argv[1:]
 if script == "-c":
@@ -141,25 +141,66 @@ if script.endswith("results_table.py"):
     os.execv("{python}", ["{python}", *sys.argv[1:]])
 with open("{log}", "a") as log:
     print(script, *arguments, file=log)
-options = dict(zip(arguments, arguments[1:]))
+options = collections.defaultdict(str, zip(arguments, arguments[1:]))
+place, formatted = options["--save_path"] or options["--out_dir"], options["--features_format_path"]
+checkpoint = "{{--dataset}}_best_dev_f1_model_{{--modalities}}_{{--tag}}.pt".format_map(options)
 made = {{
-    "preprocess.py": ["annotation.csv", "annotation_speaker_only.csv", "txt_wav/x"],
-    "inference.py": ["result.csv"],
-}}.get(pathlib.Path(script).name) or [f"checkpoint/{{options['--exp_name']}}/best.ckpt"]
-for name in made:
-    path = pathlib.Path(options.get("--save_path") or options["--out_dir"], name)
+    "MIRAI/preprocess.py": [f"{{place}}/{{x}}" for x in ("annotation.csv", "annotation_speaker_only.csv", "txt_wav/x")],
+    "MIRAI/inference.py": [f"{{place}}/result.csv", f"{{place}}/metrics.json"],
+    "COGMEN_code/cogmen_formatting.py": [options["--out"]],
+    "MIRAI/feature_extractor_cogmen_format.py": [formatted.replace(".pkl", "_feat.pkl")],
+    "COGMEN_code/preprocess.py": [options["--res_dir"]],
+    "COGMEN_code/train.py": [f"{{place}}/model_checkpoints/{{checkpoint}}"],
+    "COGMEN_code/eval.py": [f"{{place}}/metrics.json"],
+}}.get(script) or [f"{{place}}/checkpoint/{{options['--exp_name']}}/best.ckpt"]
+for path in map(pathlib.Path, made):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n")
+    scores = '{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}'
+    rows = "model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n"
+    path.write_text(scores if path.suffix == ".json" else rows)
 if options.get("--exp_name") == os.environ.get("FAIL", "none"):
     sys.exit(5)
 """
 
 
-def test_extractor_table(tmp_path, monkeypatch):
-    """The eight trainings and their scoring, with a stand-in for the long work; the scripts have their own tests."""
+@pytest.fixture
+def stand_in(tmp_path):
+    """The stand-in, and the file in which it notes the commands."""
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(STAND_IN.format(python=sys.executable, log=log))
     python.chmod(0o755)
+    return python, log
+
+
+@pytest.mark.parametrize("held_out", [(), ("--test_sessions", "39 40")])
+def test_another_corpus(stand_in, held_out, tmp_path, monkeypatch):
+    """KEMDy20's table, test sessions (those that its entry has, or others) and headline, in all stages."""
+    python, log = stand_in
+    corpus, work = tmp_path / "KEMDy20_v1_1", tmp_path / "work"
+    corpus.mkdir()
+    command = (REPOSITORY / "run_command.sh", "--corpus", "KEMDy20", corpus, "--work", work, "--device", "cpu")
+    code, output, error = shell(*command, *held_out, PYTHON=str(python))
+    assert code == 0, error
+    commands = [line.split(maxsplit=1) for line in log.read_text().splitlines()]
+    stage1 = ["MIRAI/trainer_hf.py", "MIRAI/inference.py"] * 3
+    stage2 = ["COGMEN_code/cogmen_formatting.py", "MIRAI/feature_extractor_cogmen_format.py"]
+    stage3 = ["COGMEN_code/preprocess.py", *["COGMEN_code/train.py", "COGMEN_code/eval.py"] * 3]
+    assert [script for script, _ in commands] == ["MIRAI/preprocess.py", *stage1, *stage2, *stage3]
+    for script, line in commands:
+        check(f"python {script} {line}", monkeypatch, tmp_path)
+        assert "speaker_only" not in line and ("--dataset" not in line or "--dataset KEMDy20" in line)
+        assert ("--test_1920=True" in line) == (script in stage1)
+        assert (" ".join(held_out) in line) == (not held_out or script in (*stage1, stage2[0]))
+        assert held_out or "--test_sessions" not in line
+        assert (" --dev_sessions 1 2 3" in line) == (script in (stage1[0], stage3[0]))
+    assert commands[0][1] == f"--corpus KEMDy20 --root_path {corpus} --save_path {work}"
+    assert "| macro F1 / accuracy / weighted F1 |" in output and "published" not in output
+    assert re.search(r"^\| \(3\) .* 30\.00 / 50\.00 / 40\.00 ", output, re.MULTILINE)
+
+
+def test_extractor_table(stand_in, tmp_path, monkeypatch):
+    """The eight trainings and their scoring, with a stand-in for the long work; the scripts have their own tests."""
+    python, log = stand_in
     corpus, work = tmp_path / "KEMDy19", tmp_path / "work"
     corpus.mkdir()
     command = (REPOSITORY / "run_command.sh", "--extractor_table", corpus, "--work", work, "--device", "cpu")
@@ -342,6 +383,8 @@ def test_run_eval_on_iemocap(tmp_path):
         (["run_command.sh", "--seeds", "none"], "--seeds none: expected a number"),
         (["run_command.sh", "--seeds"], "--seeds needs a value"),
         (["run_command.sh", "--extractor_table", "--epochs", "3"], "--epochs does not go with --extractor_table"),
+        (["run_command.sh", "--corpus", "MNIST", "a"], "--corpus MNIST: expected KEMDy19 or KEMDy20"),
+        (["run_command.sh", "--corpus", "KEMDy20"], "--corpus KEMDy20: give its directory, too"),
         (["run_command.sh", "a", "b"], "b: expected one directory or manifest at most"),
         (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's, or a manifest"),
         (["run_command.sh", "--folds", "3"], "--folds goes with a manifest"),

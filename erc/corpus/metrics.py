@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from erc.corpus.corpora import UNLABELLED
+from erc.corpus.corpora import UNLABELLED, Corpus, in_order
 from erc.files import atomic_writer, write_json, write_table
 from erc.options import UserError
 
+_NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
 # Those of Linux, Windows and macOS, in this order.
 _KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "UnDotum", "Malgun Gothic", "Apple SD Gothic Neo")
 
@@ -45,16 +46,15 @@ def scores(labels, predictions, emotions):
     }
 
 
-def summary(result):
-    """The scores in one line, as percentages."""
-    names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
-    values = ", ".join(f"{text} {100 * result[name]:.2f}" for name, text in names.items())
+def summary(result, headline=Corpus.headline):
+    """The scores in one line, as percentages, the corpus's `headline` first."""
+    values = ", ".join(f"{_NAMES[name]} {100 * result[name]:.2f}" for name in in_order(_NAMES, headline))
     return f"{values} ({result['n']} utterances)"
 
 
-def report(result):
+def report(result, headline=Corpus.headline):
     """The scores for a person: the summary line, then precision, recall, F1 and support of each emotion."""
-    lines = [summary(result), "", f"{'emotion':10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}"]
+    lines = [summary(result, headline), "", f"{'emotion':10} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}"]
     for emotion, row in result["per_class"].items():
         values = f"{100 * row['precision']:9.2f} {100 * row['recall']:7.2f} {100 * row['f1']:7.2f}"
         lines.append(f"{emotion:10} {values} {row['support']:8}")

@@ -69,6 +69,22 @@ def test_extractor_table(tmp_path, run_script, capsys):
     assert "published" not in capsys.readouterr().out
 
 
+def test_the_corpuss_headline_leads(tmp_path, run_script, capsys):
+    write_scores(tmp_path / "extractor/a", 0.5, 0.4, 0.3)
+    (tmp_path / "result.csv").write_text("model,loss,accuracy,weighted_f1,macro_f1\ntext,ce,0.5,0.4,0.3\n")
+    for source in (("--results_dir", tmp_path), ("--extractor_table", tmp_path / "result.csv")):
+        for corpus, heading, values in (
+            ("KEMDy20", "macro F1 / accuracy / weighted F1", "30.00 / 50.00 / 40.00"),
+            ("my own", "accuracy / weighted F1 / macro F1", "50.00 / 40.00 / 30.00"),
+        ):
+            run_script("tools/results_table.py", *source, "--corpus", corpus)
+            shown = capsys.readouterr().out
+            assert heading in shown and f"| {values} " in shown
+    with pytest.raises(SystemExit):
+        run_script("tools/results_table.py", "--results_dir", tmp_path, "--corpus", "KEMDy20", "--published")
+    assert "--published: these numbers are KEMDy19's" in capsys.readouterr().err
+
+
 def test_extractor_table_of_something_else(tmp_path, run_script, capsys):
     for content, message in (
         (None, r"x\.csv: no such file; expected the result\.csv of MIRAI/inference\.py --all"),

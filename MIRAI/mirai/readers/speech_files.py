@@ -28,10 +28,14 @@ _STAGE = ".preprocess."
 _MANIFEST_TABLE = re.compile(r"annotation(_fold[0-9]+)?\.csv")
 
 
-def usable_files(speech, findings):
-    """Those of `speech` ({segment id: wav file}) that are whole and have a transcript; `findings` has the others."""
+def usable_files(speech, findings, encoding="utf-8"):
+    """Those of `speech` ({segment id: wav file}) that are whole and have a transcript; `findings` has the others.
+
+    Args:
+        encoding: that of the corpus's transcripts; another one is noted.
+    """
     files = tqdm(speech.items(), desc="checking files", unit="utterance", disable=None)
-    return {name: wav for name, wav in files if _is_usable(name, wav, findings)}
+    return {name: wav for name, wav in files if _is_usable(name, wav, findings, encoding)}
 
 
 def check_output(save_path, tables, source):
@@ -116,7 +120,7 @@ def _corpus_name(table, corpus):
         return corpus.corpus.name
 
 
-def _is_usable(name, wav, findings):
+def _is_usable(name, wav, findings, usual):
     txt = wav.with_suffix(".txt")
     for path in (wav, txt):
         if not path.is_file():
@@ -136,10 +140,10 @@ def _is_usable(name, wav, findings):
         findings.notes["wav that is not 16 kHz mono 16-bit; converted when it is read"].append(name)
     if info.frames * SAMPLE_RATE < RECEPTIVE_FIELD * info.samplerate:
         findings.notes[f"wav shorter than {RECEPTIVE_FIELD} samples; padded when it is read"].append(name)
-    return _is_decodable(name, txt, findings)
+    return _is_decodable(name, txt, findings, usual)
 
 
-def _is_decodable(name, txt, findings):
+def _is_decodable(name, txt, findings, usual):
     try:
         text, encoding = decode(txt.read_bytes(), txt)
     except UserError as error:
@@ -149,7 +153,7 @@ def _is_decodable(name, txt, findings):
         findings.errors["file that cannot be opened"].append(f"{txt}: {error.strerror}")
         return False
     for reason, is_so in (
-        ("transcript in cp949", encoding == "cp949"),
+        ("transcript in cp949", encoding == "cp949" != usual),
         ("transcript in UTF-16", encoding == "utf-16"),
         ("transcript that begins with a byte order mark", encoding in ("utf-8-sig", "utf-16")),
         ("transcript of several lines; they are joined", len(text.strip().splitlines()) > 1),

@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from erc.corpus.metrics import report, scores, write_evaluation
+from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.metrics import report, scores, summary, write_evaluation
 
 EMOTIONS = ("neutral", "angry", "happy")
 
@@ -56,3 +57,12 @@ def test_report_is_readable():
         "angry          50.00  100.00   66.67        1",
         "happy           0.00    0.00    0.00        0",
     ]
+
+
+def test_a_corpuss_headline_leads_the_summary():
+    result = {"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3, "uar": 0.2, "n": 8, "per_class": {}}
+    usual = "accuracy 50.00, weighted F1 40.00, macro F1 30.00, UAR 20.00 (8 utterances)"
+    assert summary(result) == summary(result, KEMDY19.headline) == usual
+    other = "macro F1 30.00, accuracy 50.00, weighted F1 40.00, UAR 20.00 (8 utterances)"
+    assert summary(result, CORPORA["KEMDy20"].headline) == other
+    assert report(result, "macro_f1").startswith(f"{other}\n")
