@@ -1,10 +1,10 @@
-"""Stage 1, step 1: KEMDy19's raw directory to the annotation tables and a flat folder of speech and transcripts.
+"""Stage 1, step 1: a raw corpus to the annotation tables and a flat folder of speech and transcripts.
 
     python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
 
-Writes SAVE_PATH/txt_wav/ (links to the corpus, or copies), SAVE_PATH/annotation.csv and annotation_speaker_only.csv,
-and prints how many rows each step leaves. Running it again is fine. If there are errors, all are shown and nothing is
-written.
+Writes SAVE_PATH/txt_wav/ (links to the corpus, or copies), the annotation tables (of KEMDy19: annotation.csv and
+annotation_speaker_only.csv) and corpus.json, and prints how many rows each step leaves. Running it again is fine. If
+there are errors, all are shown and nothing is written.
 
     python MIRAI/preprocess.py --root_path KEMDy19 --check
 
@@ -15,26 +15,35 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.corpora import CORPORA
 from erc.options import UserError, option, parse, run
 from mirai.readers.speech_files import check_output, write_outputs
 
-reader = import_module(f"mirai.readers.{KEMDY19.reader}")
+READERS = {corpus.name: corpus.reader for corpus in CORPORA.values() if corpus.reader}
+ONLY_OF = {"keep_unlabelled": ("KEMDy19", "KEMDy20")}  # the corpora that a flag goes with
 
 
 @dataclass
 class PreprocessOptions:
-    root_path: Path = option(help="KEMDy19's directory, with annotation/ and wav/ in it")
+    corpus: str = option("KEMDy19", "whose raw files they are", choices=list(READERS))
+    root_path: Path = option(help="the corpus's directory; KEMDy19's has annotation/ and wav/ in it")
     save_path: Path = option("data", "where the tables and txt_wav/ go")
     files: str = option("link", "what txt_wav/ gets", choices=["link", "copy"])
     check: bool = option(False, "only check the corpus; nothing is written")
+    keep_unlabelled: bool = option(False, "keep ties and turns that nobody rated, as context without a label")
+
+    def __post_init__(self):
+        for name, corpora in ONLY_OF.items():
+            if getattr(self, name) and self.corpus not in corpora:
+                raise ValueError(f"--{name}: goes with --corpus {' or '.join(corpora)}")
 
 
 def main(argv=None):
     options = parse(PreprocessOptions, argv, __doc__)
+    reader = import_module(f"mirai.readers.{READERS[options.corpus]}")
     if not options.check:
         check_output(options.save_path, reader.TABLES, options.root_path / "wav")
-    corpus = reader.read_corpus(options.root_path)
+    corpus = reader.read_corpus(options)
     findings = corpus.findings
     report = findings.report()
     if findings.errors and not options.check:
@@ -48,7 +57,7 @@ def main(argv=None):
         print(f"{options.root_path}: {findings.summary()}; preprocess.py can use it")
         return
     write_outputs(options.save_path, corpus, copy=options.files == "copy")
-    print(f"wrote {options.save_path}/{', '.join(reader.TABLES)}, txt_wav/")
+    print(f"wrote {options.save_path}/{', '.join(corpus.tables)}, txt_wav/")
 
 
 if __name__ == "__main__":

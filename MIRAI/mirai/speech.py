@@ -4,9 +4,11 @@ Both are imported where they are used: importing librosa takes seconds, which on
 """
 
 import struct
+import wave
 
 import numpy as np
 
+from erc.files import atomic_writer
 from erc.options import UserError
 from erc.untrusted import plain_file
 
@@ -52,24 +54,34 @@ def is_plain(info):
     return (info.samplerate, info.channels, info.format[:3], info.subtype) == (SAMPLE_RATE, 1, "WAV", "PCM_16")
 
 
-def read_speech(path):
-    """Read a speech file.
+def read_speech(path, start=0.0, end=None, channel=None):
+    """Read a speech file, or a piece of one; only the piece is read and resampled.
 
+    Args:
+        start, end: of the piece, seconds; end None: that of the file.
+        channel: 1, 2, ...; None: the mean of all.
     Returns:
-        (samples,) float32 at 16 kHz, the mean of the channels, full scale = 1.
+        (samples,) float32 at 16 kHz, full scale = 1.
     Raises:
-        UserError: as `probe`; the sound is damaged, or no sound.
+        UserError: as `probe`; the sound is damaged, or no sound; there is no such piece or channel.
     """
     import soundfile
 
     info = probe(path)
+    first, last = (info.frames if time is None else round(time * info.samplerate) for time in (start, end))
+    if not 0 <= first < (last := min(last, info.frames)):
+        raise UserError(f"{path}: no sound from {start:g} to {end} s, it has {info.frames / info.samplerate:g} s")
+    if channel is not None and not 1 <= channel <= info.channels:
+        raise UserError(f"{path}: no channel {channel}, it has {info.channels}")
     dtype = "int16" if info.subtype == "PCM_16" else "float32"
-    try:
-        sound, rate = soundfile.read(path, dtype=dtype, always_2d=True)  # (frames, channels)
+    try:  # (frames, channels)
+        sound, rate = soundfile.read(path, last - first, first, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error.error_string}") from None
-    if len(sound) < info.frames:
-        raise UserError(f"{path}: truncated: {info.frames} samples declared, {len(sound)} found")
+    if len(sound) < last - first:
+        raise UserError(f"{path}: truncated: {info.frames} samples declared, {first + len(sound)} found")
+    if channel is not None:
+        sound = sound[:, channel - 1 : channel]
     if dtype == "int16":
         sound = sound * np.float32(1 / 32768)  # exact, and faster than libsndfile's own floats
     elif not -_LOUDEST < sound.min() <= sound.max() < _LOUDEST:  # not a number is in no range
@@ -80,6 +92,14 @@ def read_speech(path):
 
         sound = librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
     return sound
+
+
+def write_speech(path, sound):
+    """Write (samples,) float32 at 16 kHz as a mono 16-bit wav file; beyond full scale it is clipped."""
+    samples = np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2")
+    with atomic_writer(path) as file, wave.open(file, "wb") as content:
+        content.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        content.writeframes(samples.tobytes())
 
 
 def _wav_sizes(path):

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given
@@ -117,7 +118,7 @@ def outcome(*arguments):
 
 def check_accounts(root, data):
     """Every row is used or listed with its reason; every utterance is in the table or listed."""
-    corpus = read_corpus(root)
+    corpus = read_corpus(SimpleNamespace(root_path=root))
     assert not corpus.findings.errors
     counts = {step: rows for step, rows, _ in corpus.funnel}
     places = [place for places in corpus.findings.left_out.values() for place in places]

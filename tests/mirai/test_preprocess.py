@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from erc.corpus.annotations import COLUMNS, read_annotations
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus
 
@@ -327,5 +328,5 @@ def test_the_run_shows_all_errors_and_leaves_what_was_there(preprocess, corpus, 
 
 def test_published_counts_stand_beside_those_of_a_corpus_of_that_size():
     funnel = [("all rows", 20_566, 20_566), ("without ties", 19_000, 19_268)]
-    shown = RawCorpus({}, {}, funnel, Findings()).show_funnel()
+    shown = RawCorpus(KEMDY19, {}, {}, {}, funnel, Findings()).show_funnel()
     assert re.search(r"published\nall rows +20,566 +20,566\nwithout ties +19,000 +19,268$", shown)

@@ -6,7 +6,9 @@ Reading never stops at the first problem: all are collected, so that one run sho
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+from erc.corpus.corpora import Corpus
 from erc.options import printable
 
 _PLACES = partial(defaultdict, list)
@@ -33,13 +35,39 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class RawCorpus:
-    """The usable part of a raw corpus; incomplete if its findings have errors."""
+class Cut:
+    """Speech that has to be made: a piece of a recording, or a whole one of another form, as 16 kHz mono 16-bit wav.
 
-    tables: dict  # {file name: rows}, the annotation tables; a row is a dict by column name
-    speech: dict  # {segment id: wav file}, of every utterance of the tables; its transcript lies beside it as .txt
-    funnel: list  # of (step, rows left, rows left of the published corpus or None)
+    Attributes:
+        start, end: seconds; end None: that of the recording.
+        channel: 1, 2, ...; None: the mean of all.
+    """
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class RawCorpus:
+    """The usable part of a raw corpus; incomplete if its findings have errors.
+
+    Attributes:
+        tables: {file name: rows}, the annotation tables; a row is a dict by column name.
+        speech: {segment id: the file's path, or a `Cut`}, of every utterance of the tables; empty: text alone.
+        transcripts: {segment id: the file's path, or the text}, of every utterance; "" for speech alone.
+        funnel: list of (step, rows left, rows left of the published corpus or None).
+        ratings: {table: {segment id: how many raters named each emotion}}, of the tables that have them.
+    """
+
+    corpus: Corpus
+    tables: dict
+    speech: dict
+    transcripts: dict
+    funnel: list
     findings: Findings
+    ratings: dict = field(default_factory=dict)
 
     def show_funnel(self):
         """The funnel as aligned lines, beside the published counts if the corpus is as large."""

@@ -43,16 +43,16 @@ class RatedTurn:
     subject: str  # F or M, the actor whose label and signals the file holds
 
 
-def read_corpus(root):
-    """Read KEMDy19's directory `root`.
+def read_corpus(options):
+    """Read KEMDy19's directory, `options.root_path`.
 
     Returns:
         RawCorpus: `annotation.csv` has the first row without a tie of each segment id,
         `annotation_speaker_only.csv` the rows whose speaker is the file's subject.
     Raises:
-        UserError: `root` is another directory.
+        UserError: it is another directory.
     """
-    findings, root = Findings(), Path(root)
+    findings, root = Findings(), Path(options.root_path)
     total, readable, rated = 0, 0, []
     files = _annotation_files(root, findings)
     for path, session, subject in tqdm(files, desc="reading annotations", unit="file", disable=None):
@@ -83,7 +83,9 @@ def read_corpus(root):
         ("speaker only -> annotation_speaker_only.csv", len(own), 9_627),
         (short, sum(turn.utterance.seconds <= CLIP_LENGTH for turn in own), 9_529),
     ]
-    return RawCorpus(dict(zip(TABLES, (_table(every), _table(own)), strict=True)), speech, funnel, findings)
+    tables = dict(zip(TABLES, (_table(every), _table(own)), strict=True))
+    transcripts = {name: wav.with_suffix(".txt") for name, wav in speech.items()}
+    return RawCorpus(KEMDY19, tables, speech, transcripts, funnel, findings)
 
 
 def _wav(root, utterance):
