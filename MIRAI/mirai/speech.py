@@ -54,14 +54,25 @@ def is_plain(info):
     return (info.samplerate, info.channels, info.format[:3], info.subtype) == (SAMPLE_RATE, 1, "WAV", "PCM_16")
 
 
-def read_speech(path, start=0.0, end=None, channel=None):
-    """Read a speech file, or a piece of one; only the piece is read and resampled.
+def read_speech(path):
+    """Read a speech file.
+
+    Returns:
+        (samples,) float32 at 16 kHz, the mean of the channels, full scale = 1.
+    Raises:
+        UserError: as `probe`; the sound is damaged, or no sound.
+    """
+    return resample(*read_piece(path))
+
+
+def read_piece(path, start=0.0, end=None, channel=None):
+    """Read a speech file, or a piece of one, of which nothing else is read.
 
     Args:
         start, end: of the piece, seconds; end None: that of the file.
         channel: 1, 2, ...; None: the mean of all.
     Returns:
-        (samples,) float32 at 16 kHz, full scale = 1.
+        ((samples,) float32, full scale = 1; the rate in Hz)
     Raises:
         UserError: as `probe`; the sound is damaged, or no sound; there is no such piece or channel.
     """
@@ -86,12 +97,16 @@ def read_speech(path, start=0.0, end=None, channel=None):
         sound = sound * np.float32(1 / 32768)  # exact, and faster than libsndfile's own floats
     elif not -_LOUDEST < sound.min() <= sound.max() < _LOUDEST:  # not a number is in no range
         raise UserError(f"{path}: holds samples that are not numbers, or far beyond full scale; export it again")
-    sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        import librosa
+    return sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1), rate
 
-        sound = librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
-    return sound
+
+def resample(sound, rate):
+    """(samples,) at a rate in Hz as (samples,) at 16 kHz."""
+    if rate == SAMPLE_RATE:
+        return sound
+    import librosa
+
+    return librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
 
 
 def write_speech(path, sound):

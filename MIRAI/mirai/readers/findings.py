@@ -24,10 +24,16 @@ class Findings:
     left_out: dict = field(default_factory=_PLACES)  # rows and utterances that are not used
     notes: dict = field(default_factory=_PLACES)  # what is read by another than the usual rule, and what else matters
 
-    def report(self):
-        """All findings as lines of text, errors first; empty if there are none."""
-        titles = ("errors", self.errors), ("left out", self.left_out), ("notes", self.notes)
-        return "\n".join(f"{title} ({_count(found)}):\n{_lines(found)}" for title, found in titles if found)
+    def report(self, every_error=False):
+        """All findings as lines of text, errors first; empty if there are none.
+
+        Args:
+            every_error: name the place of every error, however many there are.
+        """
+        titles = ("errors", self.errors, every_error), ("left out", self.left_out, False), ("notes", self.notes, False)
+        return "\n".join(
+            f"{title} ({_count(found)}):\n{_lines(found, every)}" for title, found, every in titles if found
+        )
 
     def summary(self):
         """Such as `2 errors, 14 left out`."""
@@ -89,9 +95,10 @@ def _count(found):
     return sum(map(len, found.values()))
 
 
-def _lines(found):
+def _lines(found, every):
     lines = []
     for reason, places in found.items():
-        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:_NAMED])}{more}"))
+        named = len(places) if every else _NAMED
+        more = f" and {len(places) - named} more" if len(places) > named else ""
+        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:named])}{more}"))
     return "\n".join(lines)

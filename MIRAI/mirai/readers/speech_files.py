@@ -8,21 +8,24 @@ import contextlib
 import filecmp
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
 
-from erc.corpus.annotations import CORPUS_FILE, annotation_text, read_csv
+from erc.corpus.annotations import CORPUS_FILE, annotation_text, read_csv, table_corpus
 from erc.corpus.ratings import ratings_path, ratings_text
 from erc.corpus.transcripts import clean, decode
 from erc.files import atomic_writer, claim
 from erc.options import UserError
 from mirai.readers.findings import Cut
-from mirai.speech import RECEPTIVE_FIELD, SAMPLE_RATE, is_plain, probe, read_speech, write_speech
+from mirai.readers.recordings import speech_of
+from mirai.speech import RECEPTIVE_FIELD, SAMPLE_RATE, is_plain, probe, write_speech
 
 _STAGE = ".preprocess."
+_MANIFEST_TABLE = re.compile(r"annotation(_fold[0-9]+)?\.csv")
 
 
 def usable_files(speech, findings):
@@ -36,7 +39,7 @@ def check_output(save_path, tables, source):
 
     Args:
         tables: their file names.
-        source: the folder of the corpus's files, of which nothing may be replaced.
+        source: the folder of the corpus's files, or the manifest, of which nothing may be replaced.
     Raises:
         UserError: names the flag and the path.
     """
@@ -52,6 +55,8 @@ def check_output(save_path, tables, source):
     for name in tables:
         if (save_path / name).is_dir():
             raise UserError(f"--save_path {save_path}: {save_path / name} is a directory, expected a table or nothing")
+    if source.is_file() and source.resolve().parent == save_path.resolve() and source.name.startswith("annotation"):
+        raise UserError(f"--save_path {save_path}: a table might replace {source}; rename that, or give another folder")
     if folder.resolve().is_relative_to(source.resolve()):
         raise UserError(f"--save_path {save_path}: {folder} lies in the corpus, whose files it would replace")
 
@@ -61,12 +66,16 @@ def write_outputs(save_path, corpus, *, copy):
     flat folder txt_wav/: files are linked or copied, what is no file of the corpus is made.
 
     New files are made beside the old ones first; only when all are there, they take their places, the tables last. So
-    a failure changes nothing. Links of other utterances, left by an earlier run, are removed in the end.
+    a failure changes nothing. In the end, what an earlier run left and this one does not write is removed: links of
+    other utterances, speech of what is text alone now, tables of other folds.
 
     Raises:
-        UserError: something stands in the way, the disk is full, or another run writes there.
+        UserError: something stands in the way, the disk is full, or another run writes there; the tables of another
+            corpus are there.
     """
-    folder = save_path / "txt_wav"
+    folder, tables = save_path / "txt_wav", [path for path in save_path.glob("annotation*.csv") if path.is_file()]
+    if tables and (there := _corpus_name(tables[0], corpus)) != corpus.corpus.name:
+        raise UserError(f"--save_path {save_path}: has the tables of the corpus {there}; give another folder")
     files = {f"{name}.wav": source for name, source in corpus.speech.items()}
     files |= {f"{name}.txt": source for name, source in corpus.transcripts.items()}
     for name, source in files.items():
@@ -78,7 +87,8 @@ def write_outputs(save_path, corpus, *, copy):
     changed = {name: source for name, source in files.items() if not _is_there(source, folder / name, copy)}
     needs = sum(_size(source, copy) for source in changed.values())
     with claim(folder, needs, folder=True):
-        earlier = _placed(save_path)
+        earlier = _placed(tables)
+        stale = [path for path in tables if (save_path / CORPUS_FILE).exists() and _MANIFEST_TABLE.fullmatch(path.name)]
         try:
             folder.mkdir(exist_ok=True)
             _replace(save_path, changed, corpus, copy)
@@ -89,8 +99,21 @@ def write_outputs(save_path, corpus, *, copy):
         for name in earlier - files.keys():
             if (folder / name).is_symlink():
                 (folder / name).unlink()
+        for name in corpus.transcripts.keys() - corpus.speech.keys():
+            (folder / f"{name}.wav").unlink(missing_ok=True)
+        for path in stale:
+            if path.name not in corpus.tables:
+                path.unlink()
         for table in corpus.tables.keys() - corpus.ratings.keys():
             ratings_path(save_path / table).unlink(missing_ok=True)
+
+
+def _corpus_name(table, corpus):
+    """Which corpus a table is of; that of this run where a damaged file says so."""
+    try:
+        return table_corpus(table).name
+    except UserError:
+        return corpus.corpus.name
 
 
 def _is_usable(name, wav, findings):
@@ -152,10 +175,10 @@ def _is_decodable(name, txt, findings):
     return True
 
 
-def _placed(save_path):
-    """The names in txt_wav/ of the utterances of the tables that are there now."""
+def _placed(tables):
+    """The names in txt_wav/ of the utterances of some tables."""
     names = set()
-    for path in save_path.glob("annotation*.csv"):
+    for path in tables:
         with contextlib.suppress(UserError, ValueError):
             (header, *rows), _ = read_csv(path)
             column = header.cells.index("segment_id")
@@ -195,7 +218,7 @@ def _replace(save_path, changed, corpus, copy):
 def _make(source, place, copy):
     """A file of txt_wav/ from a path, a `Cut` or a text."""
     if isinstance(source, Cut):
-        write_speech(place, read_speech(source.path, source.start, source.end, source.channel))
+        write_speech(place, speech_of(source))
     elif isinstance(source, str):
         with atomic_writer(place) as file:
             file.write(source.encode())
