@@ -5,7 +5,9 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 
+import mirai.readers.meld
 from cogmen.checkpoints import load_checkpoint
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import CORPORA
@@ -118,11 +120,25 @@ def test_speech_of_one_set_only(preprocess_meld, meld, capsys):
     (meld / "dev").mkdir()
     (meld / "dev" / "dia0_utt0.mp4").write_bytes(b"video")
     add_speech(meld, {"train": "train"})
-    with pytest.raises(UserError, match="set without any wav file, though another has them: dev; test"):
+    with pytest.raises(UserError, match="set without speech, though another has it: dev; test"):
         preprocess_meld()
     with pytest.raises(UserError, match="would stop"):
         preprocess_meld("--check")
-    assert "ffmpeg -i dia0_utt0.mp4" in capsys.readouterr().out
+    assert "pip install av; or make wav files: ffmpeg -i dia0_utt0.mp4" in capsys.readouterr().out
+
+
+def test_speech_of_videos(preprocess_meld, meld, monkeypatch):
+    """With PyAV; here files that libsndfile reads by another name, so that it need not be there."""
+    add_speech(meld, PUBLISHED)
+    for path in meld.glob("*/*.wav"):
+        path.rename(path.with_suffix(".mp4"))
+    write_wav(meld / "train_splits" / "dia0_utt0.wav", np.zeros(8000), rate=8000)
+    monkeypatch.setattr(mirai.readers.meld, "find_spec", lambda name: name == "av")
+    data = preprocess_meld()
+    assert len(read_annotations(data / "annotation.csv")) == 62
+    assert (data / "txt_wav/train_dia0_utt1.wav").readlink().name == "dia0_utt1.mp4"
+    made = data / "txt_wav/train_dia0_utt0.wav"  # the wav file before the video, and at 16 kHz
+    assert soundfile.info(made).samplerate == 16_000 and soundfile.info(made).duration == pytest.approx(1)
 
 
 def edit(name, text, row=2):

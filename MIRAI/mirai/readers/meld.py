@@ -1,24 +1,26 @@
-"""MELD's raw directory: a CSV file for each set and, where they lie beside it, the turns' wav files.
+"""MELD's raw directory: a CSV file for each set and, where they lie beside it, the turns' wav files or videos.
 
     train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv    columns by their names; the numbers of the dialogues
                                                                begin anew in each: turn train_dia0_utt3
-    train/dia0_utt3.wav, dev/..., test/...                     or in the folders of the published archive
+    train/dia0_utt3.wav, dev/..., test/...                     or .mp4, or in the folders of the published archive
 
 StartTime and EndTime, on the episode's clock and sometimes wrong, are not used. In the table a turn starts at its
-Utterance_ID, which orders the turns of a dialogue and may have gaps, and lasts as long as its wav file, or 0 s.
+Utterance_ID, which orders the turns of a dialogue and may have gaps, and lasts as long as its speech, or 0 s.
 
-    left out   a row that repeats a turn of its file; if there are wav files, a turn whose own is missing or damaged
+    left out   a row that repeats a turn of its file; if there is speech, a turn whose own is missing or damaged
     an error   a file that is missing, is not UTF-8 or lacks a column; a row with a cell too many or too few, an unknown
-               emotion, no speaker, an id that is no number; a set without any wav file, though another has them
+               emotion, no speaker, an id that is no number; a set without any speech, though another has it
 """
+
+from importlib.util import find_spec
 
 from tqdm import tqdm
 
 from erc.corpus.annotations import COLUMNS, make_utterance, read_csv
 from erc.corpus.corpora import CORPORA
 from erc.options import UserError
-from mirai.readers.findings import Findings, RawCorpus, shown
-from mirai.readers.speech_files import seconds_of
+from mirai.readers.findings import Cut, Findings, RawCorpus, shown
+from mirai.readers.recordings import probe_recording
 
 TABLES = ("annotation.csv",)
 _MELD = CORPORA["MELD"]
@@ -31,11 +33,11 @@ _SETS = {
 _NEEDED = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 # Controls that are left of a Windows encoding, and the characters that they are there.
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
-_VIDEO = "video that is not read; make wav files: ffmpeg -i dia0_utt0.mp4 -vn -ac 1 -ar 16000 dia0_utt0.wav"
+_VIDEO = "video that is not read: pip install av; or make wav files: ffmpeg -i dia0_utt0.mp4 -vn dia0_utt0.wav"
 
 
 def read_corpus(options):
-    """Read MELD's directory `options.root_path`; a `RawCorpus` of text alone if it has no wav files."""
+    """Read MELD's directory `options.root_path`; a `RawCorpus` of text alone if it has no speech that can be read."""
     findings, root, rows, funnel = Findings(), options.root_path.resolve(), {}, []
     for split, (_, *published) in _SETS.items():
         own = _rows(root / f"{split}_sent_emo.csv", split, findings)
@@ -90,23 +92,27 @@ def _rows(path, split, findings):
 
 
 def _speech(root, rows, findings):
-    """{segment id: wav file} of the turns whose own can be used; `rows` get its length."""
-    folders = {}
+    """{segment id: its file, or a `Cut` of it} of the turns whose own can be read; `rows` get its length."""
+    folders, kinds = {}, (".wav", ".mp4") if find_spec("av") else (".wav",)
     for split, (published, *_) in _SETS.items():
         own = [path for path in (root / split, root / published) if path.is_dir()]
-        folders[split] = next((folder for folder in own if any(folder.glob("*.wav"))), None)
-        if not folders[split] and any(any(folder.glob("*.mp4")) for folder in own):
+        folders[split] = next((path for path in own if any(any(path.glob(f"*{kind}")) for kind in kinds)), None)
+        if not folders[split] and any(any(path.glob("*.mp4")) for path in own):
             findings.notes[_VIDEO].append(split)
-    without = [split for split, folder in folders.items() if not folder]
-    if without:
+    if without := [split for split, folder in folders.items() if not folder]:
         partly = len(without) < len(folders)
         found = findings.errors if partly else findings.notes
-        found["set without any wav file" + (", though another has them" if partly else "; text alone")].extend(without)
+        found["set without speech" + (", though another has it" if partly else "; text alone")].extend(without)
         return {}
     speech = {}
     for name, row in tqdm(rows.items(), desc="checking files", unit="utterance", disable=None):
-        wav = folders[row["split"]] / f"{name.removeprefix(row['split'] + '_')}.wav"
-        if (seconds := seconds_of(name, wav, findings)) is not None:
-            speech[name] = wav
-            row["wav_end"] = f"{int(row['wav_start']) + seconds:.3f}"
+        stem = folders[row["split"]] / name.removeprefix(f"{row['split']}_")
+        path = next((path for kind in kinds if (path := stem.with_suffix(kind)).exists()), stem.with_suffix(".wav"))
+        try:
+            recording = probe_recording(path)
+        except (UserError, OSError) as error:
+            findings.left_out["speech that cannot be read"].append(str(error))
+            continue
+        speech[name] = path if recording.plain else Cut(path)
+        row["wav_end"] = f"{int(row['wav_start']) + recording.seconds:.3f}"
     return speech

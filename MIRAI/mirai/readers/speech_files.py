@@ -118,39 +118,25 @@ def _corpus_name(table, corpus):
 
 def _is_usable(name, wav, findings):
     txt = wav.with_suffix(".txt")
-    return (
-        _is_file(name, wav, findings)
-        and _is_file(name, txt, findings)
-        and seconds_of(name, wav, findings) is not None
-        and _is_decodable(name, txt, findings)
-    )
-
-
-def _is_file(name, path, findings):
-    if not path.is_file():
-        reason = "is not a file" if path.exists() else "missing"
-        findings.left_out[f"{path.suffix[1:]} {reason}"].append(name)
-    return path.is_file()
-
-
-def seconds_of(name, wav, findings):
-    """How long a turn's wav file is; None if it cannot be used (`findings` says why)."""
-    if not _is_file(name, wav, findings):
-        return None
+    for path in (wav, txt):
+        if not path.is_file():
+            reason = "is not a file" if path.exists() else "missing"
+            findings.left_out[f"{path.suffix[1:]} {reason}"].append(name)
+            return False
     try:
         info = probe(wav)
     except UserError as error:
         reason, _, detail = str(error).removeprefix(f"{wav}: ").partition(": ")
         findings.left_out[f"wav: {reason}"].append(f"{name}: {detail}" if detail else name)
-        return None
+        return False
     except OSError as error:
         findings.errors["file that cannot be opened"].append(f"{wav}: {error.strerror}")
-        return None
+        return False
     if not is_plain(info):
         findings.notes["wav that is not 16 kHz mono 16-bit; converted when it is read"].append(name)
     if info.frames * SAMPLE_RATE < RECEPTIVE_FIELD * info.samplerate:
         findings.notes[f"wav shorter than {RECEPTIVE_FIELD} samples; padded when it is read"].append(name)
-    return info.frames / info.samplerate
+    return _is_decodable(name, txt, findings)
 
 
 def _is_decodable(name, txt, findings):
