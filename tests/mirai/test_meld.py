@@ -231,3 +231,26 @@ def test_text_alone_without_stage_1(preprocess_meld, run_script, sbert_model, tm
     assert len(load_checkpoint(checkpoint).network.gcn.conv1.weight) == 2 * 9**2
     with pytest.raises(UserError, match="trained with --relations speakers, here --relations same_other"):
         run_script(*(flag for flag in train if flag != "--from_begin"), "--model_ckpt", checkpoint)
+
+
+def test_speech_and_text_with_stage_1(preprocess_meld, meld, run_script, encoders, tmp_path):
+    add_speech(meld, PUBLISHED)
+    data, zoo = preprocess_meld("--files", "copy"), tmp_path / "zoo"
+    table, made = ("--csv_path", data / "annotation.csv"), tmp_path / "p.pkl"
+    models = ("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--device", "cpu")
+    run_script("MIRAI/trainer_hf.py", "--exp_name", "run", "--out_dir", zoo, "--max_epochs", 1, *table, *models)
+    best = zoo / "checkpoint/run/best.ckpt"
+    run_script("MIRAI/inference.py", "--ckpt_path", best, *table, "--out_dir", zoo / "extractor", "--device", "cpu")
+    run_script("COGMEN_code/cogmen_formatting.py", *table, "--out", data / "d.pkl")
+    extraction = ("--model_save_path", best, *table, "--features_format_path", data / "d.pkl", "--device", "cpu")
+    run_script("MIRAI/feature_extractor_cogmen_format.py", *extraction)
+    run_script("COGMEN_code/preprocess.py", "--feat_dir", data / "d_feat.pkl", "--res_dir", made)
+    run_script("COGMEN_code/train.py", "--preprocessed_feature", made, "--out_dir", zoo, *QUICK)
+    checkpoint = zoo / "model_checkpoints/MELD_best_dev_f1_model_at_tmp.pt"
+    assert load_checkpoint(checkpoint).feature_sizes == {"a": 24, "t": 24}
+    run_script("COGMEN_code/eval.py", "--pt_dir", checkpoint, "--data_dir", made, "--out_dir", zoo / "cgnn")
+    for method in ("extractor", "cgnn"):
+        with (zoo / method / "predictions.csv").open(newline="") as file:
+            found = {(row["segment_id"], row["label"]) for row in csv.DictReader(file)}
+        expected = [(f"test_dia{row[5]}_utt{row[6]}", row[3]) for row in rows_of("test")]
+        assert found == set(expected)
