@@ -1,9 +1,11 @@
 """CMU-MOSEI's two pickles, of their exact format, through stage 3; loss and scores of turns with several emotions."""
 
+import contextlib
 import csv
 import json
 import math
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -14,12 +16,15 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.model import RelationalConv
 from cogmen.training import decide, loss_of
 from erc.corpus.corpora import CORPORA
-from erc.corpus.dialogues import read_dialogues, read_preprocessed
+from erc.corpus.dialogues import read_dialogues, read_preprocessed, write_preprocessed
 from erc.corpus.metrics import report, scores
+from erc.corpus.splits import divide
+from erc.corpus.targets import take_task
 from erc.options import UserError
 from tests.cogmen.test_published_checkpoints import published_network
 from tests.cogmen.test_published_checkpoints import write as write_published
 from tests.cogmen.test_sbert import model as sbert_model  # noqa: F401 (a fixture)
+from tests.edits import survives
 
 EMOTIONS = ["happiness", "sadness", "anger", "surprise", "disgust", "fear"]
 SIZES = {"a": 80, "t": 768, "v": 35}
@@ -244,6 +249,25 @@ def test_wrong_files_are_named(tmp_path, damage, message):
     path = write_pickle(tmp_path / "mosei.pkl", items)
     with pytest.raises(UserError, match=rf"mosei\.pkl: .*{message}"):
         read_dialogues(path, CORPORA["mosei"])
+
+
+@pytest.mark.parametrize("emotion", ["2class", "multilabel"])
+def test_no_single_value_hurts(tmp_path, emotion):
+    label = {"2class": [0.5, -1], "multilabel": [[0, 1, 0, 2, 0, 0.5], [0] * 6]}[emotion]
+    ids, visual = ["d0", "d1", "d2"], [[0.5, 2.0], [1.5, 0.0]]
+    columns = (["M", "M"], label, visual, [[[0.5, 1.0], [0.0, 1.0]], [[2.0, 2.0]]], visual, ["yes", "no"])
+    items = [ids, *({name: deepcopy(column) for name in ids} for column in columns), ids[:1], ids[1:2], ids[2:]]
+
+    def read():
+        path, corpus = write_pickle(tmp_path / "mosei.pkl", items), CORPORA["mosei"]
+        file = read_dialogues(path, corpus)
+        with contextlib.suppress(UserError):  # no training dialogue may be left
+            splits = divide(file, corpus)
+            write_preprocessed(tmp_path / "p.pkl", splits, corpus)
+            assert take_task(path, read_preprocessed(tmp_path / "p.pkl")[0], corpus, emotion).emotions
+
+    read_in, refused = survives(items, read, every=4)
+    assert refused > 100 and read_in > 10
 
 
 def test_wrong_options(preprocess, trained, run_script, tmp_path):
