@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, fields
 
+from cogmen.network.graph import RELATIONS
 from cogmen.network.model import CGNN, Architecture
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
@@ -38,6 +39,11 @@ class Checkpoint:
     epoch: int
     dev_weighted_f1: float
 
+    @property
+    def emotion(self):
+        """The task of the corpus that the network has learnt; None where the corpus has no choice."""
+        return CORPORA[self.dataset].task_of(self.emotions) if self.dataset in CORPORA else None
+
 
 def save_checkpoint(path, checkpoint, half=False):
     """Write a checkpoint; `half` stores its weights as 16-bit floats."""
@@ -72,6 +78,9 @@ def load_checkpoint(path):
         architecture = Architecture(**sizes)
         if not 0 <= architecture.drop_rate < 1:
             raise UserError(f"{path}: its architecture has drop_rate {architecture.drop_rate}, expected 0 <= rate < 1")
+        if architecture.relations not in RELATIONS:
+            expected = f"expected one of {', '.join(RELATIONS)}"
+            raise UserError(f"{path}: its architecture has relations {shown(architecture.relations)}, {expected}")
         _check_kept(path, kept, architecture)
         check_weights(path, content["state_dict"], lambda: CGNN(architecture))
         network = CGNN(architecture)
@@ -102,6 +111,8 @@ def _read(path):
 def _check_kept(path, kept, architecture):
     """What is stored beside the network describes it."""
     corpus = CORPORA.get(kept["dataset"]) or own_corpus(path, kept["dataset"], kept["emotions"])
+    if corpus.tasks and (task := corpus.task_of(kept["emotions"])):  # without one, its emotions do not fit
+        corpus = corpus.of_task(task)
     sizes, windows = kept["feature_sizes"], kept["windows"]
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
@@ -110,6 +121,7 @@ def _check_kept(path, kept, architecture):
         ("modalities", kept["modalities"], modalities),
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
+        ("multilabel", architecture.multilabel, corpus.multilabel),
         ("number of speakers", architecture.num_speakers, len(corpus.speakers) or architecture.num_speakers),
         ("feature size", architecture.feature_size, sum(sizes.values())),
     ):

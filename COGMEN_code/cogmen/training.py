@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from cogmen.network.batching import DialogueSet
+from cogmen.network.graph import RELATIONS
 from cogmen.resume import Progress, StateKeeper
-from erc.corpus.corpora import UNLABELLED
+from erc.corpus.corpora import TASKS, UNLABELLED
 from erc.corpus.metrics import scores
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
@@ -41,6 +42,7 @@ class TrainOptions:
         "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
     )
     dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
+    emotion: str | None = option(None, "what to learn of a corpus whose labels are numbers (mosei)", choices=TASKS)
     modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
     tag: str = option("tmp", "name of the run; part of the checkpoint's file name", name=True)
     out_dir: Path = option("models_zoo", "the checkpoint goes to OUT_DIR/model_checkpoints")
@@ -57,6 +59,12 @@ class TrainOptions:
     drop_rate: float = option(0.5, "dropout in the context's layers and in the classifier")
     wp: int = option(5, "past turns that a turn sees in the graph; -1: all")
     wf: int = option(5, "future turns that a turn sees in the graph; -1: all")
+    relations: str | None = option(
+        None,
+        "what an edge of the graph tells: which speakers, or whether it is the same one (default: speakers, "
+        "same_other if there are more than two)",
+        choices=RELATIONS,
+    )
     rnn: str = option("transformer", "network of the context", choices=("transformer", "lstm", "gru"))
     seqcontext_nlayer: int = option(2, "layers of the context")
     hidden_size: int = option(100, "width of the context transformer's output and of the graph's layers")
@@ -111,7 +119,13 @@ def seed_everything(seed):
 
 
 def class_weights(dialogues, num_emotions):
-    """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
+    """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur.
+
+    Raises:
+        UserError: a turn may have several emotions.
+    """
+    if dialogues[0].labels.ndim > 1:
+        raise UserError("--class_weight: weighs the one emotion of a turn, here a turn may have several; leave it out")
     labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
     counts = torch.bincount(labels[labels != UNLABELLED], minlength=num_emotions)
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
@@ -119,8 +133,29 @@ def class_weights(dialogues, num_emotions):
 
 def dialogue_set(dialogues, network, corpus, options, device):
     """The `DialogueSet` for a network that is trained with `TrainOptions`."""
-    num_speakers = network.architecture.num_speakers
-    return DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
+    a = network.architecture
+    return DialogueSet(
+        dialogues, options.modalities, corpus, options.wp, options.wf, a.num_speakers, device, a.relations
+    )
+
+
+def loss_of(outputs, labels, weight=None):
+    """The mean over the turns that have a label, a scalar.
+
+    Args:
+        outputs: (N, emotions) of the network.
+        labels: (N,) int64, negative log-likelihood; or (N, emotions) of 0 and 1, binary cross-entropy summed over the
+            emotions.
+        weight: (emotions,) of the loss of each emotion, or None; for the former only.
+    """
+    if labels.ndim == 2:
+        return F.binary_cross_entropy_with_logits(outputs, labels.to(outputs.dtype), reduction="sum") / len(labels)
+    return F.nll_loss(outputs, labels, weight, ignore_index=UNLABELLED)
+
+
+def decide(outputs, corpus):
+    """(N,) the most probable emotion of each turn, or (N, emotions) 1 for each whose logit is above 0."""
+    return (outputs > 0).long() if corpus.multilabel else outputs.argmax(1)
 
 
 @contextlib.contextmanager
@@ -188,11 +223,8 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
                 if stop:
                     raise UserError(keeper.how_to_go_on(stop.signal))
             log_probs, labels = predict(network, dev_set, options.batch_size)
-            dev_loss = F.nll_loss(
-                log_probs, labels, weight.cpu() if weight is not None else None, ignore_index=UNLABELLED
-            )
-            dev_loss = dev_loss.item()
-            dev = scores(labels, log_probs.argmax(1), range(num_emotions))
+            dev_loss = loss_of(log_probs, labels, weight.cpu() if weight is not None else None).item()
+            dev = scores(labels, decide(log_probs, corpus), range(num_emotions))
             if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 scheduler.step(dev_loss)
             elif scheduler:
@@ -227,7 +259,7 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
         scalar tensor: the batch's loss, detached.
     """
     network.train()
-    loss = F.nll_loss(network(batch), batch.labels, weight, ignore_index=UNLABELLED)
+    loss = loss_of(network(batch), batch.labels, weight)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if max_grad_value > 0:
@@ -239,7 +271,7 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
 @_advice()
 @torch.no_grad()
 def predict(network, dialogues, batch_size):
-    """(N, emotions) log-probabilities and (N,) labels of all turns of a `DialogueSet`, in its order, on the CPU.
+    """(N, emotions) outputs and the labels of all turns of a `DialogueSet`, in its order, on the CPU.
 
     The network is on the set's device.
     """

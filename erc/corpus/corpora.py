@@ -7,6 +7,7 @@ A further corpus is a further entry; code asks the entry and never which corpus 
 import re
 from dataclasses import dataclass, field, replace
 
+from erc.corpus.targets import Task, presence
 from erc.options import UserError
 from erc.untrusted import damaged, is_name, shown
 
@@ -36,6 +37,11 @@ class Corpus:
         test_dialogues, test_turns: the dialogues of these sessions in the full corpus, and how many turns they have by
             the annotation table that they are taken from; empty: no split is published.
         has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
+        has_dev_ids: a tenth item, which may be missing, is the ids of the dev dialogues.
+        has_frames: features of a turn may be rows of frames, whose mean is taken.
+        tasks: by name, what can be learnt where labels are numbers: one for each turn, or one for each of `emotions`.
+            Once a task is chosen (`of_task`), the emotions are its classes. Empty: labels are emotions.
+        multilabel: a turn has any number of the emotions.
         text_feature: the text features that the published results rest on: `extractor` or `sbert`.
         headline: the score that leads its tables.
         emotion_names: by language (`ko`, `en`), what people call the emotions, in their order.
@@ -55,6 +61,10 @@ class Corpus:
     test_dialogues: tuple[str, ...] = ()
     test_turns: dict[str, int] = field(default_factory=dict, hash=False)
     has_segment_ids: bool = True
+    has_dev_ids: bool = False
+    has_frames: bool = False
+    tasks: dict[str, Task] = field(default_factory=dict, hash=False)
+    multilabel: bool = False
     text_feature: str = "extractor"
     headline: str = "weighted_f1"
     emotion_names: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
@@ -96,6 +106,15 @@ class Corpus:
         order = self.speakers or tuple(dict.fromkeys(speakers))
         number = {name: k for k, name in enumerate(order)}
         return [number[name] for name in speakers]
+
+    def of_task(self, name):
+        """The corpus whose emotions are the classes of one of its tasks."""
+        task = self.tasks[name]
+        return replace(self, emotions=task.classes, multilabel=task.multilabel, tasks={})
+
+    def task_of(self, emotions):
+        """The name of the task whose classes are these; None if there is none."""
+        return next((name for name, task in self.tasks.items() if list(task.classes) == emotions), None)
 
     def to_data(self):
         """Plain values by which `corpus_from` finds or makes the corpus again."""
@@ -218,6 +237,33 @@ _IEMOCAP = Corpus(
     text_feature="sbert",
 )
 _IEMOCAP_4 = replace(_IEMOCAP, name="iemocap_4", emotions=_IEMOCAP.emotions[:4])
+_MELD = Corpus(
+    name="MELD",
+    emotions=("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
+    reader="meld",
+)
+_MOSEI_EMOTIONS = ("happiness", "sadness", "anger", "surprise", "disgust", "fear")
+_MOSEI = Corpus(
+    name="mosei",
+    emotions=_MOSEI_EMOTIONS,
+    has_segment_ids=False,
+    has_dev_ids=True,
+    has_frames=True,
+    text_feature="sbert",
+    tasks={
+        "2class": Task(("negative", "positive"), ((">=", 0),), (-3, 3)),
+        "7class": Task(
+            (
+                *("highly negative", "negative", "weakly negative", "neutral"),
+                *("weakly positive", "positive", "highly positive"),
+            ),
+            ((">=", -2), (">=", -1), (">=", 0), (">", 0), (">", 1), (">", 2)),
+            (-3, 3),
+        ),
+        **presence(_MOSEI_EMOTIONS),
+    },
+)
 
-CORPORA = {corpus.name: corpus for corpus in (_KEMDY19, _KEMDY20, _IEMOCAP, _IEMOCAP_4)}
+CORPORA = {corpus.name: corpus for corpus in (_KEMDY19, _KEMDY20, _IEMOCAP, _IEMOCAP_4, _MELD, _MOSEI)}
+TASKS = tuple(dict.fromkeys(name for corpus in CORPORA.values() for name in corpus.tasks))  # what `--emotion` may name
 KEMDY19 = CORPORA["KEMDy19"]  # the corpus of stage 1

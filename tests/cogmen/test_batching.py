@@ -66,6 +66,9 @@ def test_speakers_of_a_corpus_that_declares_none(dialogues):
     assert batch.edge_index.T.tolist() == [list(edge) for edge in edges] and batch.edge_type.tolist() == relations
     with pytest.raises(UserError, match=f"dialogue {dialogue.id} has 3 speakers, the network was made for 2"):
         DialogueSet([dialogue], "t", own, -1, -1, 2)
+    batch = DialogueSet([dialogue], "t", own, -1, -1, 2, relations="same_other").batch([0])
+    _, relations = naive_graph([len(dialogue)], [turn % 3 for turn in range(len(dialogue))], -1, -1, 2, "same_other")
+    assert batch.edge_type.tolist() == relations
 
 
 @pytest.mark.filterwarnings("error")

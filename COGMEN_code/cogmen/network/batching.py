@@ -52,7 +52,8 @@ class Layout:
 
 @dataclass
 class DialogueBatch:
-    """Some dialogues, packed: `features` (N, D), `labels` (N,), `edge_index` (2, E), `edge_type` (E,), `layout`."""
+    """Some dialogues, packed: `features` (N, D), `labels` (N,), or (N, emotions) where a turn may have several,
+    `edge_index` (2, E), `edge_type` (E,), `layout`."""
 
     features: torch.Tensor
     labels: torch.Tensor
@@ -68,27 +69,29 @@ class DialogueSet:
         dialogues: list of `erc.corpus.dialogues.Dialogue`.
         modalities: whose features a turn has, such as `at`, joined in this order.
         corpus: `erc.corpus.corpora.Corpus`, which numbers the speakers.
-        wp, wf, num_speakers: as `cogmen.network.graph.dialogue_graph` has them.
+        wp, wf, num_speakers, relations: as `cogmen.network.graph.dialogue_graph` has them.
         device: where the batches are wanted.
     Raises:
-        UserError: a dialogue has more than `num_speakers` speakers.
+        UserError: a dialogue has more speakers than the relations tell apart.
     """
 
-    def __init__(self, dialogues, modalities, corpus, wp, wf, num_speakers, device="cpu"):
+    def __init__(self, dialogues, modalities, corpus, wp, wf, num_speakers, device="cpu", relations="speakers"):
         self.dialogues, self.modalities = dialogues, modalities
         self.device = torch.device(device)
         self.lengths = np.array([len(dialogue) for dialogue in dialogues])
-        self.labelled = np.array([(dialogue.labels != UNLABELLED).sum() for dialogue in dialogues])
+        self.labelled = np.array(
+            [(dialogue.labels != UNLABELLED).reshape(len(dialogue), -1).all(axis=1).sum() for dialogue in dialogues]
+        )
         # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
         self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
         self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]
         self.speakers = [np.array(corpus.speaker_numbers(dialogue.speakers)) for dialogue in dialogues]
         for dialogue, numbers in zip(dialogues, self.speakers, strict=True):
-            if numbers.max() >= num_speakers:
+            if numbers.max() >= num_speakers and relations == "speakers":
                 found = f"dialogue {dialogue.id} has {numbers.max() + 1} speakers"
                 raise UserError(f"{found}, the network was made for {num_speakers}; train it on such dialogues")
         speakers = np.concatenate(self.speakers)
-        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers)
+        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers, relations)
         self._first_turn = np.cumsum(self.lengths) - self.lengths
         # Edges are ordered by target, so that those of a dialogue stand together.
         self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])

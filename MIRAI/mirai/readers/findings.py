@@ -13,7 +13,7 @@ from erc.options import printable
 
 _PLACES = partial(defaultdict, list)
 _NAMED = 3  # places that are named of each reason; the rest is counted
-_PUBLISHED_SIZE = 15_000  # rows of a corpus beside whose counts the published ones are of interest
+_PUBLISHED_SHARE = 0.7  # of the published rows: how many a corpus has beside whose counts these are of interest
 
 
 @dataclass
@@ -77,7 +77,8 @@ class RawCorpus:
 
     def show_funnel(self):
         """The funnel as aligned lines, beside the published counts if the corpus is as large."""
-        with_published = self.funnel[0][1] >= _PUBLISHED_SIZE
+        _, total, published = self.funnel[0]
+        with_published = published and total >= _PUBLISHED_SHARE * published
         lines = [f"{'step':<46}{'rows':>8}{'published':>12}" if with_published else f"{'step':<46}{'rows':>8}"]
         for step, count, published in self.funnel:
             line = f"{step:<46}{count:>8,}"
