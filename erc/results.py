@@ -94,8 +94,8 @@ def _folds(runs):
 
 def read_intervals(folder, results):
     """By method and modalities, by score, the texts of the intervals of the `SCORES`, which are those of the mean over
-    the runs. Left out: results of which a run lacks its `predictions.csv`, those of too few dialogues for intervals, and
-    folds, whose runs score different turns.
+    the runs. Left out: results of which a run lacks its `predictions.csv`, those of too few dialogues for intervals,
+    and folds, whose runs score different turns.
 
     Args:
         results: as `read_results` gives them for the same folder.
