@@ -56,7 +56,8 @@ def build_network(options, data):
     """
     seed_everything(options.seed)
     size = sum(data.feature_sizes.values())
-    network = CGNN(Architecture.from_options(options, size, data.corpus, data.num_speakers))
+    corpus = data.corpus
+    network = CGNN(Architecture.from_options(options, size, len(corpus.emotions), data.num_speakers, corpus.multilabel))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)

@@ -92,7 +92,7 @@ def take_task(path, splits, corpus, name):
     task, of_task = corpus.tasks[name], corpus.of_task(name)
     for dialogue in (one for split in splits.values() for one in split):
         try:
-            dialogue.labels = task.labels(_values(task, name, dialogue))
+            dialogue.labels = task.labels(_values(task, dialogue))
         except UserError as error:
             raise UserError(f"{path}: --emotion {name}: {error}") from None
     found = np.unique(np.concatenate([dialogue.labels for dialogue in splits["train"]])) if splits["train"] else ()
@@ -104,7 +104,7 @@ def take_task(path, splits, corpus, name):
     return of_task
 
 
-def _values(task, name, dialogue):
+def _values(task, dialogue):
     """The numbers of a dialogue that the task is about: (L,), or (L, emotions)."""
     values = dialogue.labels
     if values.ndim == 2 and task.column is not None:

@@ -127,6 +127,14 @@ def test_speech_of_one_set_only(preprocess_meld, meld, capsys):
     assert "pip install av; or make wav files: ffmpeg -i dia0_utt0.mp4" in capsys.readouterr().out
 
 
+def test_speech_of_which_nothing_can_be_read(preprocess_meld, meld):
+    """It is no corpus of text then."""
+    for folder in PUBLISHED.values():
+        write_wav(meld / folder / "dia0_utt77.wav", np.zeros(800))
+    with pytest.raises(UserError, match="no speech that can be read, though there are files: .*MELD"):
+        preprocess_meld()
+
+
 def test_speech_of_videos(preprocess_meld, meld, monkeypatch):
     """With PyAV; here files that libsndfile reads by another name, so that it need not be there."""
     add_speech(meld, PUBLISHED)

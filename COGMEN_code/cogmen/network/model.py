@@ -50,11 +50,11 @@ class Architecture:
     multilabel: bool = False
 
     @classmethod
-    def from_options(cls, options, feature_size, corpus, num_speakers):
-        """The architecture that `TrainOptions` ask for, to learn a `Corpus`'s emotions."""
+    def from_options(cls, options, feature_size, num_emotions, num_speakers, multilabel=False):
+        """The architecture that `TrainOptions` ask for."""
         chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
         chosen["relations"] = options.relations or usual_relations(num_speakers)
-        return cls(feature_size, len(corpus.emotions), num_speakers, multilabel=corpus.multilabel, **chosen)
+        return cls(feature_size, num_emotions, num_speakers, multilabel=multilabel, **chosen)
 
 
 class CGNN(nn.Module):

@@ -115,4 +115,6 @@ def _speech(root, rows, findings):
             continue
         speech[name] = path if recording.plain else Cut(path)
         row["wav_end"] = f"{int(row['wav_start']) + recording.seconds:.3f}"
+    if rows and not speech:
+        findings.errors["no speech that can be read, though there are files"].append(str(root))
     return speech
