@@ -153,6 +153,11 @@ def cut_off(rows, folder):
     path.write_bytes(path.read_bytes()[:3_000])
 
 
+def long_recording(rows, folder):
+    soundfile.write(folder / "recordings/day.wav", np.zeros(1_900 * 4_000, np.int16), 4_000)
+    rows[0] |= {"file_name": "recordings/day.wav", "dialogue": "day", "start": "", "end": "", "channel": ""}
+
+
 def with_hash(rows, folder):
     rows[0] |= {"file_name": "recordings/call 0.flac#1", "channel": ""}
 
@@ -199,6 +204,7 @@ WRONG = {
     "beyond": (row_2(end=4), "times beyond the end of the recording: {}, row 2: 0 to 4 s, the recording has 3.6 s"),
     "after it": (row_2(start=9, end=""), "times beyond the end of the recording: {}, row 2: 9 to its end s"),
     "no times": (row_2(start="", end=""), "turn without times in a dialogue whose other turns have them: {}, row 2"),
+    "long": (long_recording, "turn longer than 30 minutes; give the start and end.*: {}, row 2: 1900 s"),
     "channel": (row_2(channel=3), "channel that the recording does not have: {}, row 2: 3, it has 2"),
     "channel 0": (row_2(channel=0), "channel that is no number from 1 on, or has no file_name: {}, row 2: '0'"),
     "channel L": (row_2(channel="L"), "channel that is no number from 1 on, or has no file_name: {}, row 2: 'L'"),
@@ -316,7 +322,8 @@ def test_what_may_be_meant_is_noted(read, rows, tmp_path, capsys):
         assert text in shown, text
 
 
-def test_the_split(read, rows, capsys):
+def test_the_split(read):
+    rows = make_turns(turns=2)
     data = read(rows)
     drawn = sides(data / "annotation.csv")
     assert sorted(drawn.values()) == ["dev", "test", "train", "train", "train", "train"]
@@ -346,7 +353,8 @@ def test_what_is_on_both_sides_is_counted(read, rows, capsys):
     assert re.search(r"the text trains too +1\n", shown)
 
 
-def test_folds_hold_out_every_dialogue_once(read, rows):
+def test_folds_hold_out_every_dialogue_once(read):
+    rows = make_turns(turns=2)
     data = read(rows, "--folds", 4)
     folds = [sides(data / f"annotation_fold{k}.csv") for k in (1, 2, 3, 4)]
     held_out = [name for fold in folds for name, side in fold.items() if side == "test"]
@@ -354,7 +362,8 @@ def test_folds_hold_out_every_dialogue_once(read, rows):
     assert all({"train", "dev", "test"} == set(fold.values()) for fold in folds)
 
 
-def test_folds_by_speaker_share_no_speaker(read, rows):
+def test_folds_by_speaker_share_no_speaker(read):
+    rows = make_turns(turns=2)
     with pytest.raises(UserError, match="too few groups of dialogues that share no speaker .*: 1, expected 3"):
         read(rows, "--folds", 3, "--fold_by", "speaker")
     for row in rows:
