@@ -76,7 +76,7 @@ def write_evaluation(folder, turns, probabilities, emotions):
     return result
 
 
-def _draw_confusion(path, confusion, emotions):
+def _draw_confusion(path, confusion, emotions):  # pragma: no mutate block
     """Colours: share of the row's label (recall); numbers: share in percent, and the count below it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -54,12 +54,21 @@ def test_embeddings_are_joined_by_segment_id_whatever_their_order(formatted, pla
         np.testing.assert_array_equal(dialogue.joined("at"), np.concatenate([-expected, expected], axis=1))
 
 
-def test_missing_and_superfluous_utterances_are_counted_and_named(formatted):
-    names = [*NAMES[1:], "Sess03_impro01_F001", "Sess03_impro01_F002"]
+@pytest.mark.parametrize(("extra", "named"), [(5, "F1, F2, F3, F4, F5"), (6, "F1, F2, F3, F4, F5, ...")])
+def test_missing_and_superfluous_utterances_are_counted_and_named(formatted, extra, named):
+    names = [*NAMES[1:], *(f"F{k + 1}" for k in range(extra))]
     with pytest.raises(UserError) as error:
         join_embeddings(formatted.dialogues, names, {})
-    assert "1 turns of the dialogue file are not in the table (Sess01_script01_F001)" in str(error.value)
-    assert "2 utterances of the table are not in the dialogue file (Sess03_impro01_F001, Sess03_" in str(error.value)
+    assert str(error.value) == (
+        "1 turns of the dialogue file are not in the table (Sess01_script01_F001); "
+        f"{extra} utterances of the table are not in the dialogue file ({named}). "
+        "make both from one table with COGMEN_code/cogmen_formatting.py"
+    )
+
+
+def test_every_utterance_has_a_sentence():
+    with pytest.raises(ValueError, match="shorter"):
+        format_dialogues(ROWS, NAMES[:-1], [2])
 
 
 def test_test_session_without_utterances():

@@ -37,10 +37,19 @@ def test_dev_sessions_are_not_trained_on(utterances):
 def test_sessions_that_are_not_there(utterances):
     with pytest.raises(UserError, match="--test_sessions: the table has no session 7; it has 1 2 19 20"):
         held_out(utterances, [7, 19])
-    with pytest.raises(UserError, match="--dev_sessions: the table has no session 5"):
-        split(utterances, True, [19], [5])
-    with pytest.raises(UserError, match="0 utterances to train on"):
-        split(utterances, True, [1, 2, 19, 20])
+    with pytest.raises(UserError, match="--dev_sessions: the table has no session 5 7;"):
+        split(utterances, True, [19], [7, 5])
+
+
+def test_something_is_left_to_train_on_and_to_validate(utterances):
+    for sessions in ([1, 2, 19, 20], []), ([19, 20], [1, 2]):
+        with pytest.raises(UserError, match="0 utterances to train on and (0|28) to validate; hold out fewer sessions"):
+            split(utterances, True, *sessions)
+    held = [row for row in utterances if row.session == 19]
+    with pytest.raises(UserError, match="1 utterances to train on and 0 to validate"):
+        split(utterances[:1] + held, True, [19])
+    parts = split(utterances[:2] + held, True, [19])
+    assert (len(parts.train), len(parts.dev), parts.test) == (1, 1, held)
 
 
 def test_clip_counts_the_longer_ones(utterances):
