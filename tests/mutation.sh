@@ -20,8 +20,10 @@ if [[ ! -d $tool ]]; then
 fi
 # mutmut knows packages that lie in src/. The scripts stay beside them, where the packages look for them. It tells by
 # the times of the files what has changed.
+now=$(find erc MIRAI COGMEN_code tools tests -name '*.py' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+[[ $(cat "$copy/now" 2>/dev/null) == "$now" ]] || rm -f "$copy/mutants/mutmut-stats.json" # which test reaches what
+rm -rf "$copy/src" "$copy/tests" "$copy/now"
 mkdir -p "$copy"
-rm -rf "$copy/src" "$copy/tests"
 mkdir "$copy/src"
 cp -rp tests "$copy"
 cp -rp erc MIRAI COGMEN_code tools "$copy/src"
@@ -54,6 +56,7 @@ use_git_change_detection = false
 timeout_multiplier = 5.0
 timeout_constant = 10.0
 TOML
+echo "$now" >"$copy/now"
 cd "$copy"
 export PYTHONPATH=$tool HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 "$python" -m mutmut run --max-children "${CHILDREN:-2}" "$@"
