@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,36 @@ def test_missing_and_superfluous_utterances_are_counted_and_named(formatted, ext
         f"{extra} utterances of the table are not in the dialogue file ({named}). "
         "make both from one table with COGMEN_code/cogmen_formatting.py"
     )
+
+
+def test_dialogues_are_ordered_by_the_number_of_their_session():
+    rows = [replace(ROWS[0], session=100, dialogue="a"), replace(ROWS[1], session=20, dialogue="b")]
+    assert [dialogue.id for dialogue in format_dialogues(rows, ["", ""], [100]).dialogues] == ["b", "a"]
+
+
+def test_a_column_split_says_which_dialogues_are_held_out_and_dev():
+    own, names = replace(KEMDY19, name="own"), {"a": "dev", "b": "train", "c": "test"}
+    rows = [replace(ROWS[0], session=None, dialogue=name, split=where) for name, where in names.items()]
+    file = format_dialogues(rows, ["", "", ""], [1], own)
+    assert (file.train_ids, file.test_ids, file.dev_ids, file.corpus) == (["a", "b"], ["c"], ["a"], own)
+    assert format_dialogues(rows[1:], ["", ""], []).dev_ids is None
+    with pytest.raises(UserError, match="^the table's column `split` holds out every dialogue; nothing is left to tr"):
+        format_dialogues(rows[2:], [""], [])
+
+
+def test_ratings_follow_their_turns():
+    counts = {name: np.full(7, k, np.float32) for k, name in enumerate(NAMES)}
+    rows = [replace(one, valence=float(k) if k else None) for k, one in enumerate(ROWS[:-1])] + ROWS[-1:]
+    first, second = format_dialogues(rows, NAMES, [2], ratings=counts).dialogues
+    places = [NAMES.index(name) for name in first.segment_ids]  # 0 first
+    assert first.ratings.keys() == {"emotions", "valence"} and second.ratings.keys() == {"emotions"}
+    np.testing.assert_array_equal(first.ratings["emotions"], [[place] * 7 for place in places])
+    np.testing.assert_array_equal(first.ratings["valence"], [np.nan, *places[1:]])
+    assert first.ratings["valence"].dtype == np.float32
+    check_dialogues([first, second], KEMDY19)
+    del counts[NAMES[2]]
+    with pytest.raises(UserError, match=f"the table of ratings lacks {NAMES[2]}; make it again"):
+        format_dialogues(rows, NAMES, [2], ratings=counts)
 
 
 def test_every_utterance_has_a_sentence():

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from erc.corpus.corpora import UNLABELLED
 from erc.corpus.metrics import report, scores, write_evaluation
+from erc.options import UserError
 
 EMOTIONS = ("neutral", "angry", "happy")
 
@@ -38,6 +40,19 @@ def test_files(tmp_path):
     assert [(row["label"], row["prediction"]) for row in rows] == [("neutral", "neutral"), ("angry", "happy")]
     assert float(rows[1]["p_happy"]) == 0.7
     assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_turns_without_a_label_are_predicted_and_not_scored(tmp_path):
+    turns = [
+        ("Sess19_impro01_F001", "Sess19_impro01", "F", UNLABELLED),
+        ("Sess19_impro01_M001", "Sess19_impro01", "M", 1),
+    ]
+    result = write_evaluation(tmp_path, turns, np.eye(3)[[2, 1]], EMOTIONS)
+    assert (result["accuracy"], result["n"]) == (1.0, 1)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[3:5] for row in rows] == [["", "happy"], ["angry", "angry"]]
+    with pytest.raises(UserError, match="none of the turns to score has a label"):
+        write_evaluation(tmp_path, turns[:1], np.eye(3)[[2]], EMOTIONS)
 
 
 def test_the_drawing_has_a_row_for_each_label(tmp_path, monkeypatch):
