@@ -74,3 +74,9 @@ def test_features_that_must_not_be_written_to(dialogues):
     dialogue.features["t"].flags.writeable = False
     batch = DialogueSet([dialogue], "t", KEMDY19, 5, 5, 2).batch([0])
     assert batch.features.tolist() == dialogue.features["t"].tolist()
+
+
+def test_features_and_labels_are_put_on_the_device_once(dialogues):
+    """`meta` is a device that every machine has."""
+    on_meta = DialogueSet(dialogues.dialogues, "at", KEMDY19, 5, 5, 2, device="meta")
+    assert {tensor.device.type for rows in (*on_meta.features, on_meta.labels) for tensor in rows} == {"meta"}
