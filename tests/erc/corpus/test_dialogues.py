@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from erc.corpus.corpora import CORPORA, KEMDY19, Corpus
+from erc.corpus.corpora import CORPORA, KEMDY19, Corpus, asked_corpus
 from erc.corpus.dialogues import (
     check_dialogues,
     read_dialogues,
@@ -126,6 +126,41 @@ def test_ratings_dev_ids_and_the_corpus_travel_with_the_dialogues(dialogues, tmp
     np.testing.assert_array_equal(valence, dialogues.dialogues[0].ratings["valence"])
     with pytest.raises(UserError, match=rf"^{tmp_path}/d\.pkl: --dataset KEMDy19: it is of the corpus own; leave"):
         read_dialogues(tmp_path / "d.pkl", KEMDY19)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, r"its second pickle is damaged, or not ours \(KeyError: 'corpus'\)$"),
+        (3, r"its second pickle is damaged, or not ours \(TypeError: .*\)$"),
+        ({"corpus": "KEMDy19", "dev_ids": 3}, r"its second pickle is damaged, .* \(TypeError: dev_ids is a int\)$"),
+        ({"corpus": "KEMDy19", "dev_ids": ["\n"]}, r".* \(TypeError: dev_ids holds more than names\)$"),
+        ({"corpus": "KEMDy19", "ratings": []}, r".* \(TypeError: ratings is a list\)$"),
+        ({"corpus": "other"}, "of the corpus 'other', expected one of KEMDy19, iemocap, iemocap_4$"),
+        (
+            {"corpus": "KEMDy19", "dev_ids": ["Sess06_impro01"]},
+            "dev dialogue 'Sess06_impro01' is no training dialogue$",
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_travels_is_named(items, tmp_path, more, message):
+    write_pickle(tmp_path / "d.pkl", list(items.values()), more)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/d\.pkl: {message}"):
+        read_dialogues(tmp_path / "d.pkl")
+
+
+def test_which_corpus_a_file_is_of(dialogues, items, tmp_path):
+    own, asked = Corpus("own", tuple(f"e{k}" for k in range(7))), asked_corpus("own")
+    write_pickle(tmp_path / "old.pkl", list(items.values()))
+    assert read_dialogues(tmp_path / "old.pkl").corpus is KEMDY19
+    with pytest.raises(UserError, match=r"^--dataset own: expected one of KEMDy19, iemocap, iemocap_4$"):
+        read_dialogues(tmp_path / "old.pkl", asked)
+    write_pickle(tmp_path / "short.pkl", list(items.values()), {"corpus": own.to_data()})
+    for given in (None, asked, own):
+        assert read_dialogues(tmp_path / "short.pkl", given).corpus == own
+    write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
+    with pytest.raises(UserError, match=rf"^{tmp_path}/p\.pkl: --dataset iemocap: it is of the corpus KEMDy19; leave"):
+        read_preprocessed(tmp_path / "p.pkl", CORPORA["iemocap"])
 
 
 def test_dialogues_of_cogmens_own_corpora_are_written_without_segment_ids(dialogues, tmp_path):
