@@ -130,7 +130,7 @@ def write_multilabel_evaluation(folder, turns, probabilities, emotions):
     return result
 
 
-def _draw_confusion(path, panels):
+def _draw_confusion(path, panels):  # pragma: no mutate block
     """Panels of (title, confusion matrix, names). Colours: share of the row's label (recall); numbers: share in
     percent, and the count below it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

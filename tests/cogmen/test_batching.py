@@ -77,3 +77,24 @@ def test_features_that_must_not_be_written_to(dialogues):
     dialogue.features["t"].flags.writeable = False
     batch = DialogueSet([dialogue], "t", KEMDY19, 5, 5, 2).batch([0])
     assert batch.features.tolist() == dialogue.features["t"].tolist()
+
+
+def test_features_and_labels_are_put_on_the_device_once(dialogues):
+    """`meta` is a device that every machine has."""
+    on_meta = DialogueSet(dialogues.dialogues, "at", KEMDY19, 5, 5, 2, device="meta")
+    assert {tensor.device.type for rows in (*on_meta.features, on_meta.labels) for tensor in rows} == {"meta"}
+
+
+def test_a_batch_goes_to_a_gpu_without_waiting_for_it(dialogues, monkeypatch):
+    sent = []
+
+    def to(tensor, device=None, non_blocking=False):
+        sent.append((torch.device(device or "cpu").type, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    everything = DialogueSet(dialogues.dialogues, "t", KEMDY19, 5, 5, 2, device="cuda")
+    sent.clear()
+    everything.batch([0, 1])
+    assert sent == [("cuda", True)] * 4  # edges, relations, the turns' places, the mask

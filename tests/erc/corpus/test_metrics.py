@@ -3,9 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
 from erc.corpus.metrics import report, scores, summary, write_evaluation
+from erc.options import UserError
 
 EMOTIONS = ("neutral", "angry", "happy")
 
@@ -38,6 +40,33 @@ def test_files(tmp_path):
     assert [(row["label"], row["prediction"]) for row in rows] == [("neutral", "neutral"), ("angry", "happy")]
     assert float(rows[1]["p_happy"]) == 0.7
     assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_turns_without_a_label_are_predicted_and_not_scored(tmp_path):
+    turns = [
+        ("Sess19_impro01_F001", "Sess19_impro01", "F", UNLABELLED),
+        ("Sess19_impro01_M001", "Sess19_impro01", "M", 1),
+    ]
+    result = write_evaluation(tmp_path, turns, np.eye(3)[[2, 1]], EMOTIONS)
+    assert (result["accuracy"], result["n"]) == (1.0, 1)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[3:5] for row in rows] == [["", "happy"], ["angry", "angry"]]
+    with pytest.raises(UserError, match="none of the turns to score has a label"):
+        write_evaluation(tmp_path, turns[:1], np.eye(3)[[2]], EMOTIONS)
+
+
+def test_the_drawing_has_a_row_for_each_label(tmp_path, monkeypatch):
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **how: drawn.append(self) or save(self, *args, **how))
+    turns = [(f"Sess19_impro01_F{k:03}", "Sess19_impro01", "F", label) for k, label in enumerate([0, 0, 0, 1])]
+    write_evaluation(tmp_path, turns, np.eye(3)[[0, 0, 1, 1]], EMOTIONS)
+    axes = drawn[0].axes[0]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}  # (column, row)
+    assert [cells[column, 0] for column in range(3)] == ["67%\n2", "33%\n1", "0%\n0"]
+    assert [cells[column, 1] for column in range(3)] == ["0%\n0", "100%\n1", "0%\n0"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "labelled")
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == list(EMOTIONS)
 
 
 def test_no_cell_is_a_formula(tmp_path):
