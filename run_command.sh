@@ -25,7 +25,8 @@
 #   --test_sessions "N..." sessions that are held out ("19 20"; KEMDy20: 33 to 40, which is our choice)
 #   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table shows the mean over folds
 #   --fold_by speaker      no speaker is on both sides of a fold
-#   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest data/NAME, models_zoo/NAME)
+#   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest:
+#                          data/NAME and models_zoo/NAME)
 #
 # Finished steps are not repeated and an interrupted training is resumed, so a run goes on where it stopped.
 set -euo pipefail
@@ -89,7 +90,7 @@ else # a corpus or a manifest: pretrained encoders, the paper's options
     declare -A learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
     graph=()
 fi
-steps=$data/steps results=$zoo/results${folds:+_$folds\_folds}
+steps=$data/steps results=$zoo/results${folds:+_${folds}_folds}
 on_device=(--device "$device")
 encoders=(--text_encoder "$text_encoder" --audio_encoder "$audio_encoder")
 training=("${extractor[@]}" "${on_device[@]}" ${devices:+--devices "$devices"} ${precision:+--precision "$precision"})

@@ -1,11 +1,11 @@
 """Stage 1, step 1: a raw corpus to the annotation tables and a flat folder of speech and transcripts.
 
     python MIRAI/preprocess.py --root_path KEMDy19 --save_path ./data/
-    python MIRAI/preprocess.py --corpus manifest --root_path MANIFEST.csv       # one's own corpus: docs/own_data.md
+    python MIRAI/preprocess.py --corpus manifest --root_path MANIFEST.csv
 
 Writes SAVE_PATH/txt_wav/ (links to the corpus, or copies), the annotation tables (of KEMDy19: annotation.csv and
 annotation_speaker_only.csv) and corpus.json, and prints how many rows each step leaves. Running it again is fine. If
-there are errors, all are shown and nothing is written.
+there are errors, all are shown and nothing is written. A manifest is the table of one's own corpus: docs/own_data.md.
 
     python MIRAI/preprocess.py --root_path KEMDy19 --check
 

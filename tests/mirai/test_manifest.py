@@ -2,6 +2,7 @@
 
 import csv
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -152,6 +153,11 @@ def cut_off(rows, folder):
     path.write_bytes(path.read_bytes()[:3_000])
 
 
+def long_recording(rows, folder):
+    soundfile.write(folder / "recordings/day.wav", np.zeros(1_900 * 4_000, np.int16), 4_000)
+    rows[0] |= {"file_name": "recordings/day.wav", "dialogue": "day", "start": "", "end": "", "channel": ""}
+
+
 def with_hash(rows, folder):
     rows[0] |= {"file_name": "recordings/call 0.flac#1", "channel": ""}
 
@@ -198,6 +204,7 @@ WRONG = {
     "beyond": (row_2(end=4), "times beyond the end of the recording: {}, row 2: 0 to 4 s, the recording has 3.6 s"),
     "after it": (row_2(start=9, end=""), "times beyond the end of the recording: {}, row 2: 9 to its end s"),
     "no times": (row_2(start="", end=""), "turn without times in a dialogue whose other turns have them: {}, row 2"),
+    "long": (long_recording, "turn longer than 30 minutes; give the start and end.*: {}, row 2: 1900 s"),
     "channel": (row_2(channel=3), "channel that the recording does not have: {}, row 2: 3, it has 2"),
     "channel 0": (row_2(channel=0), "channel that is no number from 1 on, or has no file_name: {}, row 2: '0'"),
     "channel L": (row_2(channel="L"), "channel that is no number from 1 on, or has no file_name: {}, row 2: 'L'"),
@@ -315,7 +322,8 @@ def test_what_may_be_meant_is_noted(read, rows, tmp_path, capsys):
         assert text in shown, text
 
 
-def test_the_split(read, rows, capsys):
+def test_the_split(read):
+    rows = make_turns(turns=2)
     data = read(rows)
     drawn = sides(data / "annotation.csv")
     assert sorted(drawn.values()) == ["dev", "test", "train", "train", "train", "train"]
@@ -345,7 +353,8 @@ def test_what_is_on_both_sides_is_counted(read, rows, capsys):
     assert re.search(r"the text trains too +1\n", shown)
 
 
-def test_folds_hold_out_every_dialogue_once(read, rows):
+def test_folds_hold_out_every_dialogue_once(read):
+    rows = make_turns(turns=2)
     data = read(rows, "--folds", 4)
     folds = [sides(data / f"annotation_fold{k}.csv") for k in (1, 2, 3, 4)]
     held_out = [name for fold in folds for name, side in fold.items() if side == "test"]
@@ -353,7 +362,8 @@ def test_folds_hold_out_every_dialogue_once(read, rows):
     assert all({"train", "dev", "test"} == set(fold.values()) for fold in folds)
 
 
-def test_folds_by_speaker_share_no_speaker(read, rows):
+def test_folds_by_speaker_share_no_speaker(read):
+    rows = make_turns(turns=2)
     with pytest.raises(UserError, match="too few groups of dialogues that share no speaker .*: 1, expected 3"):
         read(rows, "--folds", 3, "--fold_by", "speaker")
     for row in rows:
@@ -409,3 +419,59 @@ def test_without_a_save_path_it_goes_to_a_folder_of_its_name(run_script, rows, t
     manifest = write_manifest(tmp_path / "calls.csv", rows)
     run_script("MIRAI/preprocess.py", "--corpus", "manifest", "--root_path", manifest)
     assert (tmp_path / "repository/data/calls/annotation.csv").is_file()
+
+
+def encode(path, sound, rate):
+    """Stereo (samples, 2) as a video's or phone's file has it."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T, np.float32), format="fltp", layout="stereo")
+        frame.rate = rate
+        for part in (frame, None):
+            container.mux(stream.encode(part))
+
+
+def tones(rate=44_100):
+    """3 s: 300 Hz in the left channel's first half, 1000 Hz in the right one's second."""
+    time = np.arange(3 * rate) / rate
+    left, right = 0.5 * np.sin(2 * np.pi * 300 * time), 0.5 * np.sin(2 * np.pi * 1000 * time)
+    return np.stack([left * (time < 1.5), right * (time >= 1.5)], axis=1)
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "mp4", "mkv"])
+def test_the_sound_of_a_video(read, tmp_path, suffix):
+    encode(tmp_path / f"call.{suffix}", tones(), 44_100)
+    rows = make_turns(dialogues=3, turns=2)
+    for k, row in enumerate(rows):
+        row |= {"file_name": f"call.{suffix}", "channel": k % 2 + 1, "start": 1.5 * (k % 2), "end": 1.4 + 1.5 * (k % 2)}
+    data = read(rows)
+    for k, pitch in ((1, 300), (2, 1000)):
+        sound = read_speech(data / f"txt_wav/call 0_00{k}.wav")
+        assert len(sound) == pytest.approx(1.4 * 16_000, abs=2) and np.abs(sound[2_000:-2_000]).max() > 0.4
+        assert np.abs(np.fft.rfft(sound)).argmax() / 1.4 == pytest.approx(pitch, abs=2)
+    path = tmp_path / f"call.{suffix}"
+    path.write_bytes(path.read_bytes()[:3_000])
+    with pytest.raises(UserError, match=rf"recording that cannot be read: calls\.csv, row 2: .*call\.{suffix}"):
+        read(rows)
+
+
+def test_without_the_library_for_videos_it_says_so(read, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "call.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
+    rows = make_turns(dialogues=3, turns=2)
+    for row in rows:
+        row["file_name"] = "call.m4a"
+    with pytest.raises(UserError, match=r"call\.m4a: not a sound file .*; m4a and video need PyAV: pip install av"):
+        read(rows)
+
+
+def test_a_playlist_opens_no_other_file(read, tmp_path):
+    pytest.importorskip("av")
+    soundfile.write(tmp_path / "secret.wav", tones(), 44_100)
+    (tmp_path / "call.m3u8").write_text("#EXTM3U\n#EXTINF:3,\nsecret.wav\n#EXT-X-ENDLIST\n")
+    rows = make_turns(dialogues=3, turns=2)
+    for row in rows:
+        row["file_name"] = "call.m3u8"
+    with pytest.raises(UserError, match="neither a sound file nor a video with sound that can be read"):
+        read(rows)

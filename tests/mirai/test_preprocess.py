@@ -60,6 +60,7 @@ def test_funnel_and_tables(preprocess, corpus_made, capsys):
     assert tuple(own[0]) == COLUMNS and own[0]["ecg_start"] == "" and own[0]["eda_start"] == "1.5"
     assert {row["path_exist"] for row in own} == {"True"}
     assert len(table(data / "annotation.csv")) == 56 and len(list((data / "txt_wav").iterdir())) == 112
+    assert (data / "corpus.json").read_text() == '"KEMDy19"\n'
 
 
 def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):

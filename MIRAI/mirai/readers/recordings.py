@@ -79,13 +79,11 @@ def read_cut(cut, recording):
     end = recording.seconds if cut.end is None else min(cut.end, recording.seconds)
     pieces, rate, first = _pieces(cut.path, cut.start, end)
     sound = np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)  # (channels, samples)
-    skipped = max(0, round((cut.start - first) * rate))
-    sound = sound[:, skipped : skipped + round((end - cut.start) * rate)]
-    if (
-        sound.shape[1] < min(_CUT_OFF, (end - cut.start) / 2) * rate
-        or sound.shape[1] / rate < end - cut.start - _CUT_OFF
-    ):
-        raise UserError(f"{cut.path}: cut off or damaged: {sound.shape[1] / rate:g} s of sound from {cut.start:g} s on")
+    before = max(round((cut.start - first) * rate), -int(_CUT_OFF * rate))  # below 0: the first ones are not stored
+    sound = np.pad(sound, ((0, 0), (max(0, -before), 0)))[:, max(0, before) :][:, : round((end - cut.start) * rate)]
+    found, length = sound.shape[1] / rate, end - cut.start
+    if found < max(length - _CUT_OFF, length / 2):
+        raise UserError(f"{cut.path}: cut off or damaged: {found:g} s of sound from {cut.start:g} s on")
     if not np.isfinite(sound).all():
         raise UserError(f"{cut.path}: holds samples that are not numbers; export it again")
     return sound.mean(axis=0) if cut.channel is None else sound[cut.channel - 1], rate
@@ -107,7 +105,7 @@ def _pieces(path, start, end):
     in Hz, and where they begin (seconds)."""
     import av
 
-    pieces, first = [], None
+    pieces, count, first = [], 0, None
     try:
         with _opened(path) as container:
             stream = container.streams.audio[0]
@@ -115,11 +113,11 @@ def _pieces(path, start, end):
             if start > _LEAD:
                 container.seek(int((start - _LEAD) / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                if frame.time is not None and frame.time >= end:
+                first = (frame.time or 0.0) if first is None else first
+                if count >= (end - first) * stream.rate:  # by samples, as the times of frames are rounded
                     break
-                if first is None:
-                    first = frame.time or 0.0
                 pieces += [part.to_ndarray() for part in converter.resample(frame)]
+                count += frame.samples
             return pieces, stream.rate, first or 0.0
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise UserError(f"{path}: cannot be read, damaged: {error}") from None

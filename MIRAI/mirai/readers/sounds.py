@@ -11,6 +11,7 @@ from mirai.readers.recordings import probe_recording, read_cut
 from mirai.speech import RECEPTIVE_FIELD, SAMPLE_RATE
 
 _ROUNDED = 0.05  # seconds by which an end may lie beyond the recording
+_LONGEST = 1800  # seconds of a turn: more is a recording that nobody cut, and would take much memory
 _SILENT = 1e-3  # peak, full scale = 1: below it (-60 dB) nobody is heard
 _CLIPPED = 0.999, 0.01  # a sample this loud is clipped; this share of them is worth a word
 
@@ -67,6 +68,10 @@ def _with_source(turn, recording, findings):
     if turn.channel and turn.channel > recording.channels:
         reason = "channel that the recording does not have"
         findings.errors[reason].append(f"{turn.place}: {turn.channel}, it has {recording.channels}")
+        return turn
+    if (length if end is None else end) - start > _LONGEST:
+        reason = f"turn longer than {_LONGEST // 60} minutes; give the start and end of each turn"
+        findings.errors[reason].append(f"{turn.place}: {(length if end is None else end) - start:g} s")
         return turn
     cut = Cut(turn.recording, start, min(length if end is None else end, length), turn.channel)
     try:
