@@ -213,6 +213,7 @@ def put(name, value):
     return lambda items: items[name][D].__setitem__(1, value)
 
 
+@pytest.mark.filterwarnings("error")  # one message, not a warning of numpy before it
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
