@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from erc.corpus.corpora import CORPORA, KEMDY19, Corpus, asked_corpus
+from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED, Corpus, asked_corpus
 from erc.corpus.dialogues import (
     check_dialogues,
     read_dialogues,
@@ -194,6 +194,14 @@ def test_what_is_wrong_with_ratings_is_named(dialogues, damage, message):
         check_dialogues([dialogue], KEMDY19)
 
 
+def test_labels_of_any_whole_number_and_turns_without_one(dialogues):
+    (dialogue,) = dialogues.dialogues[:1]
+    labels = [UNLABELLED, *dialogue.labels.tolist()[1:]]
+    dialogue.labels = [np.int8(label) for label in labels]
+    check_dialogues([dialogue], KEMDY19)
+    assert dialogue.labels.tolist() == labels and dialogue.labels.dtype == np.int64
+
+
 def test_one_modality_alone_is_not_copied(dialogues):
     assert dialogues.dialogues[0].joined("t") is dialogues.dialogues[0].features["t"]
 
@@ -205,6 +213,7 @@ def put(name, value):
     return lambda items: items[name][D].__setitem__(1, value)
 
 
+@pytest.mark.filterwarnings("error")  # one message, not a warning of numpy before it
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -216,7 +225,7 @@ def put(name, value):
         (lambda i: i["labels"][D].clear(), "dialogue Sess02_script01 has no turns"),
         (put("speakers", np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
         (lambda i: i["speakers"].pop(D), "dialogue Sess02_script01 has no list in `speakers`"),
-        (put("sentences", None), "Sess02_script01, turn 1: sentence None, expected text"),
+        (put("sentences", 3), "Sess02_script01, turn 1: sentence 3, expected text"),
         (lambda i: i["sentences"][D].pop(), "dialogue Sess02_script01 has . labels but . sentences"),
         (put("segment_ids", ""), "Sess02_script01, turn 1: segment id '', expected a name"),
         (
