@@ -60,12 +60,28 @@ def read_speech(path):
     Raises:
         UserError: as `probe`; the sound is damaged, or no sound.
     """
+    sound, rate = _read(path)
+    return _resample(sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1), rate)
+
+
+def read_channels(path):
+    """Read a sound file, each channel for itself: a list of (samples,) float32 at 16 kHz, as `read_speech` has it.
+
+    Raises:
+        UserError: as `read_speech`.
+    """
+    sound, rate = _read(path)
+    return [_resample(np.ascontiguousarray(channel), rate) for channel in sound.T]
+
+
+def _read(path):
+    """(frames, channels) float32 of a sound file, and their rate in Hz."""
     import soundfile
 
     info = probe(path)
     dtype = "int16" if info.subtype == "PCM_16" else "float32"
     try:
-        sound, rate = soundfile.read(path, dtype=dtype, always_2d=True)  # (frames, channels)
+        sound, rate = soundfile.read(path, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error.error_string}") from None
     if len(sound) < info.frames:
@@ -74,12 +90,15 @@ def read_speech(path):
         sound = sound * np.float32(1 / 32768)  # exact, and faster than libsndfile's own floats
     elif not -_LOUDEST < sound.min() <= sound.max() < _LOUDEST:  # not a number is in no range
         raise UserError(f"{path}: holds samples that are not numbers, or far beyond full scale; export it again")
-    sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        import librosa
+    return sound, rate
 
-        sound = librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
-    return sound
+
+def _resample(wave, rate):
+    if rate == SAMPLE_RATE:
+        return wave
+    import librosa
+
+    return librosa.resample(wave, orig_sr=rate, target_sr=SAMPLE_RATE)
 
 
 def _wav_sizes(path):
