@@ -8,10 +8,10 @@ Writes the dialogue file, without embeddings; MIRAI/feature_extractor_cogmen_for
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.annotations import read_annotations
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.dialogues import write_dialogues
 from erc.corpus.formatting import format_dialogues
+from erc.corpus.ratings import read_ratings
 from erc.corpus.transcripts import read_sentences
 from erc.files import claim
 from erc.options import option, parse, run
@@ -21,7 +21,9 @@ from erc.options import option, parse, run
 class FormattingOptions:
     csv_path: Path = option("data/annotation_speaker_only.csv", "annotation table that MIRAI/preprocess.py wrote")
     txt_wav: Path | None = option(None, "folder of the transcripts, if not txt_wav/ beside the table")
-    test_sessions: list[int] = option(list(KEMDY19.test_sessions), "sessions whose dialogues are the test set")
+    test_sessions: list[int] = option(
+        [], "sessions whose dialogues are the test set (default: the corpus's; KEMDy19: 19 20)"
+    )
     out: Path = option("data/KEMDy19/new_2019cogmen_format_speaker_only.pkl", "the dialogue file to write")
 
     def __post_init__(self):
@@ -31,9 +33,12 @@ class FormattingOptions:
 def main(argv=None):
     options = parse(FormattingOptions, argv, __doc__)
     with claim(options.out):
-        utterances = read_annotations(options.csv_path)
+        corpus = table_corpus(options.csv_path)
+        utterances = read_annotations(options.csv_path, corpus)
         sentences = read_sentences(utterances, options.txt_wav)
-        formatted = format_dialogues(utterances, sentences, options.test_sessions)
+        ratings = read_ratings(options.csv_path, corpus)
+        test_sessions = options.test_sessions or corpus.test_sessions
+        formatted = format_dialogues(utterances, sentences, test_sessions, corpus, ratings)
         write_dialogues(options.out, formatted)
     lengths = [len(dialogue) for dialogue in formatted.dialogues]
     print(

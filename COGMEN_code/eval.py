@@ -12,7 +12,7 @@ from pathlib import Path
 from cogmen.checkpoints import check_fits, load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.training import MODALITY_SETS, predict
-from erc.corpus.corpora import CORPORA
+from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
 from erc.corpus.metrics import report, scores, write_evaluation
 from erc.files import claim
@@ -26,7 +26,7 @@ class Options:
     data_dir: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
     )
-    dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
+    dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     modalities: str | None = option(
         None, "refuse a checkpoint of other modalities; without it, the checkpoint's are used", choices=MODALITY_SETS
     )
@@ -46,12 +46,12 @@ def main(argv=None):
 
 
 def evaluate(options):
-    corpus, device = CORPORA[options.dataset], find_device(options.device)
+    device = find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
-    splits = read_preprocessed(options.data_dir, corpus)
+    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
     modalities = options.modalities or checkpoint.modalities
     sizes = use_modalities(options.data_dir, splits, modalities)
-    check_fits(options.pt_dir, checkpoint, options.dataset, modalities, sizes)
+    check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
     network, windows = checkpoint.network.to(device), checkpoint.windows
     num_speakers = network.architecture.num_speakers
     test = DialogueSet(splits["test"], modalities, corpus, windows["wp"], windows["wf"], num_speakers, device)

@@ -8,7 +8,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.corpora import CORPORA
+from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import SPLITS, read_dialogues, write_preprocessed
 from erc.corpus.splits import divide
 from erc.files import claim
@@ -21,7 +21,7 @@ _FEATURES = "data/KEMDy19/new_2019cogmen_format_speaker_only_feat"
 class Options:
     feat_dir: Path = option(f"{_FEATURES}.pkl", "dialogue file with embeddings, as the extraction script writes it")
     res_dir: Path = option(f"{_FEATURES}_preprocessed.pkl", "the file to write")
-    dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
+    dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     text_feature: str | None = option(
         None,
         "text features: the file's, or a fresh SBERT embedding of each sentence (default: sbert for IEMOCAP)",
@@ -52,8 +52,8 @@ def main(argv=None):
 
 
 def make(options):
-    corpus = CORPORA[options.dataset]
-    file = read_dialogues(options.feat_dir, corpus)
+    file = read_dialogues(options.feat_dir, asked_corpus(options.dataset))
+    corpus = file.corpus
     if (options.text_feature or corpus.text_feature) == "sbert":
         embed_texts(file.dialogues, options)
     if not file.dialogues[0].features:
@@ -62,7 +62,7 @@ def make(options):
     splits = divide(file, corpus, options.dev_sessions, options.seed)
     if size := options.split_utterances:
         splits = {name: [chunk for one in splits[name] for chunk in one.chunks(size)] for name in SPLITS}
-    write_preprocessed(options.res_dir, splits)
+    write_preprocessed(options.res_dir, splits, corpus)
     for name in SPLITS:
         print(f"{name:5}  {len(splits[name]):4} dialogues  {sum(map(len, splits[name])):6} turns")
     if unused := len(file.dialogues) - len(file.train_ids) - len(file.test_ids):

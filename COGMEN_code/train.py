@@ -36,9 +36,11 @@ def main(argv=None):
     needed = BYTES_PER_PARAMETER * sum(weights.numel() for weights in network.parameters())
     with claim(checkpoint_path(options), needed), Tracker(options, run_name(options)) as tracker:
         splits = (dialogues["train"], dialogues["dev"])
-        epoch, dev_f1, history = train(network, *splits, options, device, tracker.epoch, state_path(options))
+        epoch, dev_f1, history = train(
+            network, *splits, data.corpus, options, device, tracker.epoch, state_path(options)
+        )
         path = save_best(network, data, options, epoch, dev_f1, history)
-        test = dialogue_set(dialogues["test"], network, options, device)
+        test = dialogue_set(dialogues["test"], network, data.corpus, options, device)
         log_probs, labels = predict(network, test, options.batch_size)
         result = scores(labels, log_probs.argmax(1), data.corpus.emotions)
         tracker.result("test", result, data.corpus.emotions)

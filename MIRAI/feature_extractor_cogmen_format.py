@@ -13,8 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.annotations import read_annotations
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
 from erc.corpus.formatting import check_join, join_embeddings
 from erc.corpus.splits import check_unseen
@@ -46,15 +45,17 @@ class ExtractionOptions(PredictionOptions):
 def main(argv=None):
     options = parse(ExtractionOptions, argv, __doc__)
     from erc.runtime import find_device
-    from mirai.checkpoint import load_extractor
+    from mirai.checkpoint import check_emotions, load_extractor
     from mirai.extraction import Extraction
 
     device = find_device(options.device)
-    utterances = read_annotations(options.csv_path)
+    corpus = table_corpus(options.csv_path)
+    utterances = read_annotations(options.csv_path, corpus)
     segment_ids = [utterance.segment_id for utterance in utterances]
-    file = read_dialogues(options.features_format_path, KEMDY19)
+    file = read_dialogues(options.features_format_path, corpus)
     check_join(file.dialogues, segment_ids)  # before the long work
     extractor, kept = load_extractor(options.model_save_path)
+    check_emotions(options.model_save_path, extractor, corpus)
     held_out = set(file.test_ids)
     test = [utterance for utterance in utterances if utterance.dialogue in held_out]
     advice = "Take a checkpoint of a training with --test_1920 and the --test_sessions of cogmen_formatting.py"
@@ -70,7 +71,7 @@ def main(argv=None):
             return
         embeddings = extraction.join()
         join_embeddings(file.dialogues, segment_ids, embeddings)
-        check_dialogues(file.dialogues, KEMDY19)  # an extractor may give values that are not finite
+        check_dialogues(file.dialogues, corpus)  # an extractor may give values that are not finite
         write_dialogues(output, file)
         extraction.remove()
     sizes = ", ".join(f"{modality} {rows.shape[1]}" for modality, rows in embeddings.items())

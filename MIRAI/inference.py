@@ -13,11 +13,11 @@ OUT_DIR/result.csv with a row for each: model, loss, accuracy, weighted_f1, macr
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.annotations import read_annotations
+from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import UserError, option, parse, run
-from mirai.options import TEST_SESSIONS, PredictionOptions, check_test_sessions
+from mirai.options import PredictionOptions, check_test_sessions
 
 
 @dataclass
@@ -25,7 +25,7 @@ class InferenceOptions(PredictionOptions):
     ckpt_path: Path | None = option(None, "checkpoint that MIRAI/trainer_hf.py or trainer_hf_MMER.py wrote")
     all: Path | None = option(None, "instead of --ckpt_path: directory whose experiments are all scored")
     test_1920: bool = option(False, "score the sessions of --test_sessions; otherwise the random 20% of training")
-    test_sessions: list[int] = option(TEST_SESSIONS, "sessions scored with --test_1920")
+    test_sessions: list[int] = option([], "sessions scored with --test_1920 (default: the corpus's; KEMDy19: 19 20)")
     out_dir: Path | None = option(None, "where the results go, if not evaluation/ beside the checkpoint or in ALL")
 
     def __post_init__(self):
@@ -49,15 +49,16 @@ def infer(options):
     from mirai.scoring import score, score_all
 
     device = find_device(options.device)
-    utterances = read_annotations(options.csv_path)
+    corpus = table_corpus(options.csv_path)
+    utterances = read_annotations(options.csv_path, corpus)
     if options.all:
-        failed = score_all(options.all, utterances, options, device, options.out_dir)
+        failed = score_all(options.all, utterances, corpus, options, device, options.out_dir)
         print(f"wrote {options.out_dir}/result.csv")
         if failed:
             raise UserError(f"--all {options.all}: {failed} of its experiments could not be scored")
         return
     test_sessions = options.test_sessions if options.test_1920 else None
-    result = score(options.ckpt_path, utterances, test_sessions, options, device, options.out_dir)
+    result = score(options.ckpt_path, utterances, corpus, test_sessions, options, device, options.out_dir)
     print(f"{result['model']}: {summary(result)}")
     print(f"wrote {options.out_dir}/metrics.json, predictions.csv, confusion_matrix.png")
 

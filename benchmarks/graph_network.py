@@ -89,7 +89,7 @@ def epochs(options, device):
             rates.append(matmul_rate(seconds=0.5))
         began = time.perf_counter()
 
-    train(network, splits["train"], splits["dev"], chosen, device, on_epoch)
+    train(network, splits["train"], splits["dev"], KEMDY19, chosen, device, on_epoch)
     scoring = median(timed(lambda: score(network, splits["dev"], device), device)[0] for _ in range(5))
     rate = median(rates or [matmul_rate(device, size=8192)])
     limit = 3 * turn_flop(options.width, chosen.seqcontext_nlayer) * turns / rate

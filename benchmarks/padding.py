@@ -75,7 +75,9 @@ def train_and_score(options, data, masked):
     """Weighted F1 (4,) on dev and test, in batches and one by one; and each dev dialogue's share of right turns."""
     network = build_network(options, data)
     network.rnn = PaddedContext(network.architecture, masked)
-    dev, test = (dialogue_set(data.dialogues[name], network, options, data.device) for name in ("dev", "test"))
+    dev, test = (
+        dialogue_set(data.dialogues[name], network, data.corpus, options, data.device) for name in ("dev", "test")
+    )
     results, right = [], []
 
     def score(row):
@@ -90,7 +92,7 @@ def train_and_score(options, data, masked):
                 lengths = dev.lengths.tolist()
                 right.append([own.float().mean().item() for own in (predictions == labels).split(lengths)])
 
-    train(network, data.dialogues["train"], data.dialogues["dev"], options, data.device, score)
+    train(network, data.dialogues["train"], data.dialogues["dev"], data.corpus, options, data.device, score)
     return np.mean(results, axis=0), np.mean(right, axis=0)
 
 

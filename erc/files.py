@@ -36,10 +36,15 @@ def write_torch(path, value):
             raise
 
 
-def write_pickle(path, value):
-    """Pickle plain data; the same value gives the same bytes. Arrays are not copied, which protocol 4 would do."""
+def write_pickle(path, value, *more):
+    """Pickle plain data; the same value gives the same bytes. Arrays are not copied, which protocol 4 would do.
+
+    Args:
+        more: further values, each a pickle of its own behind the first, which alone `pickle.load` reads.
+    """
     with atomic_writer(path) as file:
-        pickle.dump(value, file, protocol=5)
+        for one in (value, *more):
+            pickle.dump(one, file, protocol=5)
 
 
 def write_text(path, text):

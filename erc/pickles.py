@@ -159,14 +159,17 @@ class Unpickler(pickle._Unpickler):
         return data
 
     def _announce(self, size):
+        self._check_there(size)
+        self.charge(size)
+
+    def _check_there(self, size):
         if size > self.size - self.file.tell():
             raise Refused("it is cut short, or announces more than there is")
-        self.charge(size)
 
     # Operations that trust the file in the standard library.
 
     def load_frame(self):
-        self._announce(unpack("<Q", self.read(8))[0])
+        self._check_there(unpack("<Q", self.read(8))[0])  # nothing is read for a frame, so that it takes no memory
 
     def load_stop(self):
         if self.metastack or len(self.stack) != 1:

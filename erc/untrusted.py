@@ -26,6 +26,7 @@ _MAX_DATA_PKL = 4 << 20  # bytes of the pickle in a checkpoint; a published one 
 _MAX_MEMBERS = 10_000  # of a checkpoint's zip
 _MAX_NETWORK = 8 << 30  # bytes of a network's weights
 _CHUNK = 4 << 20  # bytes read at once
+_MAX_NAME = 200  # characters
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 _MEMBER = re.compile(
@@ -76,6 +77,11 @@ def damaged(path, what="damaged, or not ours"):
         raise UserError(f"{path}: {what} ({shown_name(reason, 200)})") from error
 
 
+def is_name(value):
+    """Whether a value can name a corpus, an emotion, a dialogue, a turn or a speaker in tables and messages."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
+
+
 def plain_file(path, limit=None, what="file"):
     """The bytes of a plain file: neither a directory nor a device, a pipe or a socket, at which reading would wait.
 
@@ -123,14 +129,25 @@ def read_pickle(path):
     Raises:
         UserError: the file is missing, damaged, asks for anything else, or for far more memory than it has bytes.
     """
+    return next(_pickles(path))
+
+
+def read_two_pickles(path):
+    """What `read_pickle` gives, and what a second pickle behind the first holds; None if there is none."""
+    both = [value for _, value in zip(range(2), _pickles(path), strict=False)]
+    return both[0], both[1] if len(both) > 1 else None
+
+
+def _pickles(path):
     size = plain_file(path, _MAX_PICKLE)
     with damaged(path, "refused: it is damaged"), open(path, "rb", 1 << 18) as file:
-        if file.read(1) != pickle.PROTO:
-            raise Refused("it does not begin as a pickle of protocol 2 or newer does" if size else "it is empty")
-        file.seek(0)
-        value = Unpickler(file, size).load()
-        check_tree(value, FREE + 4 * size, leaves=(np.ndarray, np.generic))
-        return value
+        while (start := file.tell()) < size or not start:
+            if file.read(1) != pickle.PROTO:
+                raise Refused("it does not begin as a pickle of protocol 2 or newer does" if size else "it is empty")
+            file.seek(start)
+            value = Unpickler(file, size).load()
+            check_tree(value, FREE + 4 * size, leaves=(np.ndarray, np.generic))
+            yield value
 
 
 # ---- files of torch.save ----

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, fields
 
 from cogmen.network.model import CGNN, Architecture
-from erc.corpus.corpora import CORPORA, MODALITIES
+from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
 from erc.options import UserError
 from erc.untrusted import check_weights, damaged, read_torch, shown
@@ -101,9 +101,7 @@ def _read(path):
 
 def _check_kept(path, kept, architecture):
     """What is stored beside the network describes it."""
-    corpus = CORPORA.get(kept["dataset"])
-    if corpus is None:
-        raise UserError(f"{path}: its dataset is {shown(kept['dataset'])}, expected one of {', '.join(CORPORA)}")
+    corpus = CORPORA.get(kept["dataset"]) or own_corpus(path, kept["dataset"], kept["emotions"])
     sizes, windows = kept["feature_sizes"], kept["windows"]
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
@@ -124,14 +122,15 @@ def _check_kept(path, kept, architecture):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
 
 
-def check_fits(path, checkpoint, dataset, modalities, feature_sizes):
+def check_fits(path, checkpoint, corpus, modalities, feature_sizes):
     """Refuse a checkpoint that was trained for something else.
 
     Raises:
         UserError: names the flag, what it asks for and what the checkpoint holds.
     """
     for name, found, wanted in (
-        ("--dataset", checkpoint.dataset, dataset),
+        ("--dataset", checkpoint.dataset, corpus.name),
+        ("emotions", ", ".join(checkpoint.emotions), ", ".join(corpus.emotions)),
         ("--modalities", checkpoint.modalities, modalities),
         ("feature sizes", checkpoint.feature_sizes, feature_sizes),
     ):

@@ -7,7 +7,7 @@ import torch
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
 from cogmen.network.model import CGNN, Architecture
 from cogmen.training import seed_everything
-from erc.corpus.corpora import CORPORA, Corpus
+from erc.corpus.corpora import Corpus, asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
 from erc.files import write_table
 from erc.options import to_dict
@@ -38,8 +38,9 @@ def prepare(options, splits=SPLITS):
     Raises:
         UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
     """
-    corpus, device = CORPORA[options.dataset], find_device(options.device)
-    dialogues = read_preprocessed(options.preprocessed_feature, corpus)
+    device = find_device(options.device)
+    dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset))
+    options.dataset = corpus.name  # part of the names of what the run writes
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
     num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in dialogues[name]])
     return RunData(corpus, device, sizes, num_speakers, {name: dialogues[name] for name in splits})
@@ -56,7 +57,7 @@ def build_network(options, data):
     network = CGNN(Architecture.from_options(options, size, len(data.corpus.emotions), data.num_speakers))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
-        check_fits(options.model_ckpt, start, options.dataset, options.modalities, data.feature_sizes)
+        check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
         network.load_state_dict(start.network.state_dict())
     return network
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from cogmen.network.batching import DialogueSet
 from cogmen.resume import Progress, StateKeeper
-from erc.corpus.corpora import CORPORA
+from erc.corpus.corpora import UNLABELLED
 from erc.corpus.metrics import scores
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
@@ -40,7 +40,7 @@ class TrainOptions:
     preprocessed_feature: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
     )
-    dataset: str = option("KEMDy19", "corpus, for its emotions and speakers", choices=sorted(CORPORA))
+    dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     modalities: str = option("at", "audio, text, visual features to use", choices=MODALITY_SETS)
     tag: str = option("tmp", "name of the run; part of the checkpoint's file name", name=True)
     out_dir: Path = option("models_zoo", "the checkpoint goes to OUT_DIR/model_checkpoints")
@@ -113,13 +113,13 @@ def seed_everything(seed):
 def class_weights(dialogues, num_emotions):
     """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur."""
     labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
-    counts = torch.bincount(labels, minlength=num_emotions)
+    counts = torch.bincount(labels[labels != UNLABELLED], minlength=num_emotions)
     return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
 
-def dialogue_set(dialogues, network, options, device):
+def dialogue_set(dialogues, network, corpus, options, device):
     """The `DialogueSet` for a network that is trained with `TrainOptions`."""
-    corpus, num_speakers = CORPORA[options.dataset], network.architecture.num_speakers
+    num_speakers = network.architecture.num_speakers
     return DialogueSet(dialogues, options.modalities, corpus, options.wp, options.wf, num_speakers, device)
 
 
@@ -138,14 +138,15 @@ def _advice(compiled=False):
         raise
 
 
-def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=None, state_path=None):
+def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch=None, state_path=None):
     """Train a network; it ends with the weights of the epoch that had the best dev weighted F1.
 
     SIGINT and SIGTERM stop the training after the current step.
 
     Args:
         network: a `CGNN`; moved to `device`.
-        train_dialogues, dev_dialogues: lists of `erc.corpus.dialogues.Dialogue`.
+        train_dialogues, dev_dialogues: lists of `erc.corpus.dialogues.Dialogue`; none trains without any label.
+        corpus: `erc.corpus.corpora.Corpus`.
         options: `TrainOptions`.
         on_epoch: called with each epoch's row of the history.
         state_path: where the run's state is kept, for `options.resume`; the file is there until the training is done.
@@ -164,8 +165,11 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
     scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    train_set = dialogue_set(train_dialogues, network, options, device)
-    dev_set = dialogue_set(dev_dialogues, network, options, device)
+    train_dialogues = [dialogue for dialogue in train_dialogues if (dialogue.labels != UNLABELLED).any()]
+    if not train_dialogues:
+        raise UserError("no training dialogue has a label")
+    train_set = dialogue_set(train_dialogues, network, corpus, options, device)
+    dev_set = dialogue_set(dev_dialogues, network, corpus, options, device)
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
     keeper = StateKeeper(state_path, options, (network, optimizer, scheduler, progress), train_set)
     if options.resume:
@@ -175,7 +179,7 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
         while progress.epoch < options.epochs:
             for numbers in progress.rest_of_epoch(train_set, options.batch_size):
                 loss = train_step(trained, optimizer, train_set.batch(numbers), weight, options.max_grad_value)
-                turns = int(train_set.lengths[numbers].sum())
+                turns = int(train_set.labelled[numbers].sum())
                 progress.loss_sum += loss * turns
                 progress.turns += turns
                 progress.step += 1
@@ -184,7 +188,10 @@ def train(network, train_dialogues, dev_dialogues, options, device, on_epoch=Non
                 if stop:
                     raise UserError(keeper.how_to_go_on(stop.signal))
             log_probs, labels = predict(network, dev_set, options.batch_size)
-            dev_loss = F.nll_loss(log_probs, labels, weight.cpu() if weight is not None else None).item()
+            dev_loss = F.nll_loss(
+                log_probs, labels, weight.cpu() if weight is not None else None, ignore_index=UNLABELLED
+            )
+            dev_loss = dev_loss.item()
             dev = scores(labels, log_probs.argmax(1), range(num_emotions))
             if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 scheduler.step(dev_loss)
@@ -220,7 +227,7 @@ def train_step(network, optimizer, batch, weight, max_grad_value):
         scalar tensor: the batch's loss, detached.
     """
     network.train()
-    loss = F.nll_loss(network(batch), batch.labels, weight)
+    loss = F.nll_loss(network(batch), batch.labels, weight, ignore_index=UNLABELLED)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if max_grad_value > 0:

@@ -1,6 +1,6 @@
 """Checkpoints of the extractor: Lightning's, with plain values as hyper-parameters; nothing in them is run."""
 
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.corpora import own_corpus
 from erc.files import write_torch
 from erc.options import UserError
 from erc.untrusted import check_weights, damaged, read_torch, shown
@@ -81,8 +81,7 @@ def load_extractor(path):
     with damaged(path, "damaged, or not ours: its description makes no network"):
         hyper_parameters = content["hyper_parameters"]
         description = hyper_parameters["description"]
-        if tuple(description["emotions"]) != KEMDY19.emotions:
-            raise UserError(f"{path}: its emotions are {shown(description['emotions'])}; {KEMDY19.name} has others")
+        own_corpus(path, "its corpus", description["emotions"])  # checks them
         if description["fusion"] not in FUSIONS:
             raise UserError(f"{path}: of fusion {shown(description['fusion'])}, expected {' or '.join(FUSIONS)}")
         weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
@@ -91,6 +90,14 @@ def load_extractor(path):
         extractor = Extractor(description)
         extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
         return extractor.eval(), hyper_parameters
+
+
+def check_emotions(path, extractor, corpus):
+    """Refuse an extractor that was trained on another corpus's emotions."""
+    if tuple(extractor.description["emotions"]) != corpus.emotions:
+        raise UserError(
+            f"{path}: its emotions are {shown(extractor.description['emotions'])}; {corpus.name} has others"
+        )
 
 
 def _check_sizes(part):

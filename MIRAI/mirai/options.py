@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.annotations import table_corpus
 from erc.options import option, to_dict
 from erc.tracking import check_comet_options
 
@@ -14,7 +14,6 @@ USING_MODEL = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)
 # How the two modalities are joined: their embeddings concatenated, or by the network of `mirai.network.fusion`.
 FUSIONS = ("concat", "mmer")
 PREDICTION_PRECISIONS = ("32-true", "bf16-mixed")  # those in which nothing scales gradients
-TEST_SESSIONS = list(KEMDY19.test_sessions)
 
 
 @dataclass
@@ -57,7 +56,7 @@ class _CommonOptions(_InputOptions):
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
     lr: float = option(5e-5, "learning rate of AdamW")
     max_epochs: int = option(15, "passes over the training utterances")
-    test_sessions: list[int] = option(TEST_SESSIONS, "sessions held out with --test_1920")
+    test_sessions: list[int] = option([], "sessions held out with --test_1920 (default: the corpus's; KEMDy19: 19 20)")
     dev_sessions: list[int] | None = option(None, "validate on these sessions, not on a random 10%")
     clip_length: float = option(25.0, "seconds; longer utterances neither train nor validate")
     seed: int = option(42, "of weights, order, dropout and masking")
@@ -148,8 +147,14 @@ class FusionTrainingOptions(_CommonOptions):
 
 
 def check_test_sessions(options):
-    """Raise ValueError for `--test_sessions` without `--test_1920`, where it would do nothing."""
-    if options.test_sessions != TEST_SESSIONS and not options.test_1920:
+    """Put the corpus's sessions into `--test_sessions` where none are given.
+
+    Raises:
+        ValueError: others are given without `--test_1920`, where they would do nothing.
+    """
+    usual = list(table_corpus(options.csv_path).test_sessions)
+    options.test_sessions = options.test_sessions or usual
+    if options.test_sessions != usual and not options.test_1920:
         shown = " ".join(map(str, options.test_sessions))
         raise ValueError(f"--test_sessions {shown}: needs --test_1920, without which a random 20% is held out")
 

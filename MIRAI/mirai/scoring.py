@@ -2,22 +2,21 @@
 
 import sys
 
-from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import summary, write_evaluation
-from erc.corpus.splits import check_unseen, held_out, split
+from erc.corpus.splits import check_unseen, held_out, labelled, split
 from erc.files import write_table
 from erc.options import UserError, printable
-from mirai.checkpoint import load_extractor
+from mirai.checkpoint import check_emotions, load_extractor
 from mirai.prediction import predict
 
 COLUMNS = ("model", "loss", "accuracy", "weighted_f1", "macro_f1")
 
 
-def score(path, utterances, test_sessions, options, device, out_dir):
+def score(path, utterances, corpus, test_sessions, options, device, out_dir):
     """Score a checkpoint, and write metrics.json, predictions.csv and confusion_matrix.png into `out_dir`.
 
     Args:
-        utterances: of the whole table.
+        utterances, corpus: of the whole table.
         test_sessions: the sessions to score; None: the random 20%; "own": those or that of the checkpoint's training.
         options: `PredictionOptions`.
     Returns:
@@ -26,19 +25,21 @@ def score(path, utterances, test_sessions, options, device, out_dir):
         UserError: the checkpoint cannot be read, or was trained on some of these utterances.
     """
     extractor, kept = load_extractor(path)
+    check_emotions(path, extractor, corpus)
     trained_with = kept["options"]
     if test_sessions == "own":
         test_sessions = trained_with["test_sessions"] if trained_with["test_1920"] else None
     test = split(utterances, False, []).test if test_sessions is None else held_out(utterances, test_sessions)
+    test = labelled(test)
     advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
     check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
     turns = ((row.segment_id, row.dialogue, row.speaker, row.label) for row in test)
-    result = write_evaluation(out_dir, turns, probabilities, KEMDY19.emotions)
+    result = write_evaluation(out_dir, turns, probabilities, corpus.emotions)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}
 
 
-def score_all(folder, utterances, options, device, out_dir):
+def score_all(folder, utterances, corpus, options, device, out_dir):
     """Score every `best.ckpt` under a folder, each on its own split, into `out_dir`/result.csv, and each experiment's
     evaluation into a folder of its name beside it; prints a line for each, on stderr for one that cannot be scored.
 
@@ -54,7 +55,7 @@ def score_all(folder, utterances, options, device, out_dir):
     for path in paths:
         experiment = path.parent.relative_to(folder)
         try:
-            result = score(path, utterances, "own", options, device, out_dir / experiment)
+            result = score(path, utterances, corpus, "own", options, device, out_dir / experiment)
         except (UserError, OSError) as error:
             print(printable(f"error: {experiment} is not scored: {error}"), file=sys.stderr)
             failed += 1

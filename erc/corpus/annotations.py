@@ -1,4 +1,9 @@
-"""The annotation tables: one row per utterance, as `preprocess.py` writes them and every later stage reads them."""
+"""The annotation tables: one row per utterance, as `preprocess.py` writes them and every later stage reads them.
+
+`corpus.json` beside them says which corpus they are of; without it they are KEMDy19's, in the published form. The
+tables of a corpus whose segment ids tell no dialogue and speaker have columns for these, and every table may have a
+column `split`. A row with an empty emotion is a turn without a label.
+"""
 
 import csv
 import io
@@ -7,31 +12,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.corpora import KEMDY19, SPLITS, SegmentId, corpus_from
 from erc.corpus.transcripts import read_text
 from erc.files import table_text
 from erc.options import UserError
+from erc.untrusted import is_name, read_json, shown
 
 COLUMNS = (
     *("segment_id", "emotion", "valence", "arousal", "wav_start", "wav_end"),
     *("ecg_start", "ecg_end", "eda_start", "eda_end", "temp_start", "temp_end"),
     "path_exist",
 )
+CORPUS_FILE = "corpus.json"  # beside the tables
 _NEEDED = ("segment_id", "emotion", "wav_start", "wav_end")
+_NAMES = ("dialogue", "speaker")
+_FURTHER = (*_NAMES, "split")
+_OPTIONAL = ("split", "valence", "arousal")
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One row of an annotation table; times in seconds on the clock of its dialogue."""
+    """One row of an annotation table; times in seconds on the clock of its dialogue.
+
+    Attributes:
+        emotion, label: empty and `UNLABELLED` where the turn has none.
+        session: its number, where the corpus has sessions.
+        split: `train`, `dev` or `test`, where the table says so.
+        valence, arousal: the raters' means, of 1 to 5, where there are any.
+    """
 
     segment_id: str
     emotion: str
     label: int
-    session: int
+    session: int | None
     dialogue: str
     speaker: str
     wav_start: float
     wav_end: float
+    split: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
 
     @property
     def seconds(self):
@@ -39,25 +59,36 @@ class Utterance:
 
 
 def annotation_text(rows):
-    """The text of a table. `rows`: dicts by column name, in the order of the file."""
-    return table_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+    """The text of a table. `rows`: dicts by column name, in the order of the file, all of the same columns: `COLUMNS`,
+    and what the corpus needs beside them."""
+    columns = [*COLUMNS, *(name for name in _FURTHER if name in rows[0])] if rows else COLUMNS
+    return table_text(columns, ([row[name] for name in columns] for row in rows))
 
 
-def read_annotations(path, corpus=KEMDY19):
+def table_corpus(path):
+    """The `Corpus` of an annotation table: what `corpus.json` beside it says, or KEMDy19."""
+    beside = Path(path).parent / CORPUS_FILE
+    return corpus_from(read_json(beside), beside) if beside.exists() else KEMDY19
+
+
+def read_annotations(path, corpus=None):
     """The utterances of an annotation table, sorted by segment id, so that the order of its rows never matters.
 
+    Args:
+        corpus: `Corpus`, if not the one that `table_corpus` finds.
     Returns:
         list[Utterance]
     Raises:
         UserError: names the file and the row of the first thing that is wrong.
     """
-    path = Path(path)
+    path, corpus = Path(path), corpus or table_corpus(path)
     (header, *rows), _ = read_csv(path)
-    for name in _NEEDED:
+    needed = _NEEDED if corpus.segment_id else (*_NEEDED, *_NAMES)
+    for name in (*needed, *(name for name in _FURTHER if name in header.cells)):
         if header.cells.count(name) != 1:
             problem = "two columns" if name in header.cells else "no column"
             raise UserError(f"{path}: {problem} {name}; found {', '.join(header.cells)}")
-    columns = {name: header.cells.index(name) for name in _NEEDED}
+    columns = {name: header.cells.index(name) for name in (*needed, *_OPTIONAL) if name in header.cells}
     first_row = {}
     utterances = []
     for row in rows:
@@ -72,11 +103,15 @@ def read_annotations(path, corpus=KEMDY19):
         utterances.append(utterance)
     if not utterances:
         raise UserError(f"{path}: no utterances, only a header")
+    splits = {}
+    for utterance in utterances:
+        if (first := splits.setdefault(utterance.dialogue, utterance.split)) != utterance.split:
+            raise UserError(f"{path}: dialogue {utterance.dialogue} has turns in {first} and in {utterance.split}")
     return sorted(utterances, key=lambda utterance: utterance.segment_id)
 
 
 def sessions_of(utterances):
-    return sorted({utterance.session for utterance in utterances})
+    return sorted({utterance.session for utterance in utterances} - {None})
 
 
 class CsvRow(NamedTuple):
@@ -115,7 +150,7 @@ def read_csv(path, advice="MIRAI/preprocess.py makes the annotation tables"):
 
 
 def seconds(text):
-    """A time cell as a number of seconds; None if it is not a finite number."""
+    """A cell as a number, such as of seconds; None if it is not a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -132,11 +167,17 @@ def make_utterance(cells, where, corpus=KEMDY19):
     Raises:
         UserError: a cell is wrong.
     """
-    try:
-        segment = corpus.parse_segment_id(cells["segment_id"])
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    if cells["emotion"] not in corpus.emotions:
+    if corpus.segment_id:
+        try:
+            segment = corpus.parse_segment_id(cells["segment_id"])
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+    else:
+        for name in ("segment_id", *_NAMES):
+            if not is_name(cells[name]):
+                raise UserError(f"{where}: {name} {shown(cells[name])}, expected a name: text on one line")
+        segment = SegmentId(corpus.session_of(cells["dialogue"]), cells["dialogue"], cells["speaker"])
+    if cells["emotion"] and cells["emotion"] not in corpus.emotions:
         expected = ", ".join(corpus.emotions)
         raise UserError(f"{where} ({cells['segment_id']}): emotion {cells['emotion']!r}; expected one of {expected}")
     times = {name: seconds(cells[name]) for name in ("wav_start", "wav_end")}
@@ -153,5 +194,17 @@ def make_utterance(cells, where, corpus=KEMDY19):
         session=segment.session,
         dialogue=segment.dialogue,
         speaker=segment.speaker,
+        split=_split(cells, where),
+        valence=seconds(cells.get("valence", "")),
+        arousal=seconds(cells.get("arousal", "")),
         **times,
     )
+
+
+def _split(cells, where):
+    if "split" not in cells:
+        return None
+    if cells["split"] not in SPLITS:
+        found = f"split {cells['split']!r}; expected one of {', '.join(SPLITS)}"
+        raise UserError(f"{where} ({cells['segment_id']}): {found}")
+    return cells["split"]

@@ -1,15 +1,19 @@
 """What is known of each corpus, as data: an entry of `CORPORA` for each, and no other place knows a corpus's name.
 
-A further corpus is a further entry; code asks the entry and never which corpus it is.
+A further corpus is a further entry; code asks the entry and never which corpus it is. Someone's own corpus
+(`own_corpus`) has a name and emotions, and travels with its files: `to_data`, `corpus_from`.
 """
 
 import re
 from dataclasses import dataclass, field, replace
 
 from erc.options import UserError
+from erc.untrusted import damaged, is_name, shown
 
 # The order in which the features of a turn are joined.
 MODALITIES = {"a": "audio", "t": "text", "v": "visual"}
+SPLITS = ("train", "dev", "test")
+UNLABELLED = -1  # the label of a turn that is context only: no loss and no score counts it
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,14 @@ class Corpus:
         speakers: the names of all speakers, numbered in this order. Empty: any names, numbered in each dialogue by
             their first turns.
         session: pattern of the beginning of a dialogue id, its group the session's number; None: sessions have none.
-        segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`.
+        segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`; None: ids are any
+            names, and the annotation table has the columns `dialogue` and `speaker`.
         segment_id_example: a segment id, for messages.
         test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
         has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
         text_feature: the text features that the published results rest on: `extractor` or `sbert`.
+        headline: the score that leads its tables.
+        emotion_names: by language (`ko`, `en`), what people call the emotions, in their order.
         reader: the module of `mirai.readers` that reads the raw corpus; None: there is none.
     """
 
@@ -40,10 +47,13 @@ class Corpus:
     test_sessions: tuple[int, ...] = ()
     has_segment_ids: bool = True
     text_feature: str = "extractor"
+    headline: str = "weighted_f1"
+    emotion_names: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     reader: str | None = None
 
     def label(self, emotion):
-        return self.emotions.index(emotion)
+        """The number of an emotion; `UNLABELLED` for none."""
+        return self.emotions.index(emotion) if emotion else UNLABELLED
 
     def parse_segment_id(self, text):
         """The `SegmentId` that a text is.
@@ -73,6 +83,16 @@ class Corpus:
         number = {name: k for k, name in enumerate(order)}
         return [number[name] for name in speakers]
 
+    def to_data(self):
+        """Plain values by which `corpus_from` finds or makes the corpus again."""
+        if self.name in CORPORA:
+            return self.name
+        return {
+            "name": self.name,
+            "emotions": list(self.emotions),
+            "emotion_names": {language: list(names) for language, names in self.emotion_names.items()},
+        }
+
     def count_speakers(self, dialogues):
         """How many speakers a network has to tell apart: the corpus's, else the most of any of the dialogues."""
         return len(self.speakers) or max(len(set(dialogue.speakers)) for dialogue in dialogues)
@@ -88,6 +108,50 @@ class SegmentId:
     session: int
     dialogue: str
     speaker: str
+
+
+def asked_corpus(name):
+    """What `--dataset` names: None for none; of an unknown name, a corpus without emotions, which files of their own
+    corpus then have to give."""
+    return CORPORA.get(name) or (Corpus(name, ()) if name else None)
+
+
+def own_corpus(source, name, emotions, emotion_names=None):
+    """Someone's own corpus: any speakers, dialogues and turns, no sessions.
+
+    Args:
+        source: the file that says so, which messages name.
+    Raises:
+        UserError: a name is no text on one line, or stands for two emotions.
+    """
+    names = emotion_names or {}
+    for one in (name, *emotions, *names, *(n for own in names.values() for n in own)):
+        if not is_name(one):
+            raise UserError(f"{source}: {shown(one)} cannot name a corpus or an emotion, expected text on one line")
+    for own in (emotions, *names.values()):
+        if len(set(own)) < len(own) or len(own) != len(emotions):
+            raise UserError(
+                f"{source}: emotions {shown(list(own))}: expected a name of its own for each of {len(emotions)}"
+            )
+    if name in CORPORA:
+        raise UserError(f"{source}: the corpus {name} is known and has emotions of its own; give yours another name")
+    if len(emotions) < 2:
+        raise UserError(f"{source}: emotions {shown(list(emotions))}: expected at least two")
+    return Corpus(name, tuple(emotions), emotion_names={language: tuple(own) for language, own in names.items()})
+
+
+def corpus_from(data, path):
+    """The corpus of which `Corpus.to_data` wrote the values into the file `path`, which may come from anyone.
+
+    Raises:
+        UserError: they make none, or name one that is not known.
+    """
+    if isinstance(data, str):
+        if data not in CORPORA:
+            raise UserError(f"{path}: of the corpus {shown(data)}, expected one of {', '.join(sorted(CORPORA))}")
+        return CORPORA[data]
+    with damaged(path, "what it says of its corpus is damaged, or not ours"):
+        return own_corpus(path, data["name"], list(data["emotions"]), dict(data["emotion_names"]))
 
 
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.

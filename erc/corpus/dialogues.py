@@ -9,6 +9,10 @@ empty list for every dialogue. COGMEN's own corpora lack the tenth item: their t
 
 The preprocessed file is `{"train", "dev", "test"}`, each a list of dialogues as dicts of a `Dialogue`'s fields, the
 features under `"a"`, `"t"`, `"v"`. Both files are checked by `check_dialogues`, once, when they are read.
+
+What the published tools do not know stands in a second pickle behind the first, which they therefore never see: a dict
+of `corpus` (which it is, as `Corpus.to_data` has it) and, in the dialogue file, `dev_ids` and `ratings` by dialogue id.
+A file without it, as published ones are, is of the corpus that the user names.
 """
 
 from collections import Counter
@@ -18,16 +22,14 @@ from numbers import Integral
 
 import numpy as np
 
-from erc.corpus.corpora import MODALITIES
+from erc.corpus.corpora import CORPORA, KEMDY19, MODALITIES, SPLITS, UNLABELLED, Corpus, corpus_from
 from erc.corpus.splits import check_held_out
 from erc.files import write_pickle
 from erc.options import UserError
-from erc.untrusted import read_pickle, shown
+from erc.untrusted import damaged, is_name, read_two_pickles, shown
 
-SPLITS = ("train", "dev", "test")
 _ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
 _COLUMNS = ("segment_ids", "speakers", "labels", "sentences")
-_MAX_NAME = 200  # characters
 _A_NAME = "a name: text on one line"
 
 
@@ -38,8 +40,10 @@ class Dialogue:
     Attributes:
         id: a part of a dialogue, cut by `chunks`, keeps it.
         segment_ids, speakers, sentences: L strings each; a segment id is unique in its corpus.
-        labels: (L,) int64, an emotion's place in `Corpus.emotions`.
+        labels: (L,) int64, an emotion's place in `Corpus.emotions`, or `UNLABELLED`.
         features: by modality `a`, `t`, `v`: (L, D) float32; empty before the extraction.
+        ratings: what the raters said, where the corpus has it: `emotions` (L, C) float32, how many of them named each
+            emotion; `valence`, `arousal` (L,) float32, their means, not a number where there is none.
     """
 
     id: str
@@ -48,6 +52,7 @@ class Dialogue:
     labels: np.ndarray
     sentences: list[str]
     features: dict[str, np.ndarray] = field(default_factory=dict)
+    ratings: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self):
         return len(self.labels)
@@ -66,26 +71,39 @@ class Dialogue:
         """The dialogue cut into consecutive dialogues of at most `size` turns."""
         for start in range(0, len(self), size):
             cut = slice(start, start + size)
-            features = {modality: rows[cut] for modality, rows in self.features.items()}
-            yield Dialogue(self.id, *(getattr(self, name)[cut] for name in _COLUMNS), features)
+            features, ratings = (
+                {name: rows[cut] for name, rows in own.items()} for own in (self.features, self.ratings)
+            )
+            yield Dialogue(self.id, *(getattr(self, name)[cut] for name in _COLUMNS), features, ratings)
 
 
 @dataclass(eq=False)
 class DialogueFile:
-    """What a dialogue file holds: its dialogues, and the ids of those to train on (dev among them) and to test on."""
+    """What a dialogue file holds: its dialogues, and the ids of those to train on (dev among them) and to test on.
+
+    Attributes:
+        dev_ids: those of the training ids that are dev; None: nothing says which.
+    """
 
     dialogues: list[Dialogue]
     train_ids: list[str]
     test_ids: list[str]
+    dev_ids: list[str] | None = None
+    corpus: Corpus = KEMDY19
 
 
-def read_dialogues(path, corpus):
+def read_dialogues(path, asked=None):
     """The `DialogueFile` in a file.
 
+    Args:
+        asked: the `Corpus` that the user names; without, the file's, or KEMDy19.
     Raises:
-        UserError: names the dialogue and the turn of the first thing that is wrong.
+        UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
-    items, names = read_pickle(path), _ITEMS if corpus.has_segment_ids else _ITEMS[:-1]
+    (items, more), names = read_two_pickles(path), _ITEMS
+    more, corpus = _more(path, more, asked)
+    if not corpus.has_segment_ids:
+        names = _ITEMS[:-1]
     if not isinstance(items, list | tuple) or len(items) != len(names):
         found = f"{len(items)} items" if isinstance(items, list | tuple) else type(items).__name__
         expected = f"a dialogue file of {corpus.name}, a list of {len(names)} items"
@@ -99,10 +117,16 @@ def read_dialogues(path, corpus):
             for dialogue in dialogues:
                 turns = len(dialogue.labels) if _is_list(dialogue.labels) else 0
                 dialogue.segment_ids = [f"{dialogue.id}_{turn:03}" for turn in range(turns)]
+        for dialogue in dialogues:
+            dialogue.ratings = more["ratings"].get(dialogue.id, {})
         check_dialogues(dialogues, corpus)
+        if (dev_ids := more["dev_ids"]) is not None and not set(dev_ids) <= set(items["train_ids"]):
+            raise UserError(
+                f"dev dialogue {shown(min(set(dev_ids) - set(items['train_ids'])))} is no training dialogue"
+            )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]))
+    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus)
 
 
 def write_dialogues(path, file):
@@ -112,16 +136,26 @@ def write_dialogues(path, file):
     for modality, name in MODALITIES.items():
         items[name] = {d.id: list(d.features.get(modality, ())) for d in file.dialogues}
     items |= {"ids": list(items["labels"]), "train_ids": file.train_ids, "test_ids": file.test_ids}
-    write_pickle(path, [items[name] for name in _ITEMS])
+    more = {
+        "corpus": file.corpus.to_data(),
+        "dev_ids": file.dev_ids,
+        "ratings": {d.id: d.ratings for d in file.dialogues},
+    }
+    write_pickle(path, [items[name] for name in _ITEMS if name != "segment_ids" or file.corpus.has_segment_ids], more)
 
 
-def read_preprocessed(path, corpus):
-    """{split: list of `Dialogue`} in a preprocessed file.
+def read_preprocessed(path, asked=None):
+    """The dialogues in a preprocessed file.
 
+    Args:
+        asked: as `read_dialogues` has it.
+    Returns:
+        ({split: list of `Dialogue`}, Corpus)
     Raises:
-        UserError: names the dialogue and the turn of the first thing that is wrong.
+        UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
-    splits = read_pickle(path)
+    splits, more = read_two_pickles(path)
+    _, corpus = _more(path, more, asked)
     if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
         raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
     try:
@@ -134,16 +168,19 @@ def read_preprocessed(path, corpus):
         check_held_out(corpus, sorted(ids["train"] | ids["dev"]), sorted(ids["test"]))
     except UserError as error:
         raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
-    return splits
+    return splits, corpus
 
 
-def write_preprocessed(path, splits):
+def write_preprocessed(path, splits, corpus=KEMDY19):
     """Write {split: list of `Dialogue`}."""
 
     def record(dialogue):
-        return {"id": dialogue.id, **{name: getattr(dialogue, name) for name in _COLUMNS}, **dialogue.features}
+        columns = {name: getattr(dialogue, name) for name in _COLUMNS}
+        ratings = {"ratings": dialogue.ratings} if dialogue.ratings else {}
+        return {"id": dialogue.id, **columns, **dialogue.features, **ratings}
 
-    write_pickle(path, {split: [record(dialogue) for dialogue in splits[split]] for split in SPLITS})
+    records = {split: [record(dialogue) for dialogue in splits[split]] for split in SPLITS}
+    write_pickle(path, records, {"corpus": corpus.to_data()})
 
 
 def use_modalities(path, splits, modalities):
@@ -186,11 +223,45 @@ def check_dialogues(dialogues, corpus):
     widths = {}
     for dialogue in dialogues:
         dialogue.features = {modality: _matrix(dialogue, modality, widths) for modality in modalities}
+        dialogue.ratings = _ratings(dialogue, corpus)
 
 
-def is_name(value):
-    """Whether a value can name a dialogue, a turn or a speaker in tables and messages."""
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
+def _more(path, more, asked):
+    """The second pickle of a file, with all its keys, and the file's `Corpus`."""
+    if more is None:
+        if asked and not asked.emotions:
+            raise UserError(f"--dataset {asked.name}: expected one of {', '.join(sorted(CORPORA))}")
+        return {"dev_ids": None, "ratings": {}}, asked or KEMDY19
+    with damaged(path, "its second pickle is damaged, or not ours"):
+        more = {"dev_ids": None, "ratings": {}, **more}
+        corpus = corpus_from(more["corpus"], path)
+        if asked and asked.name != corpus.name:
+            raise UserError(f"{path}: --dataset {asked.name}: it is of the corpus {corpus.name}; leave the flag out")
+        for key, kinds in (("dev_ids", list | None), ("ratings", dict)):
+            if not isinstance(more[key], kinds):
+                raise TypeError(f"{key} is a {type(more[key]).__name__}")
+        if not all(map(is_name, more["dev_ids"] or ())):
+            raise TypeError("dev_ids holds more than names")
+        return more, asked if asked and asked.emotions else corpus
+
+
+def _ratings(dialogue, corpus):
+    """What the raters said, checked."""
+    shapes = {
+        "emotions": (len(dialogue), len(corpus.emotions)),
+        "valence": (len(dialogue),),
+        "arousal": (len(dialogue),),
+    }
+    found = dialogue.ratings
+    if not isinstance(found, dict) or not found.keys() <= shapes.keys():
+        raise UserError(f"dialogue {dialogue.id}: ratings {shown(found)}, expected a dict of {', '.join(shapes)}")
+    for name, rows in found.items():
+        if not isinstance(rows, np.ndarray) or rows.shape != shapes[name] or rows.dtype != np.float32:
+            raise UserError(f"dialogue {dialogue.id}: its ratings `{name}` are no array {shapes[name]} of float32")
+        bad = ~np.isfinite(rows) | (rows < 0) if name == "emotions" else np.isinf(rows)
+        if bad.any():
+            raise UserError(f"dialogue {dialogue.id}: its ratings `{name}` hold a value that is none")
+    return dict(found)
 
 
 def _is_list(value):
@@ -217,8 +288,8 @@ def _check_turns(dialogues, corpus):
 
 def _fault(segment_id, speaker, label, sentence, corpus, seen):
     """What is wrong with a turn; None if nothing is."""
-    if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < len(corpus.emotions):
-        return f"label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}"
+    if isinstance(label, bool) or not isinstance(label, Integral) or not UNLABELLED <= label < len(corpus.emotions):
+        return f"label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}, or {UNLABELLED} for none"
     if corpus.speakers and not (isinstance(speaker, str) and speaker in corpus.speakers):
         return f"speaker {shown(speaker)}; {corpus.name} has {', '.join(corpus.speakers)}"
     if not is_name(speaker):
@@ -316,5 +387,5 @@ def _from_records(split, records, corpus):
             known = dict(enumerate(corpus.speakers))
             columns["speakers"] = [known.get(number, number) for number in columns["speakers"].ravel().tolist()]
         features = {modality: record[modality] for modality in MODALITIES if modality in record}
-        dialogues.append(Dialogue(record["id"], **columns, features=features))
+        dialogues.append(Dialogue(record["id"], **columns, features=features, ratings=record.get("ratings", {})))
     return dialogues

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from erc.corpus.corpora import UNLABELLED
 from erc.files import atomic_writer, write_json, write_table
+from erc.options import UserError
 
 
 def scores(labels, predictions, emotions):
     """Accuracy, F1 scores and the confusion matrix.
 
     Args:
-        labels, predictions: (N,) emotion numbers.
+        labels, predictions: (N,) emotion numbers; turns whose label is `UNLABELLED` are not counted.
         emotions: the corpus's emotion names, in the order of their numbers.
     Returns:
         dict: `accuracy, weighted_f1, macro_f1, uar` (fractions), `per_class`, `confusion` (row: label, column:
@@ -20,6 +22,9 @@ def scores(labels, predictions, emotions):
         among the labels.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
+    labels, predictions = labels[labels != UNLABELLED], predictions[labels != UNLABELLED]
+    if not len(labels):
+        raise UserError("none of the turns to score has a label")
     every = range(len(emotions))
     precision, recall, f1, support = precision_recall_fscore_support(labels, predictions, labels=every, zero_division=0)
     present = support > 0
@@ -67,7 +72,7 @@ def write_evaluation(folder, turns, probabilities, emotions):
     result = scores([label for *_, label in turns], predictions, emotions)
     header = ["segment_id", "dialogue", "speaker", "label", "prediction", *(f"p_{emotion}" for emotion in emotions)]
     rows = [
-        [*names, emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
+        [*names, "" if label == UNLABELLED else emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
         for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True)
     ]
     write_table(folder / "predictions.csv", header, rows)

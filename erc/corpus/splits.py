@@ -1,12 +1,15 @@
 """Which utterances and dialogues train, which choose the best epoch, which are held out.
 
-The order of an annotation table never matters; the dialogues keep theirs.
+A table with a column `split`, and a dialogue file with dev ids, say so themselves; in others sessions or chance decide.
+The order of an annotation table never matters; the dialogues keep theirs. Turns without a label are in no split of the
+utterances.
 """
 
 import random
 from dataclasses import dataclass
 
 from erc.corpus.annotations import sessions_of
+from erc.corpus.corpora import UNLABELLED
 from erc.options import UserError
 
 RANDOM_STATE = 1004  # of the published splits
@@ -22,7 +25,7 @@ class Split:
 
 
 def split(utterances, test_1920, test_sessions, dev_sessions=()):
-    """Split the utterances of a table.
+    """Split the labelled utterances of a table.
 
     Args:
         utterances: as `read_annotations` gives them, sorted.
@@ -31,12 +34,19 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
     Raises:
         UserError: the table lacks a session, or nothing is left to train on.
     """
-    if test_1920:
+    utterances = labelled(utterances)
+    if has_split(utterances):
+        if dev_sessions:
+            raise UserError("--dev_sessions: the table has a column `split`, which says what is dev")
+        rest, test = ([u for u in utterances if (u.split == "test") == is_test] for is_test in (False, True))
+    elif test_1920:
         test = held_out(utterances, test_sessions)
         rest = [utterance for utterance in utterances if utterance.session not in test_sessions]
     else:
         rest, test = _random(utterances, 0.2)
-    if dev_sessions:
+    if any(utterance.split == "dev" for utterance in rest):
+        train, dev = ([u for u in rest if u.split == name] for name in ("train", "dev"))
+    elif dev_sessions:
         _check_sessions(utterances, dev_sessions, "--dev_sessions")
         dev = [utterance for utterance in rest if utterance.session in dev_sessions]
         train = [utterance for utterance in rest if utterance.session not in dev_sessions]
@@ -48,9 +58,20 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
 
 
 def held_out(utterances, test_sessions):
-    """The utterances of the test sessions."""
+    """The utterances that the table's column `split` holds out, or those of the test sessions."""
+    if has_split(utterances):
+        return [utterance for utterance in utterances if utterance.split == "test"]
     _check_sessions(utterances, test_sessions, "--test_sessions")
     return [utterance for utterance in utterances if utterance.session in test_sessions]
+
+
+def labelled(utterances):
+    return [utterance for utterance in utterances if utterance.label != UNLABELLED]
+
+
+def has_split(utterances):
+    """Whether the table has a column `split`, which then every row has filled."""
+    return bool(utterances) and utterances[0].split is not None
 
 
 def check_held_out(corpus, train_ids, test_ids):
@@ -74,8 +95,9 @@ def divide(file, corpus, dev_sessions=(), seed=None):
     """The dialogues of a `DialogueFile` by split.
 
     Args:
-        dev_sessions: these sessions' dialogues are dev. Without: the first 10% of the training ids, as published.
-        seed: draws the 10% at random instead.
+        dev_sessions: these sessions' dialogues are dev. Without: those that the file names, or else the first 10% of
+            the training ids, as published.
+        seed: draws 10% at random instead.
     Returns:
         dict: for `train`, `dev` and `test` a list of `Dialogue`.
     Raises:
@@ -86,6 +108,8 @@ def divide(file, corpus, dev_sessions=(), seed=None):
         if missing := set(dev_sessions) - set(sessions.values()):
             raise UserError(f"--dev_sessions: session {min(missing)} is not among the training dialogues")
         dev = {dialogue for dialogue, session in sessions.items() if session in dev_sessions}
+    elif file.dev_ids and seed is None:
+        dev = set(file.dev_ids)
     else:
         count = len(file.train_ids)
         pool = file.train_ids if seed is None else random.Random(seed).sample(file.train_ids, count)

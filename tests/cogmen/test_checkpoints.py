@@ -7,7 +7,7 @@ import torch
 
 from cogmen.checkpoints import VERSION, Checkpoint, check_fits, load_checkpoint, save_checkpoint
 from cogmen.network.model import CGNN, Architecture
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.corpora import CORPORA, KEMDY19
 from erc.options import UserError
 from tests.edits import survives
 
@@ -57,7 +57,7 @@ def weight(name, value):
             f"of checkpoint version {VERSION + 1}, this program reads {VERSION}; update this program",
         ),
         (lambda c: c.pop("windows"), "damaged, or not ours .*windows"),
-        (lambda c: c.update(dataset="mosei"), "its dataset is 'mosei', expected one of KEMDy19"),
+        (lambda c: c.update(dataset="a\nb"), "'a.*b' cannot name a corpus"),
         (lambda c: c.update(dataset="iemocap"), "its emotions is .* its other parts say"),
         (lambda c: c.update(modalities="t"), "its modalities is 't', its other parts say 'at'"),
         (lambda c: c.update(feature_sizes={"a": 4, "t": 3}), "its feature size is 6, its other parts say 7"),
@@ -119,10 +119,10 @@ def test_truncated_anywhere(path):
 
 def test_one_trained_for_something_else(path):
     checkpoint = load_checkpoint(path)
-    fits = ("KEMDy19", "at", {"a": 4, "t": 2})
+    fits = (KEMDY19, "at", {"a": 4, "t": 2})
     check_fits(path, checkpoint, *fits)
     for wrong, message in (
-        (("iemocap", *fits[1:]), "trained with --dataset KEMDy19, here --dataset iemocap"),
+        ((CORPORA["iemocap"], *fits[1:]), "trained with --dataset KEMDy19, here --dataset iemocap"),
         ((fits[0], "a", {"a": 4}), "trained with --modalities at, here --modalities a"),
         ((*fits[:2], {"a": 4, "t": 3}), "trained with feature sizes .*2}, here feature sizes .*3}"),
     ):

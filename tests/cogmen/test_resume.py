@@ -38,7 +38,7 @@ def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
         seed_everything(0)
         changed = dataclasses.replace(options, **changes)
         network = CGNN(Architecture.from_options(changed, splits["train"][0].joined("at").shape[1], 7, 2))
-        return train(network, splits["train"], splits["dev"], changed, "cpu", state_path=state)
+        return train(network, splits["train"], splits["dev"], KEMDY19, changed, "cpu", state_path=state)
 
     whole = run()  # the state of its last step is left
     content = read_torch(state)

@@ -54,10 +54,10 @@ def test_through_the_script(model, run_script, tmp_path):
     write_dialogues(tmp_path / "feat.pkl", make_dialogues(sessions=3))
     paths = ("--feat_dir", tmp_path / "feat.pkl", "--res_dir", tmp_path / "p.pkl")
     run_script("COGMEN_code/preprocess.py", *paths)
-    extracted = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][1]
+    extracted = read_preprocessed(tmp_path / "p.pkl", KEMDY19)[0]["test"][1]
     assert extracted.features["t"].shape[1] == 16
     run_script("COGMEN_code/preprocess.py", *paths, "--text_feature", "sbert", "--sbert", model)
-    dialogue = read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"][1]
+    dialogue = read_preprocessed(tmp_path / "p.pkl", KEMDY19)[0]["test"][1]
     expected = embed_sentences(extracted.sentences, model, "cpu")
     np.testing.assert_allclose(dialogue.features["t"], expected, atol=1e-5)
     np.testing.assert_array_equal(dialogue.features["a"], extracted.features["a"])

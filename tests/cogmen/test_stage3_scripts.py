@@ -46,7 +46,7 @@ def test_it_learns_and_writes_what_it_promises(stage3, run_script):
     assert result["weighted_f1"] > 0.8
     with (stage3 / "result/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    test = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)["test"]
+    test = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)[0]["test"]
     assert [(row["segment_id"], row["dialogue"], row["speaker"], KEMDY19.label(row["label"])) for row in rows] == [
         turn for dialogue in test for turn in dialogue.turns()
     ]
@@ -94,7 +94,7 @@ def test_the_test_set_is_scored_once_after_training(stage3, run_script, tmp_path
     monkeypatch.setattr(CGNN, "forward", recorded)
     shared = ("--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 3)
-    splits = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
+    splits, _ = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
     dev, test = (np.concatenate([dialogue.labels for dialogue in splits[name]]).tolist() for name in ("dev", "test"))
     assert scored == [dev] * 3 + [test]
 

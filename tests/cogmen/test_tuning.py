@@ -114,9 +114,9 @@ def test_what_is_given_holds_for_every_trial(tune, tmp_path):
     (tmp_path / "file.json").write_text(json.dumps({"class_weight": True, "epochs": 9}))
     seen = []
 
-    def recorded(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+    def recorded(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch):
         seen.append((options, network.architecture, device.type))
-        return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
+        return made_up(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch)
 
     arguments = [part for pair in given.items() for part in pair]
     tune("--options", tmp_path / "file.json", "--trials", 3, *arguments, trainer=recorded)
@@ -137,7 +137,7 @@ def test_trials_are_logged_in_comet(tune, tmp_path, monkeypatch):
 
 
 def test_the_test_dialogues_do_not_change_the_search(run_script, preprocessed, tmp_path):
-    splits = read_preprocessed(preprocessed, KEMDY19)
+    splits, _ = read_preprocessed(preprocessed, KEMDY19)
     for dialogue in splits["test"]:
         dialogue.labels[:] = 0
         dialogue.features = {modality: np.ones_like(rows) for modality, rows in dialogue.features.items()}
@@ -169,7 +169,7 @@ def test_a_study_is_not_mixed_with_another(tune, preprocessed, tmp_path):
         tune("--trials", 2, "--wp", 5)
     tune("--trials", 1, "--wp", 5, "--study", "other")
 
-    splits = read_preprocessed(preprocessed, KEMDY19)
+    splits, _ = read_preprocessed(preprocessed, KEMDY19)
     write_preprocessed(tmp_path / "fewer.pkl", {**splits, "dev": splits["dev"][:1]})
     with pytest.raises(UserError, match="other options: dialogues"):
         tune("--trials", 2, data=tmp_path / "fewer.pkl")
@@ -184,13 +184,13 @@ def test_bad_trials_end_early(tune, pruner):
 
 
 def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune):
-    def too_big(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+    def too_big(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch):
         if options.seqcontext_nlayer > 2:
             try:
                 raise torch.OutOfMemoryError("no room")
             except torch.OutOfMemoryError:
                 raise UserError("the GPU's memory does not suffice") from None
-        return made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch)
+        return made_up(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch)
 
     rows = trials_of(tune("--trials", 6, trainer=too_big))
     failed = [row for row in rows if row["reason"] == "out of GPU memory"]
@@ -198,12 +198,12 @@ def test_options_that_do_not_fit_into_memory_are_not_tried_again(tune):
 
 
 def test_an_interrupted_trial_is_tried_again(tune):
-    def interrupted(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+    def interrupted(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch):
         def report(row):
             on_epoch(row)
             os.kill(os.getpid(), signal.SIGTERM)
 
-        return train(network, train_dialogues, dev_dialogues, options, device, report)
+        return train(network, train_dialogues, dev_dialogues, corpus, options, device, report)
 
     with pytest.raises(UserError, match="trial 0: .*SIGTERM.* the same command goes on with the study"):
         tune("--trials", 2, trainer=interrupted)

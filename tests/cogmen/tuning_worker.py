@@ -16,7 +16,7 @@ from erc.options import given, parse
 LIMIT = 240
 
 
-def made_up(network, train_dialogues, dev_dialogues, options, device, on_epoch):
+def made_up(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch):
     """A trainer whose score depends on the dropout alone."""
     scores = [options.drop_rate * epoch / options.epochs for epoch in range(1, options.epochs + 1)]
     for epoch, score in enumerate(scores, 1):

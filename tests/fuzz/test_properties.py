@@ -118,7 +118,7 @@ def test_a_preprocessed_file_is_refused_or_can_be_used(splits):
 
 
 def use(path):
-    splits = read_preprocessed(path, KEMDY19)
+    splits, _ = read_preprocessed(path, KEMDY19)
     has = "".join(splits["train"][0].features) if splits["train"] else ""
     sizes = use_modalities(path, splits, has or "a")
     for split in SPLITS:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from cogmen.network.graph import dialogue_graph
+from erc.corpus.corpora import UNLABELLED
 from erc.options import UserError
 
 
@@ -77,6 +78,7 @@ class DialogueSet:
         self.dialogues, self.modalities = dialogues, modalities
         self.device = torch.device(device)
         self.lengths = np.array([len(dialogue) for dialogue in dialogues])
+        self.labelled = np.array([(dialogue.labels != UNLABELLED).sum() for dialogue in dialogues])
         # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
         self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
         self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]

@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 
-from cogmen.run import run_name
 from cogmen.training import TrainOptions
 from erc.options import option
 
@@ -32,7 +31,6 @@ class TuneOptions(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        self.study = self.study or run_name(self)
         if self.trials < 1:
             raise ValueError(f"--trials {self.trials}: expected at least 1")
         if not self.stale_minutes > 0:

@@ -14,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import PartialFixedSampler, TPESampler
 from optuna.trial import TrialState
 
-from cogmen.run import build_network, prepare
+from cogmen.run import build_network, prepare, run_name
 from cogmen.training import Diverged, train
 from cogmen.tuning import report
 from cogmen.tuning.space import METRIC, SPACE, comet_config
@@ -42,6 +42,7 @@ def search(options, given, trainer=train):
     if not names:
         raise UserError(f"every option that a search varies is given: leave out one of {', '.join(SPACE)}")
     experiment = prepare(options, splits=("train", "dev"))
+    options.study = options.study or run_name(options)  # which the data's corpus is part of
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = options.storage or options.folder / "journal.log"
     study = open_study(storage, options.study, _settings(options, names, experiment), _pruner(options))
@@ -90,7 +91,9 @@ def _run(trial, study, options, names, experiment, optimizer, trainer):
     result, state = None, TrialState.PRUNED
     try:
         network, dialogues = build_network(chosen, experiment), experiment.dialogues
-        _, result, _ = trainer(network, dialogues["train"], dialogues["dev"], chosen, experiment.device, on_epoch)
+        _, result, _ = trainer(
+            network, dialogues["train"], dialogues["dev"], experiment.corpus, chosen, experiment.device, on_epoch
+        )
         state = TrialState.COMPLETE
     except (optuna.TrialPruned, UpdateFinishedTrialError):
         pass  # the latter: silent for so long that another process has the trial now

@@ -31,13 +31,14 @@ _ATTENTION = {"attn_implementation": "sdpa"}
 _HUB_TIMEOUT = 5  # seconds to connect to the hub
 
 
-def describe(using_model, text_encoder, audio_encoder, fusion="concat"):
+def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions=KEMDY19.emotions):
     """The description of an extractor: all that is needed to build it again, as plain values.
 
     Args:
         using_model: both, audio or text.
         text_encoder, audio_encoder: hub names or directories.
         fusion: concat, or (with both) mmer.
+        emotions: the corpus's.
     Raises:
         UserError: an encoder cannot be found or does not fit.
     """
@@ -54,7 +55,7 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat"):
         "text": describe_text(text_encoder) if "text" in used else None,
         "audio": describe_audio(audio_encoder) if "audio" in used else None,
         "width": width,
-        "emotions": list(KEMDY19.emotions),
+        "emotions": list(emotions),
     }
 
 

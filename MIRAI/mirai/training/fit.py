@@ -15,9 +15,8 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
-from erc.corpus.annotations import read_annotations
-from erc.corpus.corpora import KEMDY19
-from erc.corpus.splits import clip, split
+from erc.corpus.annotations import read_annotations, table_corpus
+from erc.corpus.splits import clip, labelled, split
 from erc.files import claim
 from erc.options import UserError
 from erc.runtime import check_compiler, find_device, stop_signals
@@ -43,13 +42,15 @@ def fit(options):
     folder = options.out_dir / "checkpoint" / options.exp_name
     resumed = find_checkpoint(folder, options)
     device = find_device(options.device)
-    train, dev = choose_utterances(options)
+    corpus = table_corpus(options.csv_path)
+    train, dev = choose_utterances(options, corpus)
     check_batches(train, dev, options)
 
     quieten()
     pl.seed_everything(options.seed, verbose=False)
-    description = describe(options.using_model, options.text_encoder, options.audio_encoder, options.fusion)
-    extractor = Extractor.from_pretrained(description, options.text_encoder, options.audio_encoder)
+    encoders = options.text_encoder, options.audio_encoder
+    description = describe(options.using_model, *encoders, options.fusion, corpus.emotions)
+    extractor = Extractor.from_pretrained(description, *encoders)
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train])
     settings = extractor.dataset_settings()
     datasets = [UtteranceDataset(rows, options.txt_wav, **settings) for rows in (train, dev)]
@@ -73,9 +74,9 @@ def fit(options):
     _report(folder / BEST, options)
 
 
-def choose_utterances(options):
+def choose_utterances(options, corpus):
     """The training and the validation utterances, of at most `--clip_length`; prints how many, and their emotions."""
-    utterances, seconds = read_annotations(options.csv_path), options.clip_length
+    utterances, seconds = read_annotations(options.csv_path, corpus), options.clip_length
     splits = split(utterances, options.test_1920, options.test_sessions, options.dev_sessions)
     (train, longer), (dev, longer_dev) = clip(splits.train, seconds), clip(splits.dev, seconds)
     if not train or not dev:
@@ -83,10 +84,12 @@ def choose_utterances(options):
             f"--clip_length {seconds:g}: leaves {len(train)} utterances to train on, {len(dev)} to validate"
         )
     _say(f"{len(train)} utterances train, {len(dev)} validate, {len(splits.test)} are held out")
+    if unlabelled := len(utterances) - len(labelled(utterances)):
+        _say(f"left out, without a label: {unlabelled}")
     if longer or longer_dev:
         _say(f"left out, longer than {seconds:g} s: {longer} of training, {longer_dev} of validation")
     counts = Counter(utterance.emotion for utterance in train)
-    _say("to train on: " + ", ".join(f"{emotion} {counts[emotion]}" for emotion in KEMDY19.emotions))
+    _say("to train on: " + ", ".join(f"{emotion} {counts[emotion]}" for emotion in corpus.emotions))
     return train, dev
 
 

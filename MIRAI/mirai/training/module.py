@@ -8,7 +8,6 @@ import torch
 from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
-from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import scores
 from erc.options import UserError
 from mirai.checkpoint import hyper_parameters
@@ -73,7 +72,7 @@ class ExtractorTraining(pl.LightningModule):
         return loss * (own * self.options.batches_per_step / total)
 
     def on_validation_epoch_start(self):
-        classes = len(KEMDY19.emotions)
+        classes = len(self.extractor.description["emotions"])
         self.confusion = torch.zeros(classes, classes, device=self.device)  # (label, prediction)
 
     def validation_step(self, batch, _):
@@ -90,7 +89,7 @@ class ExtractorTraining(pl.LightningModule):
             self.log(name, loss / count, prog_bar=True, sync_dist=True)
         confusion = self._over_processes(self.confusion).long().cpu().numpy()
         labels, predictions = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices(confusion.shape))
-        result = scores(labels, predictions, KEMDY19.emotions)
+        result = scores(labels, predictions, self.extractor.description["emotions"])
         for name in ("weighted_f1", "macro_f1", "accuracy"):
             self.log(f"val_{name}", result[name], prog_bar=name == "weighted_f1", sync_dist=True)
 

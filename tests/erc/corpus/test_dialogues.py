@@ -177,6 +177,9 @@ def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):
     first = read_dialogues(tmp_path / "nine.pkl", iemocap).dialogues[0]
     assert first.labels.tolist() == dialogues.dialogues[0].labels.tolist()
     assert first.segment_ids[:2] == ["Sess01_impro01_000", "Sess01_impro01_001"]
+    with pytest.raises(UserError, match="--dataset iemocap: it is of the corpus KEMDy19; leave the flag out"):
+        read_dialogues(tmp_path / "ten.pkl", iemocap)
+    write_pickle(tmp_path / "ten.pkl", read_pickle(tmp_path / "ten.pkl"))  # which then says of no corpus
     with pytest.raises(UserError, match="of iemocap, a list of 9 items; found 10"):
         read_dialogues(tmp_path / "ten.pkl", iemocap)
     with pytest.raises(UserError, match="of KEMDy19, a list of 10 items; found 9"):
@@ -201,7 +204,7 @@ def test_speakers_are_those_of_the_corpus_or_any(dialogues, tmp_path):
 
 def test_preprocessed_dialogues_are_read_as_they_were_written(dialogues, splits, tmp_path):
     expected = divide(dialogues, KEMDY19)
-    again = read_preprocessed(tmp_path / "p.pkl", KEMDY19)
+    again, _ = read_preprocessed(tmp_path / "p.pkl", KEMDY19)
     assert list(again) == ["train", "dev", "test"]
     for name in again:
         for one, other in zip(again[name], expected[name], strict=True):
@@ -218,7 +221,7 @@ def test_files_of_earlier_versions_hold_the_numbers_of_the_speakers(dialogues, s
         for record in records:
             record["speakers"] = np.array(["MF".index(speaker) for speaker in record["speakers"]])
     write_pickle(tmp_path / "p.pkl", splits)
-    for one, other in zip(read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"], expected, strict=True):
+    for one, other in zip(read_preprocessed(tmp_path / "p.pkl", KEMDY19)[0]["test"], expected, strict=True):
         assert_same(one, other)
     splits["test"][1]["speakers"][2] = 2
     write_pickle(tmp_path / "p.pkl", splits)
@@ -263,7 +266,7 @@ def setting(place, value):
         (update(a=lambda rows: rows[:, 0]), r"Sess06_script01, turn 0: audio embedding has shape \(\)"),
         (update(a=lambda rows: rows[:, :0]), r"Sess06_script01, turn 0: audio embedding has shape \(0,\)"),
         (update(a=setting((2, 1), np.inf)), "Sess06_script01, turn 2: audio embedding has a value that is not finite"),
-        (update(labels=setting(2, -1)), "Sess06_script01, turn 2: label -1"),
+        (update(labels=setting(2, -2)), "Sess06_script01, turn 2: label -2"),
         (update(labels=lambda labels: labels * 1.0), "Sess06_script01, turn 0: label .\\.0"),
         (update(segment_ids=setting(0, "a\nb")), "Sess06_script01, turn 0: segment id 'a.nb'"),
         (update(segment_ids=lambda _: "ab"), "Sess06_script01 has no list in `segment_ids`"),
@@ -285,7 +288,7 @@ def test_other_files_are_not_preprocessed_ones(tmp_path):
 
 def test_only_the_modalities_in_use_are_kept(splits, tmp_path):
     path = tmp_path / "p.pkl"
-    read = read_preprocessed(path, KEMDY19)
+    read, _ = read_preprocessed(path, KEMDY19)
     with pytest.raises(UserError, match=r"p\.pkl: --modalities atv asks for visual, the file has at"):
         use_modalities(path, read, "atv")
     assert use_modalities(path, read, "at") == {"a": 8, "t": 16}
@@ -304,4 +307,4 @@ def test_chunks_of_consecutive_turns(dialogues, tmp_path):
     np.testing.assert_array_equal(np.concatenate([chunk.joined("at") for chunk in chunks]), dialogue.joined("at"))
     splits = {name: [c for one in part for c in one.chunks(2)] for name, part in divide(dialogues, KEMDY19).items()}
     write_preprocessed(tmp_path / "p.pkl", splits)
-    assert len(read_preprocessed(tmp_path / "p.pkl", KEMDY19)["test"]) == len(splits["test"]) > 2
+    assert len(read_preprocessed(tmp_path / "p.pkl", KEMDY19)[0]["test"]) == len(splits["test"]) > 2
