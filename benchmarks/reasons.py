@@ -1,4 +1,4 @@
-"""Do the report's reasons name what the sample corpus planted? The share of turns whose greatest loss is the true cause.
+"""Do the report's reasons name what the sample corpus planted? The share of turns whose greatest loss is that cause.
 
     python MIRAI/make_sample_corpus.py --out build/reasons/corpus --seed 6
     python MIRAI/preprocess.py --root_path build/reasons/corpus --save_path build/reasons

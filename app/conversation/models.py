@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conversation.turns import Note
-from erc.corpus.corpora import CORPORA, MODALITIES, Corpus
+from erc.corpus.corpora import CORPORA, MODALITIES, Corpus, own_corpus
 from erc.options import REPOSITORY, UserError
 
 SAMPLE = "models_zoo/sample/zip.zip"
 _SAMPLE_NOTE = Note(
     "These are the sample models: they know synthetic voices and made-up lines only. On real people their answers mean "
     "nothing. Train models on real speech and give them with --extractor and --cgnn.",
-    "이 결과는 예제 모델의 것입니다. 예제 모델은 합성 음성과 지어낸 문장만 배웠으므로, 실제 사람의 말에 대한 결과는 의미가 "
-    "없습니다. 실제 음성으로 학습한 모델을 --extractor와 --cgnn으로 지정하세요.",
+    "이 결과는 예제 모델의 것입니다. 예제 모델은 합성 음성과 지어낸 문장만 배웠으므로, 실제 사람의 말에 대한 결과는 "
+    "의미가 없습니다. 실제 음성으로 학습한 모델을 --extractor와 --cgnn으로 지정하세요.",
 )
 
 
@@ -61,7 +61,7 @@ def _load(extractor_path, network_path, conversation, notes):
 
     extractor, _ = load_extractor(extractor_path)
     checkpoint = load_checkpoint(network_path)
-    corpus = _corpus_of(checkpoint)
+    corpus = CORPORA.get(checkpoint.dataset) or own_corpus(network_path, checkpoint.dataset, checkpoint.emotions)
     if tuple(extractor.description["emotions"]) != tuple(checkpoint.emotions):
         raise UserError(
             f"{extractor_path} knows the emotions {', '.join(extractor.description['emotions'])}, {network_path} "
@@ -87,11 +87,3 @@ def _load(extractor_path, network_path, conversation, notes):
             raise UserError(f"{conversation.sources[0]}: these models need {what}, or models that do without")
     names = {"extractor": extractor_path.name, "graph network": network_path.name}
     return Models(extractor, checkpoint, corpus, names, notes)
-
-
-def _corpus_of(checkpoint):
-    if checkpoint.dataset in CORPORA:
-        return CORPORA[checkpoint.dataset]
-    from erc.corpus.corpora import own_corpus
-
-    return own_corpus(checkpoint.dataset, checkpoint.emotions)

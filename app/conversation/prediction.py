@@ -89,8 +89,8 @@ def name_speakers(conversation, models):
     count = models.checkpoint.network.architecture.num_speakers
     if len(names) > count:
         raise UserError(
-            f"{conversation.sources[0]}: {len(names)} speakers ({', '.join(names[:10])}), the graph network was trained "
-            f"with {count}; give one that was trained with as many, or only the turns of {count}"
+            f"{conversation.sources[0]}: {len(names)} speakers ({', '.join(names[:10])}), the graph network was "
+            f"trained with {count}; give one that was trained with as many, or only the turns of {count}"
         )
     own = [turn.speaker for turn in conversation.turns]
     if not known or set(names) <= set(known):
@@ -100,8 +100,8 @@ def name_speakers(conversation, models):
     shown = ", ".join(f"{name} = {role}" for name, role in roles.items())
     note = Note(
         f"The graph network knows the speakers {' and '.join(known)}; taken here: {shown}. Name them so to choose.",
-        f"그래프 신경망이 아는 화자는 {', '.join(known)}입니다. 여기서는 {shown}(으)로 보았습니다. 화자 이름을 그렇게 지정하면 "
-        "바꿀 수 있습니다.",
+        f"그래프 신경망이 아는 화자는 {', '.join(known)}입니다. 여기서는 {shown}(으)로 보았습니다. 화자 이름을 그렇게 "
+        "지정하면 바꿀 수 있습니다.",
     )
     return [roles[name] for name in own], [note]
 

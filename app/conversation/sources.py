@@ -158,9 +158,7 @@ def _of_manifest(path, dialogue):
         wave = waves[turn.channel - 1] if turn.channel else sum(waves) / len(waves)
         if timed:
             if turn.start >= duration(wave):
-                raise UserError(
-                    f"{where}: begins at {turn.start:g} s; {turn.file_name} has {duration(wave):.1f} s"
-                )
+                raise UserError(f"{where}: begins at {turn.start:g} s; {turn.file_name} has {duration(wave):.1f} s")
             turn.end = min(turn.end, duration(wave))
             turn.wave = cut(wave, turn.start, turn.end)
         else:  # one after another, as they stand
@@ -205,8 +203,8 @@ def _check_speakers(conversation):
         before = last.get(turn.speaker)
         if turn.start is not None and before is not None and turn.start < before.end - _OVERLAP:
             raise UserError(
-                f"{conversation.sources[-1]}: {turn.speaker} speaks from {before.start:g} to {before.end:g} s and again "
-                f"from {turn.start:g} s; expected one turn of a speaker at a time"
+                f"{conversation.sources[-1]}: {turn.speaker} speaks from {before.start:g} to {before.end:g} s and "
+                f"again from {turn.start:g} s; expected one turn of a speaker at a time"
             )
         if before is None or turn.start is None or turn.end > before.end:
             last[turn.speaker] = turn

@@ -72,8 +72,8 @@ class Extractor(nn.Module):
         return self.classify(self.embed(batch))
 
     def embed(self, batch):
-        """`UtteranceBatch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order. Without fusion, a modality
-        that the batch lacks is left out."""
+        """`UtteranceBatch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order. Without
+        fusion, a modality that the batch lacks is left out."""
         embeddings = {}
         if "text" in self.modalities and batch.tokens is not None:
             text = self.text(input_ids=batch.tokens, attention_mask=batch.token_mask.long())

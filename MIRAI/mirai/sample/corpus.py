@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 import soundfile
 from tqdm import tqdm

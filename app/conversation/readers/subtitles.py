@@ -47,6 +47,6 @@ def _turn(path, number, start, end, voice, text):
         speaker, text = found[1] or found[2], found[3]
     if not speaker or not speaker.strip():
         raise UserError(
-            f"{path}, cue {number}: says no speaker: {text[:60]!r}; expected <v NAME> (WebVTT), or NAME: before the text"
+            f"{path}, cue {number}: says no speaker: {text[:60]!r}; expected <v NAME> (WebVTT) or `NAME: text`"
         )
     return Turn(start, end, speaker.strip(), " ".join(text.split()), "given" if text.strip() else "none")

@@ -57,8 +57,9 @@ function clock(seconds) {
 const percent = (p) => `${Math.round(100 * p)}%`;
 
 function badge(emotion, unsure = false) {
-  return h("span", { class: `badge ${look(emotion)}${unsure ? " unsure" : ""}` },
-    h("b", { "aria-hidden": "true" }, letters(emotion)), h("span", {}, emotionName(emotion)), unsure ? h("i", { "aria-hidden": "true" }, "?") : null);
+  return h("span", { class: `badge${unsure ? " unsure" : ""}` },
+    h("span", { class: `swatch ${look(emotion)}`, "aria-hidden": "true" }, h("b", {}, letters(emotion))),
+    emotionName(emotion), unsure ? h("i", { "aria-hidden": "true" }, "?") : null);
 }
 
 function count(turns) {
@@ -82,7 +83,7 @@ function showShares() {
     h("li", {}, badge(emotion), h("span", { class: "number" }, String(number)))));
 }
 
-const SCALE = 9; // pixels of a second, at least
+const SCALE = 12; // pixels of a second, at least
 
 function showTimeline() {
   const place = document.getElementById("timeline"), before = place.firstChild?.scrollLeft;
@@ -100,7 +101,7 @@ function showTimeline() {
       type: "button", class: `block ${look(turn.emotion)}${isUnsure(turn) ? " unsure" : ""}`, "data-block": k,
       tabindex: k === current ? 0 : -1, title: turn.text || null,
       "aria-label": words().turnName(k + 1, speaker, `${clock(turn.start)}–${clock(turn.end)}`, emotionName(turn.emotion)),
-      style: { left: at(turn.start), width: `max(7px, ${(100 * (turn.end - turn.start)) / length}%)` },
+      style: { left: at(turn.start), width: `max(13px, ${(100 * (turn.end - turn.start)) / length}%)` },
       onclick: () => { select(k); toggle(k); }, onkeydown: blockKeys,
     }, h("b", { "aria-hidden": "true" }, letters(turn.emotion))))));
   const strip = h("div", { class: "strip", style: { width: `max(100%, ${Math.round(length * SCALE)}px)` } },
