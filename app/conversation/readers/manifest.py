@@ -2,7 +2,8 @@
 
 Columns: `dialogue`, `speaker` and one of `file_name` (the path of the speech, from the manifest's folder on) and `text`
 are needed; `start`, `end` (seconds) cut a long recording, `channel` (1, 2, ...) takes one channel of it; `emotion`,
-`split` and `segment_id` may be there.
+`split` and `segment_id` may be there. A text that would be a formula has an apostrophe before it, as
+`erc.files.write_table` puts it there.
 """
 
 from conversation.turns import Turn
@@ -79,12 +80,13 @@ def _faults(cells):
 
 def _turn(cells):
     start, end = (seconds(cells[name]) if cells[name] else None for name in ("start", "end"))
+    text = cells["text"][1:] if cells["text"][:2] in ("'=", "'+", "'-", "'@") else cells["text"]
     return Turn(
         start,
         end,
         cells["speaker"],
-        text=cells["text"],
-        text_source="given" if cells["text"] else "none",
+        text=text,
+        text_source="given" if text else "none",
         segment_id=cells["segment_id"],
         emotion=cells["emotion"],
         file_name=cells["file_name"],

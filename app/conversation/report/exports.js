@@ -80,7 +80,8 @@ function elan(turns, labelled) {
     written.push("    </TIER>");
   }
   return ['<?xml version="1.0" encoding="UTF-8"?>', `<ANNOTATION_DOCUMENT AUTHOR="" DATE="${new Date().toISOString()}" ` +
-    'FORMAT="3.0" VERSION="3.0">', '    <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>', "    <TIME_ORDER>", ...slots,
+    'FORMAT="3.0" VERSION="3.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" ' +
+    'xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">', '    <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>', "    <TIME_ORDER>", ...slots,
   "    </TIME_ORDER>", ...written,
   '    <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"/>',
   "</ANNOTATION_DOCUMENT>", ""].join("\n");

@@ -76,7 +76,7 @@ function meter(share, kind) {
 function editor(turn, k) {
   const others = nextOfSpeaker(k);
   const text = h("textarea", { rows: 2, "data-f": "text", value: turn.text, "aria-label": words().text, dir: "auto",
-    onchange: (event) => set(k, { text: event.target.value.replace(/\s+/g, " ").trim() }) });
+    onchange: (event) => setText(k, event.target.value.replace(/\s+/g, " ").trim()) });
   const choose = (name, values, onchange) => h("select", { "data-f": name, onchange },
     values.map(([value, label]) => h("option", { value, selected: value === turn[name] }, label)));
   return h("div", { class: "editor" },
@@ -103,6 +103,18 @@ function set(k, values) {
   if (Object.entries(values).every(([name, value]) => JSON.stringify(turn[name]) === JSON.stringify(value))) return refresh(k);
   change((turns) => Object.assign(turns[k], values));
   refresh(k);
+}
+
+// Nothing that can be clicked is made anew: it is a click elsewhere that ends the writing, and it must reach its target.
+function setText(k, text) {
+  if (state.turns[k].text === text) return;
+  change((turns) => { turns[k].text = text; });
+  const item = document.querySelector(`[data-turn="${k}"]`), said = item.querySelector(".said");
+  said.textContent = text || words().noText;
+  said.classList.toggle("none", !text);
+  item.classList.toggle("corrected", isCorrected(state.turns[k]));
+  document.querySelector('[data-filter="corrected"] .number').textContent = state.turns.filter(isCorrected).length;
+  document.getElementById("undo").disabled = false;
 }
 
 function joinNext(k, n) {
