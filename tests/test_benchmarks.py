@@ -54,8 +54,8 @@ def test_memory_of_a_script_is_its_own(tmp_path):
 def test_padding(run_script, tmp_path, capsys):
     dialogues = make_dialogues()
     write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
-    data = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
-    run_script("benchmarks/padding.py", *data, "--seeds", 0, "--epochs", 30)
+    source = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
+    run_script("benchmarks/padding.py", *source, "--seeds", 0, "--epochs", 30)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| masked", "| unmasked"))]
     masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
     assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
