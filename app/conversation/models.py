@@ -80,7 +80,7 @@ def _load(extractor_path, network_path, conversation, notes):
     if extractor.fusion:
         needed |= {"text", "audio"}  # each embedding takes both
     for name, there, what in (
-        ("text", conversation.has_text, "text; give it with --turns FILE"),
+        ("text", conversation.has_text, "text; give it with --turns FILE, or have it written down with --transcribe"),
         ("audio", conversation.has_speech, "speech; give a recording"),
     ):
         if name in needed and not there:

@@ -5,6 +5,7 @@ import functools
 from tqdm import tqdm
 
 from conversation.models import load_models
+from conversation.recognition import recognise
 from conversation.report.page import write_report
 from conversation.results import FORMAT, Results, as_data, write_results
 from conversation.sources import read_conversation
@@ -43,6 +44,8 @@ def predict_into(options):
 def predict_conversation(options):
     """(`Results`, the same as plain values) of the conversation that the options ask for."""
     conversation = read_conversation(options, _bar(options.quiet, "listening", "channel"))
+    if options.transcribe:
+        recognise(conversation, _bar(options.quiet, "writing down", "turn"))
 
     from conversation.prediction import make_dialogue, probabilities
     from conversation.reasons import explain

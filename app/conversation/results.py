@@ -52,6 +52,7 @@ def as_data(results):
                 "speaker": turn.speaker,
                 "text": turn.text,
                 "text_source": turn.text_source,
+                "text_confidence": _rounded(turn.text_confidence),
                 "file_name": turn.file_name,
                 "channel": turn.channel,
                 "given_emotion": turn.emotion,
@@ -93,5 +94,5 @@ def write_results(folder, data):
     write_table(folder / "turns.csv", header, rows)
 
 
-def _rounded(seconds):
-    return None if seconds is None else round(seconds, 3)
+def _rounded(number):
+    return None if number is None else round(number, 3)

@@ -27,7 +27,8 @@ class Turn:
     Attributes:
         start, end: seconds on the conversation's clock; None: there is no clock, as in text alone.
         text: as the network reads it; empty where there is none.
-        text_source: `given`, or `none`.
+        text_source: `given`, `recognised` or `none`.
+        text_confidence: of recognised text, 0 to 1.
         segment_id: unique in the conversation.
         emotion: the label that came with the turn; empty: none did.
         file_name, channel: the sound file that it was cut from, and its channel from 1 on where it has several.
@@ -39,6 +40,7 @@ class Turn:
     speaker: str
     text: str = ""
     text_source: str = "none"
+    text_confidence: float | None = None
     segment_id: str = ""
     emotion: str = ""
     file_name: str = ""

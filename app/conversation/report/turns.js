@@ -40,6 +40,8 @@ function turnItem(turn, k) {
   h("div", { class: "below" },
     h("button", { type: "button", class: "why", "data-f": "why", "aria-expanded": String(open.has(turn)), onclick: () => flip(open, turn, k) },
       h("span", { class: "arrow", "aria-hidden": "true" }), h("span", {}, sentence(turn, first) || words().details)),
+    first.text_source === "recognised" && turn.text === first.text ?
+      h("span", { class: "heard" }, words().recognised(percent(first.text_confidence))) : null,
     unsure ? h("span", { class: "doubt" }, words().unsureLong(Math.round(100 * DATA.unsure_below))) : null),
   open.has(turn) ? details(turn, first, p) : null,
   editing.has(turn) ? editor(turn, k) : null);
