@@ -37,7 +37,7 @@ def recognise(conversation, progress):
     conversation.notes.append(
         Note(
             f"The text of {found} turns was recognised by a machine and may be wrong; {len(turns) - found} have none.",
-            f"발화 {found}개의 텍스트는 기계가 받아쓴 것이라 틀릴 수 있고, {len(turns) - found}개는 알아듣지 못했습니다.",
+            f"발화 {found}개의 텍스트는 기계가 받아써 틀릴 수 있고, {len(turns) - found}개는 알아듣지 못했습니다.",
         )
     )
 

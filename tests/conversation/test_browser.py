@@ -125,6 +125,20 @@ def test_a_click_plays_the_turns_own_sound(show):
         assert "playing" in find(driver, f'[data-turn="{number}"]')[0].get_attribute("class")
     turn(driver, 0, ".play").click()
     assert driver.execute_script("return audio.paused")
+    find(driver, '[data-block="4"]')[0].click()  # in the timeline
+    assert driver.execute_script("return [player.on, player.turn, audio.src === SOUNDS[4]]") == [True, 4, True]
+
+
+def test_all_turns_play_one_after_another(show):
+    driver = show()
+    find(driver, "#play-all")[0].click()
+    heard = driver.execute_async_script(
+        "const done = arguments[0], heard = []; const look = () => { if (!player.on) return done(heard);"
+        "if (heard.at(-1) !== player.turn) heard.push(player.turn);"
+        "if (audio.duration) audio.currentTime = Math.max(audio.currentTime, audio.duration - 0.1);"
+        "setTimeout(look, 10); }; look();"
+    )
+    assert heard == [0, 1, 2, 3, 4]
 
 
 def test_sound_beside_the_page_plays_too(show):

@@ -13,15 +13,16 @@ function shown(turn) {
 
 function showTurns() {
   const list = document.getElementById("turns");
-  const items = state.turns.map((turn, k) => (shown(turn) ? turnItem(turn, k) : null)).filter(Boolean);
+  const all = speakers();
+  const items = state.turns.map((turn, k) => (shown(turn) ? turnItem(turn, k, all) : null)).filter(Boolean);
   list.replaceChildren(...items);
   document.getElementById("empty").hidden = items.length > 0;
 }
 
-function turnItem(turn, k) {
+function turnItem(turn, k, all) {
   const unsure = isUnsure(turn), first = DATA.turns[turn.parts[0].turn], p = probabilities(turn);
   const time = turn.start === null ? "" : `${clock(turn.start)}–${clock(turn.end)}`;
-  const corrected = isCorrected(turn), own = speakers().indexOf(turn.speaker) % 6;
+  const corrected = isCorrected(turn), own = all.indexOf(turn.speaker) % 6;
   const likely = p[DATA.emotions.indexOf(turn.emotion)];
   return h("li", {
     class: `turn s${own}${corrected ? " corrected" : ""}${turn.checked ? " checked" : ""}`, "data-turn": k, tabindex: k === current ? 0 : -1,
