@@ -1,8 +1,10 @@
 """Who speaks when, from the files that people have, made here by their own libraries where there are such."""
 
+import sys
+
 import pytest
 
-from conversation.readers import READERS, read_turns
+from conversation.readers import read_turns
 from conversation.readers.plain import read_plain
 from erc.options import UserError
 from tests.conversation.conftest import write_manifest
@@ -130,8 +132,11 @@ def test_a_manifest_with_other_columns_is_refused(tmp_path, header, message):
         read_turns(path)
 
 
-@pytest.mark.parametrize("ending", sorted({*READERS} - {".rttm", ".csv"}))
-def test_a_damaged_file_is_named(tmp_path, ending):
+@pytest.mark.parametrize(
+    ("ending", "package"), [(".textgrid", "praatio"), (".eaf", "pympi"), (".vtt", "webvtt"), (".srt", "pysubs2")]
+)
+def test_a_damaged_file_is_named(tmp_path, ending, package):
+    pytest.importorskip(package)
     path = tmp_path / f"a{ending}"
     path.write_bytes(b"\x00\xff<broken" * 9)
     with pytest.raises(UserError, match=r"a\."):
@@ -163,3 +168,11 @@ def test_text_alone(tmp_path):
     path.write_text("no speaker here\n")
     with pytest.raises(UserError, match=r"a\.txt, line 1: 'no speaker here'; expected `speaker: what they say`"):
         read_plain(path)
+
+
+@pytest.mark.parametrize(("ending", "module"), [(".textgrid", "praatio"), (".eaf", "pympi"), (".vtt", "webvtt")])
+def test_a_missing_package_is_told(tmp_path, monkeypatch, ending, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / f"a{ending}").write_text("x")
+    with pytest.raises(UserError, match=r"is not installed .*; pip install -r requirements-app\.txt"):
+        read_turns(tmp_path / f"a{ending}")
