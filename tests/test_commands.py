@@ -99,6 +99,7 @@ def test_the_scripts_own_commands(monkeypatch, tmp_path):
         *REPOSITORY.glob("COGMEN_code/*.py"),
         *REPOSITORY.glob("tools/*.py"),
         *REPOSITORY.glob("benchmarks/*.py"),
+        *REPOSITORY.glob("app/*.py"),
     ]
     assert len(scripts) > 10
     for script in scripts:

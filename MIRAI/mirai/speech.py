@@ -65,6 +65,11 @@ def read_speech(path):
     return resample(*read_piece(path))
 
 
+def read_channels(path):
+    """Read each channel of a speech file: list of what `read_speech` returns of a file of one channel."""
+    return [resample(*read_piece(path, channel=channel + 1)) for channel in range(probe(path).channels)]
+
+
 def read_piece(path, start=0.0, end=None, channel=None):
     """Read a speech file, or a piece of one, of which nothing else is read.
 

@@ -1,21 +1,16 @@
 """Writing the sample corpus: a tree with KEMDy19's folders, file names and formats, or KEMDy20's."""
 
-import contextlib
 import csv
 import io
 import multiprocessing
 import os
 import random
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 import soundfile
 from tqdm import tqdm
 
-from erc.files import claim, write_text
-from erc.options import UserError
+from erc.files import new_folder, write_text
 from mirai.sample.actors import cast
 from mirai.sample.annotation import annotation_csv, kemdy20_csv
 from mirai.sample.conversation import plan_corpus
@@ -79,30 +74,9 @@ def write_corpus(
     return counts
 
 
-@contextlib.contextmanager
 def new_directory(out, overwrite=False):
-    """A temporary directory beside `out` that takes its place in the end; on failure nothing is left of it.
-
-    Raises:
-        UserError: `out` holds something; with `overwrite`, something other than a sample corpus. Or it cannot be
-            written, or another run makes it.
-    """
-    out = Path(os.path.abspath(out))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not overwrite:
-            raise UserError(f"--out {out}: exists and is not empty; choose another directory or add --overwrite")
-        if not _is_sample(out):
-            raise UserError(f"--out {out}: is not a sample corpus, so --overwrite does not replace it; choose another")
-    with claim(out, folder=True):
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-        try:
-            (temporary / "new").mkdir()
-            yield temporary / "new"
-            if out.exists():
-                os.rename(out, temporary / "old")
-            os.rename(temporary / "new", out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    """`erc.files.new_folder` for a sample corpus."""
+    return new_folder(out, overwrite, _is_sample, "a sample corpus")
 
 
 def _is_sample(path):
