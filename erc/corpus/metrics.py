@@ -74,7 +74,7 @@ def summary(result, headline=Corpus.headline):
 def report(result, headline=Corpus.headline):
     """The scores for a person: the summary line, then precision, recall, F1 and support of each emotion."""
     rows = result["per_class"]
-    width, several = max(10, *map(len, rows)), any("weighted_f1" in row for row in rows.values())
+    width, several = max([10, *map(len, rows)]), any("weighted_f1" in row for row in rows.values())
     more = f" {'weighted F1':>12}" if several else ""
     head = f"{'emotion':{width}} {'precision':>9} {'recall':>7} {'F1':>7} {'support':>8}{more}"
     lines = [summary(result, headline), "", head]
