@@ -20,6 +20,7 @@ from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 
+KNOWN = ", ".join(sorted(CORPORA))
 ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
 
 
@@ -136,7 +137,7 @@ def test_ratings_dev_ids_and_the_corpus_travel_with_the_dialogues(dialogues, tmp
         ({"corpus": "KEMDy19", "dev_ids": 3}, r"its second pickle is damaged, .* \(TypeError: dev_ids is a int\)$"),
         ({"corpus": "KEMDy19", "dev_ids": ["\n"]}, r".* \(TypeError: dev_ids holds more than names\)$"),
         ({"corpus": "KEMDy19", "ratings": []}, r".* \(TypeError: ratings is a list\)$"),
-        ({"corpus": "other"}, "of the corpus 'other', expected one of KEMDy19, iemocap, iemocap_4$"),
+        ({"corpus": "other"}, f"of the corpus 'other', expected one of {KNOWN}$"),
         (
             {"corpus": "KEMDy19", "dev_ids": ["Sess06_impro01"]},
             "dev dialogue 'Sess06_impro01' is no training dialogue$",
@@ -153,7 +154,7 @@ def test_which_corpus_a_file_is_of(dialogues, items, tmp_path):
     own, asked = Corpus("own", tuple(f"e{k}" for k in range(7))), asked_corpus("own")
     write_pickle(tmp_path / "old.pkl", list(items.values()))
     assert read_dialogues(tmp_path / "old.pkl").corpus is KEMDY19
-    with pytest.raises(UserError, match=r"^--dataset own: expected one of KEMDy19, iemocap, iemocap_4$"):
+    with pytest.raises(UserError, match=rf"^--dataset own: expected one of {KNOWN}$"):
         read_dialogues(tmp_path / "old.pkl", asked)
     write_pickle(tmp_path / "short.pkl", list(items.values()), {"corpus": own.to_data()})
     for given in (None, asked, own):
