@@ -1,7 +1,5 @@
 """The ways to a `Conversation`: a recording, with turns or without; a dialogue of a corpus; text alone."""
 
-from pathlib import Path
-
 from conversation.activity import find_speech
 from conversation.readers import read_turns
 from conversation.readers.plain import read_plain
@@ -25,7 +23,7 @@ def read_conversation(options, progress):
     """
     if options.text:
         turns = read_plain(options.text, options.dialogue)
-        conversation = Conversation(options.dialogue or options.text.stem, [options.text.name], turns)
+        conversation = Conversation(turns[0].dialogue or options.text.stem, [options.text.name], turns)
     elif options.csv_path:
         conversation = _of_corpus(options.csv_path, options.dialogue)
     elif not options.recording:
@@ -38,7 +36,7 @@ def read_conversation(options, progress):
             turns = _given_turns(options, channels)
         else:
             turns = _found_turns(options, channels, notes, progress)
-        name = options.dialogue or options.recording[0].stem
+        name = turns[0].dialogue or options.recording[0].stem
         conversation = Conversation(name, sources, turns, notes)
     conversation.sort()
     _check_speakers(conversation)
@@ -151,7 +149,7 @@ def _of_manifest(path, dialogue):
                 raise UserError(f"{path}: says when someone speaks; give the recording too")
             raise UserError(f"{path}: no file_name in it; give the recording too, or --text {path}")
         if turn.file_name not in files:
-            files[turn.file_name] = read_recording(Path(path).parent / turn.file_name)
+            files[turn.file_name] = read_recording(path.parent / turn.file_name)
         waves = files[turn.file_name]
         if turn.channel and turn.channel > len(waves):
             raise UserError(f"{where}: channel {turn.channel}; {turn.file_name} has {len(waves)}")
@@ -164,7 +162,7 @@ def _of_manifest(path, dialogue):
         else:  # one after another, as they stand
             turn.wave, turn.start, turn.end = wave, clock, clock + duration(wave)
             clock = turn.end
-    return Conversation(dialogue or Path(path).stem, [path.name, *files], turns)
+    return Conversation(turns[0].dialogue or path.stem, [path.name, *files], turns)
 
 
 def _of_corpus(table, dialogue):

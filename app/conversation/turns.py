@@ -31,6 +31,7 @@ class Turn:
         text_confidence: of recognised text, 0 to 1.
         segment_id: unique in the conversation.
         emotion: the label that came with the turn; empty: none did.
+        dialogue: what the file that it was read from calls the conversation, where it does.
         file_name, channel: the sound file that it was cut from, and its channel from 1 on where it has several.
         wave: (samples,) float32 at 16 kHz; None without speech.
     """
@@ -43,6 +44,7 @@ class Turn:
     text_confidence: float | None = None
     segment_id: str = ""
     emotion: str = ""
+    dialogue: str = ""
     file_name: str = ""
     channel: int | None = None
     wave: np.ndarray | None = field(default=None, repr=False)
@@ -101,8 +103,8 @@ def cut(wave, start, end):
     return wave[first : max(round(end * SAMPLE_RATE), first + round(SHORTEST * SAMPLE_RATE))]
 
 
-def check_times(turns, path, duration=None):
-    """Refuse turns that end before they start, or lie beyond a recording of `duration` seconds.
+def check_times(turns, path):
+    """Refuse turns that end before they start.
 
     Raises:
         UserError: names the file and the turn.
@@ -111,7 +113,3 @@ def check_times(turns, path, duration=None):
         where = f"{path}, turn {number} ({turn.speaker})"
         if turn.start < 0 or turn.end <= turn.start:
             raise UserError(f"{where}: from {turn.start:g} to {turn.end:g} s; expected 0 <= start < end")
-        if duration is not None and turn.start >= duration:
-            raise UserError(
-                f"{where}: begins at {turn.start:g} s, the recording has {duration:.1f} s; do the two belong together?"
-            )

@@ -137,7 +137,7 @@ def test_a_manifest_of_single_files(predict, tmp_path):
     rows = [(f"{k}.wav", "call", turn[2], turn[3]) for k, turn in enumerate(TURNS)]
     path = write_manifest(tmp_path / "one.csv", rows, ("file_name", "dialogue", "speaker", "text"))
     data = predict("--turns", path)
-    assert [turn["start"] for turn in data["turns"]] == [0, 1, 2, 3.2, 4.2]
+    assert [turn["start"] for turn in data["turns"]] == [0, 1, 2, 3.2, 4.2] and data["dialogue"] == "call"
 
 
 def test_text_alone(predict, trained, make_network, tmp_path):

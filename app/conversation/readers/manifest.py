@@ -89,6 +89,7 @@ def _turn(cells):
         text_source="given" if text else "none",
         segment_id=cells["segment_id"],
         emotion=cells["emotion"],
+        dialogue=cells["dialogue"],
         file_name=cells["file_name"],
         channel=int(cells["channel"]) if cells["channel"] else None,
     )
