@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.network.batching import DialogueSet
+from cogmen.network.batching import DialogueSet, add_absent
 from cogmen.training import MODALITY_SETS, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
@@ -28,7 +28,9 @@ class Options:
     )
     dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     modalities: str | None = option(
-        None, "refuse a checkpoint of other modalities; without it, the checkpoint's are used", choices=MODALITY_SETS
+        None,
+        "refuse a checkpoint of other modalities; one of --recipe improved may have more (default: the checkpoint's)",
+        choices=MODALITY_SETS,
     )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
     out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
@@ -54,7 +56,10 @@ def evaluate(options):
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
     network, windows = checkpoint.network.to(device), checkpoint.windows
     num_speakers = network.architecture.num_speakers
-    test = DialogueSet(splits["test"], modalities, corpus, windows["wp"], windows["wf"], num_speakers, device)
+    add_absent(splits["test"], checkpoint.feature_sizes)
+    test = DialogueSet(
+        splits["test"], checkpoint.modalities, corpus, windows["wp"], windows["wf"], num_speakers, device
+    )
     log_probs, labels = predict(network, test, options.batch_size)
     probabilities = log_probs.exp().numpy()
     if options.out_dir is None:
