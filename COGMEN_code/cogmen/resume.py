@@ -173,11 +173,12 @@ class StateKeeper:
 
     def _check_same(self, content):
         before, now = content["options"], to_dict(self.options)
+        # The cosine schedule lays the learning rate of every step out by the number of epochs.
+        free = set(_FREE) - ({"epochs"} if self.options.scheduler == "cosine" else set())
         differing = [
             f"--{name} {value} (it was {before[name]})"
             for name, value in now.items()
-            if (name not in _FREE or (name == "epochs" and self.options.scheduler == "cosine"))
-            and before.get(name, value) != value  # one that is new did not exist then
+            if name not in free and before.get(name, value) != value  # one that is new did not exist then
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")

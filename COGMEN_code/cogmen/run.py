@@ -48,7 +48,7 @@ def prepare(options, splits=SPLITS):
 
 
 def build_network(options, data):
-    """The network of `--recipe` to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
+    """The network to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
 
     Raises:
         UserError: the checkpoint was trained for something else.

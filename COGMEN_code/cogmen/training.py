@@ -43,7 +43,7 @@ def _by_recipe(name, text, **settings):
 
 @dataclass
 class TrainOptions:
-    """The options of `train.py`. Their defaults are the published ones; where another recipe's differ, `recipes` says so."""
+    """The options of `train.py`. Defaults are the published ones; `cogmen.recipes` has those that a recipe decides."""
 
     preprocessed_feature: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl", "what preprocess.py wrote"
