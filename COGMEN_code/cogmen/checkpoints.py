@@ -110,13 +110,14 @@ def _check_kept(path, kept, architecture):
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
+    by_modality = list(getattr(architecture, "feature_sizes", sizes).items())  # the order that splits a turn's features
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
         ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
         ("feature size", architecture.feature_size, sum(sizes.values())),
-        ("features by modality", list(getattr(architecture, "feature_sizes", sizes).items()), list(sizes.items())),
+        ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),
     ):
         if type(found) is not type(expected) or found != expected:
             raise UserError(f"{path}: damaged: its {name} is {shown(found)}, its other parts say {shown(expected)}")
