@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.network.batching import DialogueSet
+from cogmen.network.batching import DialogueSet, add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
@@ -30,7 +30,9 @@ class Options:
     )
     dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     modalities: str | None = option(
-        None, "refuse a checkpoint of other modalities; without it, the checkpoint's are used", choices=MODALITY_SETS
+        None,
+        "refuse a checkpoint of other modalities; one of --recipe improved may have more (default: the checkpoint's)",
+        choices=MODALITY_SETS,
     )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
     out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
@@ -58,8 +60,10 @@ def evaluate(options):
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
     network, windows = checkpoint.network.to(device), checkpoint.windows
     a = network.architecture
+    add_absent(splits["test"], checkpoint.feature_sizes)
     test = DialogueSet(
-        splits["test"], modalities, corpus, windows["wp"], windows["wf"], a.num_speakers, device, a.relations
+        *(splits["test"], checkpoint.modalities, corpus, windows["wp"], windows["wf"]),
+        *(a.num_speakers, device, a.relations),
     )
     outputs, labels = predict(network, test, options.batch_size)
     if options.out_dir is None:

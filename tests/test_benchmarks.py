@@ -31,6 +31,7 @@ def test_graph_network(run_script, capsys):
     graphs = next(figures[what] for what in figures if what.startswith("graphs of 64 dialogues"))
     assert re.fullmatch(r"[\d.]+ ms; plain loops \d+ ms", graphs)
     assert float(figures["the same with dev scoring"]) > float(figures["a training epoch, over the limit"]) > 0
+    assert 0 < float(figures["a whole training of it, over the published"]) < 10
     assert 200 < int(figures["a training step starts"].removesuffix(" kernels")) < 400
 
 

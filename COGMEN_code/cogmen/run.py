@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
+from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
 from cogmen.training import seed_everything
 from erc.corpus.corpora import Corpus, asked_corpus
@@ -49,7 +50,7 @@ def prepare(options, splits=SPLITS):
 
 
 def build_network(options, data):
-    """The `CGNN` to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
+    """The network to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
 
     Raises:
         UserError: the checkpoint was trained for something else.
@@ -57,6 +58,12 @@ def build_network(options, data):
     seed_everything(options.seed)
     size = sum(data.feature_sizes.values())
     corpus = data.corpus
+    if options.recipe == "improved":
+        if corpus.multilabel:
+            raise UserError("--recipe improved: tells one emotion of each turn, --emotion multilabel asks for several")
+        return MaskedAttentionNetwork(
+            ImprovedArchitecture.from_options(options, data.feature_sizes, len(corpus.emotions))
+        )
     network = CGNN(Architecture.from_options(options, size, len(corpus.emotions), data.num_speakers, corpus.multilabel))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)

@@ -97,4 +97,4 @@ def test_a_batch_goes_to_a_gpu_without_waiting_for_it(dialogues, monkeypatch):
     everything = DialogueSet(dialogues.dialogues, "t", KEMDY19, 5, 5, 2, device="cuda")
     sent.clear()
     everything.batch([0, 1])
-    assert sent == [("cuda", True)] * 4  # edges, relations, the turns' places, the mask
+    assert sent == [("cuda", True)] * 5  # edges, relations, speakers, the turns' places, the mask
