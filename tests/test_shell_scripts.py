@@ -103,7 +103,7 @@ def test_more_seeds_add_to_a_finished_run(quick_run):
     assert code == 0, error
     repeated = [step for step in steps(output) if not step.endswith("done already")]
     assert [step for step in repeated if "train" in step] == [
-        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("a", "t", "at")
+        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("t", "a", "at")
     ]
     assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
     code, output, error = shell(REPOSITORY / "run_command.sh", "--quick", "--work", work)
