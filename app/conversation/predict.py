@@ -14,19 +14,6 @@ from erc.files import new_folder
 from erc.options import UserError
 from erc.untrusted import read_json
 
-# What people call the emotions of a corpus that has no names of its own for them.
-_KOREAN = {
-    "neutral": "중립",
-    "angry": "분노",
-    "happy": "기쁨",
-    "surprise": "놀람",
-    "sad": "슬픔",
-    "fear": "두려움",
-    "disgust": "혐오",
-    "excited": "신남",
-    "frustrated": "답답함",
-}
-
 
 def predict_into(options):
     """Write the report that `PredictOptions` ask for into --out; on failure nothing is left of it.
@@ -64,10 +51,7 @@ def predict_conversation(options):
             dialogue, labels, best, models, device, lambda items, name: bar(items, desc=f"without the {name}")
         )
     emotions = tuple(models.checkpoint.emotions)
-    names = getattr(models.corpus, "emotion_names", None) or {
-        "en": emotions,
-        "ko": tuple(_KOREAN.get(name, name) for name in emotions),
-    }
+    names = {language: models.corpus.called(language) for language in ("en", "ko")}
     results = Results(conversation, emotions, names, rows, losses, options.unsure, models.names)
     return results, as_data(results)
 

@@ -116,6 +116,11 @@ class Corpus:
         """The name of the task whose classes are these; None if there is none."""
         return next((name for name, task in self.tasks.items() if list(task.classes) == emotions), None)
 
+    def called(self, language):
+        """What people call the emotions in a language, `ko` or `en`; where nothing says it, their own names."""
+        usual = _KOREAN if language == "ko" else {}
+        return self.emotion_names.get(language) or tuple(usual.get(name, name) for name in self.emotions)
+
     def to_data(self):
         """Plain values by which `corpus_from` finds or makes the corpus again."""
         if self.name in CORPORA:
@@ -193,6 +198,10 @@ def corpus_from(data, path):
         return own_corpus(path, data["name"], list(data["emotions"]), dict(data["emotion_names"]))
 
 
+_KOREAN = {
+    "neutral": "중립", "angry": "분노", "happy": "기쁨", "surprise": "놀람", "sad": "슬픔", "fear": "두려움",
+    "disgust": "혐오", "excited": "신남", "frustrated": "답답함", "anger": "분노", "joy": "기쁨", "sadness": "슬픔",
+}
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
 _KINDS = "_(?:(?P<scripted>script)|(?P<improvised>impro))[0-9]"
 _KEMDY19 = Corpus(

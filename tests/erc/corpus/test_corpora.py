@@ -1,6 +1,6 @@
 import pytest
 
-from erc.corpus.corpora import CORPORA, KEMDY19, Corpus, SegmentId
+from erc.corpus.corpora import CORPORA, KEMDY19, Corpus, SegmentId, own_corpus
 from erc.options import UserError
 
 
@@ -62,3 +62,10 @@ def test_other_speakers_are_numbered_by_their_first_turns_in_the_dialogue(dialog
     dialogues.dialogues[3].speakers[:3] = ["Ross", "Joey", "Monica"]
     assert own.count_speakers(dialogues.dialogues[:3]) == 2
     assert own.count_speakers(dialogues.dialogues) == len(set(dialogues.dialogues[3].speakers))
+
+
+def test_what_people_call_the_emotions():
+    own = own_corpus("calls.toml", "calls", ["joy", "hurt"], {"ko": ["기뻐요", "아파요"]})
+    assert own.called("ko") == ("기뻐요", "아파요") and own.called("en") == ("joy", "hurt")
+    assert KEMDY19.called("ko")[:2] == ("중립", "분노") and KEMDY19.called("en") == KEMDY19.emotions
+    assert own_corpus("calls.csv", "calls", ["joy", "hurt"]).called("ko") == ("기쁨", "hurt")
