@@ -47,7 +47,7 @@ class ImprovedArchitecture:
     members: int = 2
     drop_rate: float = 0.4
     input_drop: float = 0.2
-    modality_drop: float = 0.3
+    modality_drop: float = 0.75
     recipe: str = "improved"
 
     def __post_init__(self):
