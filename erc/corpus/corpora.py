@@ -199,8 +199,18 @@ def corpus_from(data, path):
 
 
 _KOREAN = {
-    "neutral": "중립", "angry": "분노", "happy": "기쁨", "surprise": "놀람", "sad": "슬픔", "fear": "두려움",
-    "disgust": "혐오", "excited": "신남", "frustrated": "답답함", "anger": "분노", "joy": "기쁨", "sadness": "슬픔",
+    "neutral": "중립",
+    "angry": "분노",
+    "happy": "기쁨",
+    "surprise": "놀람",
+    "sad": "슬픔",
+    "fear": "두려움",
+    "disgust": "혐오",
+    "excited": "신남",
+    "frustrated": "답답함",
+    "anger": "분노",
+    "joy": "기쁨",
+    "sadness": "슬픔",
 }
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
 _KINDS = "_(?:(?P<scripted>script)|(?P<improvised>impro))[0-9]"
