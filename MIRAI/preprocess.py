@@ -32,11 +32,10 @@ class PreprocessOptions:
     root_path: Path = option(
         help="the corpus's directory; KEMDy19's has annotation/ and wav/ in it. With --corpus manifest the CSV file"
     )
-    save_path: Path | None = option(None, "where tables and txt_wav/ go (default: data, of a manifest data/<its name>)")
+    save_path: Path | None = option(None, "where tables and txt_wav/ go (default: data; not of KEMDy19: data/<name>)")
     files: str = option("link", "what txt_wav/ gets", choices=["link", "copy"])
     check: bool = option(False, "only check the corpus; nothing is written")
     keep_unlabelled: bool = option(False, "keep ties and turns that nobody rated, as context without a label")
-
     test_dialogues: list[str] = option([], "of a manifest: the dialogues to hold out (default: a fifth is drawn)")
     folds: int | None = option(None, "of a manifest: write so many tables, each of which holds out another share")
     fold_by: str | None = option(
@@ -64,7 +63,9 @@ def main(argv=None):
     reader = import_module(f"mirai.readers.{READERS[options.corpus]}")
     is_manifest = options.corpus == "manifest"
     source = options.root_path if is_manifest else options.root_path / "wav"
-    place = options.save_path or (None if is_manifest else REPOSITORY / "data")
+    place = options.save_path
+    if place is None and not is_manifest:
+        place = REPOSITORY / "data" / ("" if options.corpus == "KEMDy19" else options.corpus)
     if place and not options.check:
         check_output(place, reader.TABLES, source)
     corpus = reader.read_corpus(options)
