@@ -125,6 +125,7 @@ $("theme").addEventListener("click", () => {
   showTheme();
 });
 $("play-all").hidden = !SOUNDS.some(Boolean);
+$("turns").classList.toggle("silent", !SOUNDS.some(Boolean));
 $("play-all").addEventListener("click", () => (player.on ? stop() : play(current, true)));
 $("undo").addEventListener("click", takeBack);
 $("discard").addEventListener("click", () => {

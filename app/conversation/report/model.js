@@ -116,8 +116,8 @@ function store() {
 
 function restore() {
   try {
-    const kept = localStorage.getItem(KEPT);
-    if (kept) state.turns = JSON.parse(kept);
+    const kept = JSON.parse(localStorage.getItem(KEPT));
+    if (kept?.length && kept.every((turn) => turn.parts?.every((part) => DATA.turns[part.turn]))) state.turns = kept;
   } catch {
     state.stored = false;
   }
