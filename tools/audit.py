@@ -34,6 +34,11 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    with claim(options.out):
+        audit(options)
+
+
+def audit(options):
     splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
     use_modalities(options.data_dir, splits, "".join(splits["train"][0].features))
     labels = np.concatenate([dialogue.labels for dialogue in splits["test"]])
@@ -51,8 +56,7 @@ def main(argv=None):
     text = f"{markdown(rows)}\n\n{note}"
     print(text)
     if options.out:
-        with claim(options.out):
-            write_text(options.out, text + "\n")
+        write_text(options.out, text + "\n")
 
 
 def read_choices(path, dialogues, corpus):

@@ -44,22 +44,21 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
-    modalities = options.modalities or "".join(splits["train"][0].features)
-    use_modalities(options.data_dir, splits, modalities)
-    if options.alter:
-        with claim(options.res_dir):
+    with claim(options.res_dir or options.out_dir, folder=options.res_dir is None):
+        splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
+        modalities = options.modalities or "".join(splits["train"][0].features)
+        use_modalities(options.data_dir, splits, modalities)
+        if options.alter:
             write_preprocessed(options.res_dir, alter(options.alter, splits, options.seed), corpus)
-        print(f"wrote {options.res_dir}: {sum(len(splits[name]) for name in SPLITS)} dialogues, {options.alter}")
-        return
-    with claim(options.out_dir, folder=True):
+            print(f"wrote {options.res_dir}: {sum(len(splits[name]) for name in SPLITS)} dialogues, {options.alter}")
+            return
+        turns = [turn for dialogue in splits["test"] for turn in dialogue.turns()]
         for control in CONTROLS:
             if control == "prosody" and options.txt_wav is None:
                 continue
             probabilities = predict(control, splits, corpus, options.txt_wav)
-            turns = [turn for dialogue in splits["test"] for turn in dialogue.turns()]
             result = write_evaluation(options.out_dir / control / modalities, turns, probabilities, corpus.emotions)
-            print(f"{control:18} {summary(result)}", flush=True)
+            print(f"{control:18} {summary(result, corpus.headline)}", flush=True)
     print(f"wrote {options.out_dir}/<control>/{modalities}/metrics.json, predictions.csv, confusion_matrix.png")
 
 
