@@ -3,12 +3,15 @@
 #
 #   bash run_command.sh                       the sample corpus, which it makes first (8 minutes on 2 cores)
 #   bash run_command.sh <KEMDy19 directory>   the paper's configuration, with the published numbers beside ours
+#   bash run_command.sh --corpus KEMDy20 <its directory>
+#   bash run_command.sh <manifest.csv>        your own conversations: docs/own_data.md
 #   bash run_command.sh --extractor_table [<KEMDy19 directory>]   instead: the eight extractors of the published table,
 #                                             trained on and scored with a random split of annotation.csv
 #
+#   --corpus NAME          whose directory it is: KEMDy19 or KEMDy20
 #   --seeds N              train the graph network with N seeds; the table shows mean and standard deviation
 #   --force                repeat steps that are finished already
-#   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning
+#   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning (not KEMDy19)
 #   --device D             auto, cpu, cuda or cuda:N
 #   --devices N            GPUs (or processes on the CPU) that train the extractor together
 #   --precision P          of the extractor: auto, 32-true, 16-mixed or bf16-mixed; scoring and embeddings take only the
@@ -18,9 +21,12 @@
 #   --max_epochs N         epochs of the extractor
 #   --epochs N             epochs of the graph network
 #   --sessions N           size of the sample corpus (20)
-#   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2")
-#   --test_sessions "N..." sessions that are held out ("19 20")
-#   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/
+#   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2"; KEMDy20: "1 2 3")
+#   --test_sessions "N..." sessions that are held out ("19 20"; KEMDy20: 33 to 40, which is our choice)
+#   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table shows the mean over folds
+#   --fold_by speaker      no speaker is on both sides of a fold
+#   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest:
+#                          data/NAME and models_zoo/NAME)
 #
 # Finished steps are not repeated and an interrupted training is resumed, so a run goes on where it stopped.
 set -euo pipefail
@@ -29,20 +35,34 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 # ---- Configuration
 
 seeds=1 sessions=20 device=auto devices='' precision='' text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
+folds='' fold_by='' corpus=KEMDy19
 force='' quick='' extractor_table=''
 # Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
 dev_sessions='1 2' test_sessions='19 20'
-read_options "force quick extractor_table" "seeds sessions device devices precision text_encoder audio_encoder \
-    max_epochs epochs dev_sessions test_sessions work" "$@"
+read_options "force quick extractor_table" "corpus seeds sessions device devices precision text_encoder audio_encoder \
+    max_epochs epochs dev_sessions test_sessions folds fold_by work" "$@"
 
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
 [[ -z $extractor_table || ! $given =~ \ (--seeds|--epochs|--dev_sessions|--test_sessions)\  ]] ||
     stop "${BASH_REMATCH[1]} does not go with --extractor_table"
-((${#arguments[@]} < 2)) || stop "${arguments[1]}: expected one directory at most"
-corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
-[[ -z $corpus || -d $corpus ]] || stop "$corpus: no such directory; give KEMDy19's"
+[[ $corpus == KEMDy19 || $corpus == KEMDy20 ]] || stop "--corpus $corpus: expected KEMDy19 or KEMDy20"
+((${#arguments[@]} < 2)) || stop "${arguments[1]}: expected one directory or manifest at most"
+dataset=$corpus corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
+[[ -z $corpus || -d $corpus || -f $corpus ]] || stop "$corpus: no such directory; give KEMDy19's, or a manifest"
+[[ ! $given =~ \ --corpus\  || -d $corpus ]] || stop "--corpus $dataset: give its directory, too"
+if [[ -f $corpus ]]; then
+    [[ ! $given =~ \ (--extractor_table|--sessions|--dev_sessions|--test_sessions)\  ]] ||
+        stop "${BASH_REMATCH[1]} does not go with a manifest, whose column split says what is held out"
+    [[ $folds =~ ^([2-9]|[1-9][0-9])?$ ]] || stop "--folds $folds: expected 2 to 99"
+    [[ -n $folds || -z $fold_by ]] || stop "--fold_by needs --folds"
+elif [[ $given =~ \ (--folds|--fold_by)\  ]]; then
+    stop "${BASH_REMATCH[1]} goes with a manifest"
+fi
 text_encoder=$(absolute_if_directory "$text_encoder") audio_encoder=$(absolute_if_directory "$audio_encoder")
+set_up
+cd "$ROOT"
 
+make_corpus='' published=()
 if [[ -z $corpus ]]; then # the sample: small encoders from scratch
     export HF_HUB_OFFLINE=1 # they are made here, nothing is downloaded
     data=${work:-data/sample} zoo=${work:-models_zoo/sample} corpus=${work:-data/sample}/corpus make_corpus=1
@@ -51,19 +71,26 @@ if [[ -z $corpus ]]; then # the sample: small encoders from scratch
     extractor=(--batch_size 16 --accumulate_grad 1 --max_epochs "${max_epochs:-12}")
     declare -A learning_rates=([text]=1e-3 [audio]=2e-3 [both]=1e-3 [mmer]=1e-3)
     graph=("${SAMPLE_GRAPH_OPTIONS[@]}")
-    published=()
-else # KEMDy19: pretrained encoders, the paper's options
-    data=${work:-data} zoo=${work:-models_zoo} make_corpus=''
+else # a corpus or a manifest: pretrained encoders, the paper's options
+    data=${work:-data} zoo=${work:-models_zoo}
+    if [[ -d $corpus && $dataset == KEMDy19 ]]; then
+        published=(--published)
+    elif [[ -d $corpus ]]; then
+        data=${work:-data/$dataset} zoo=${work:-models_zoo/$dataset}
+        [[ $given =~ \ --dev_sessions\  ]] || dev_sessions='1 2 3'
+        [[ $given =~ \ --test_sessions\  ]] || test_sessions='' # the corpus's
+    else
+        dataset=$(name_of_manifest "$corpus")
+        data=${work:-data/$dataset} zoo=${work:-models_zoo/$dataset}
+        [[ -z $quick ]] || max_epochs=${max_epochs:-1} epochs=${epochs:-1}
+    fi
     text_encoder=${text_encoder:-klue/roberta-base}
     audio_encoder=${audio_encoder:-w11wo/wav2vec2-xls-r-300m-korean}
     extractor=(--batch_size 2 --accumulate_grad 8 --max_epochs "${max_epochs:-15}")
     declare -A learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
     graph=()
-    published=(--published)
 fi
-dataset=KEMDy19 # the sample has its form
-steps=$data/steps results=$zoo/results csv=$data/annotation_speaker_only.csv
-formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
+steps=$data/steps results=$zoo/results${folds:+_${folds}_folds}
 on_device=(--device "$device")
 encoders=(--text_encoder "$text_encoder" --audio_encoder "$audio_encoder")
 training=("${extractor[@]}" "${on_device[@]}" ${devices:+--devices "$devices"} ${precision:+--precision "$precision"})
@@ -73,9 +100,6 @@ graph+=(${epochs:+--epochs "$epochs"})
 read -ra held_out <<<"$test_sessions"
 read -ra dev <<<"$dev_sessions"
 
-set_up
-cd "$ROOT"
-
 # ---- The corpus
 
 if [[ -n $make_corpus ]]; then
@@ -83,8 +107,27 @@ if [[ -n $make_corpus ]]; then
         "$python" MIRAI/make_sample_corpus.py --out "$corpus" --sessions "$sessions" \
         --test_sessions "${held_out[@]}" --overwrite
 fi
-step annotation "Stage 1: read the corpus's annotations into tables" --out "$csv" --out "$data/txt_wav" -- \
-    "$python" MIRAI/preprocess.py --root_path "$corpus" --save_path "$data"
+if [[ -f $corpus ]]; then
+    tables=("$data"/annotation.csv)
+    [[ -z $folds ]] || for ((k = 1; k <= folds; k++)); do tables[k - 1]=$data/annotation_fold$k.csv; done
+    beside=${corpus%.*}.toml outputs=()
+    for csv in "${tables[@]}"; do outputs+=(--out "$csv"); done
+    [[ ! -f $beside ]] || outputs+=(--in "$beside")
+    step annotation "Stage 1: read the manifest and its recordings" --in "$corpus" "${outputs[@]}" \
+        --out "$data/txt_wav" -- "$python" MIRAI/preprocess.py --corpus manifest --root_path "$corpus" \
+        --save_path "$data" ${folds:+--folds "$folds"} ${fold_by:+--fold_by "$fold_by"}
+    read -ra all_modalities <<<"$(modalities_of_table "${tables[0]}")"
+    # The tables say what is held out and what is dev.
+    holding_out=() scored=() formatting=() dividing=() suffix='' held_out_what=dialogues
+else
+    tables=("$data/annotation_speaker_only.csv") all_modalities=(t a at) suffix=_test_1920_speakeronly
+    [[ $dataset == KEMDy19 ]] || tables=("$data/annotation.csv") suffix=''
+    step annotation "Stage 1: read the corpus's annotations into tables" --out "${tables[0]}" --out "$data/txt_wav" -- \
+        "$python" MIRAI/preprocess.py --corpus "$dataset" --root_path "$corpus" --save_path "$data"
+    formatting=(${test_sessions:+--test_sessions "${held_out[@]}"}) dividing=(--dev_sessions "${dev[@]}")
+    scored=(--test_1920=True "${formatting[@]}")
+    holding_out=("${scored[@]}" "${dividing[@]}") held_out_what=sessions
+fi
 
 # ---- Instead of all that follows: the eight extractors, on a random split of all utterances
 
@@ -107,39 +150,47 @@ if [[ -n $extractor_table ]]; then
         --in "$all" "${checkpoints[@]}" --out "$place/result.csv" -- \
         "$python" MIRAI/inference.py --all "$place/checkpoint" --csv_path "$all" --out_dir "$place" "${prediction[@]}"
     echo
-    "$python" tools/results_table.py --extractor_table "$place/result.csv" --out "$place/table.md" "${published[@]}"
+    "$python" tools/results_table.py --corpus "$dataset" --extractor_table "$place/result.csv" \
+        --out "$place/table.md" "${published[@]}"
     exit
 fi
 
-# ---- Stage 1: the extractor on single utterances
+for k in "${!tables[@]}"; do
+    csv=${tables[k]} fold=${folds:+fold$((k + 1))_}
+    formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
+    [[ $dataset == KEMDy19 ]] || formatted=$data/${fold}dialogues
+    [[ -z $folds ]] || echo "== Fold $((k + 1)) of $folds"
 
-for using in text audio both; do
-    case $using in text) modalities=t ;; audio) modalities=a ;; both) modalities='at' ;; esac
-    checkpoint=$zoo/checkpoint/${using}_test_1920_speakeronly/best.ckpt
-    step "extractor_$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
-        --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
-        "$python" MIRAI/trainer_hf.py --exp_name "${using}_test_1920_speakeronly" --using_model "$using" \
-        --test_1920=True --csv_path "$csv" --out_dir "$zoo" --test_sessions "${held_out[@]}" \
-        --dev_sessions "${dev[@]}" "${encoders[@]}" --lr "${learning_rates[$using]}" "${training[@]}"
-    step "inference_$using" "Stage 1: score it on the held-out sessions" \
-        --in "$csv" --in "$checkpoint" --out "$results/extractor/$modalities/metrics.json" -- \
-        "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --test_1920=True --csv_path "$csv" \
-        --test_sessions "${held_out[@]}" --out_dir "$results/extractor/$modalities" "${prediction[@]}"
+    # ---- Stage 1: the extractor on single utterances
+
+    for modalities in "${all_modalities[@]}"; do
+        case $modalities in t) using=text ;; a) using=audio ;; at) using=both ;; esac
+        name=$fold$using$suffix
+        checkpoint=$zoo/checkpoint/$name/best.ckpt scores=$results/extractor/$modalities${fold:+/${fold%_}}
+        step "extractor_$fold$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
+            --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
+            "$python" MIRAI/trainer_hf.py --exp_name "$name" --using_model "$using" --csv_path "$csv" \
+            --out_dir "$zoo" "${holding_out[@]}" "${encoders[@]}" --lr "${learning_rates[$using]}" "${training[@]}"
+        step "inference_$fold$using" "Stage 1: score it on the held-out $held_out_what" \
+            --in "$csv" --in "$checkpoint" --out "$scores/metrics.json" -- \
+            "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --csv_path "$csv" "${scored[@]}" \
+            --out_dir "$scores" "${prediction[@]}"
+    done
+
+    # ---- Stage 2: dialogues, and the embeddings of their turns by the extractor of all modalities
+
+    step "format$fold" "Stage 2: utterances into dialogues, in time order" --in "$csv" --out "$formatted.pkl" -- \
+        "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" "${formatting[@]}" --out "$formatted.pkl"
+    step "extract$fold" "Stage 2: the extractor's embeddings of every utterance" \
+        --in "$formatted.pkl" --in "$checkpoint" --out "${formatted}_feat.pkl" -- \
+        "$python" MIRAI/feature_extractor_cogmen_format.py --model_save_path "$checkpoint" --csv_path "$csv" \
+        --features_format_path "$formatted.pkl" "${prediction[@]}"
+
+    # ---- Stage 3: the graph network over whole dialogues
+
+    preprocess_features "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" "${dividing[@]}"
+    train_and_score "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "${all_modalities[*]}" "$seeds" "${graph[@]}"
 done
 
-# ---- Stage 2: dialogues, and the embeddings of their turns by the extractor of both modalities
-
-step format "Stage 2: utterances into dialogues, in time order" --in "$csv" --out "$formatted.pkl" -- \
-    "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" --test_sessions "${held_out[@]}" --out "$formatted.pkl"
-step extract "Stage 2: the extractor's embeddings of every utterance" \
-    --in "$formatted.pkl" --in "$checkpoint" --out "${formatted}_feat.pkl" -- \
-    "$python" MIRAI/feature_extractor_cogmen_format.py --model_save_path "$checkpoint" --csv_path "$csv" \
-    --features_format_path "$formatted.pkl" "${prediction[@]}"
-
-# ---- Stage 3: the graph network over whole dialogues
-
-preprocess_features "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" --dev_sessions "${dev[@]}"
-train_and_score "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "a t at" "$seeds" "${graph[@]}"
-
 echo
-"$python" tools/results_table.py --results_dir "$results" --out "$results/table.md" "${published[@]}"
+"$python" tools/results_table.py --corpus "$dataset" --results_dir "$results" --out "$results/table.md" "${published[@]}"

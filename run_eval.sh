@@ -14,6 +14,7 @@
 #   --modalities "M..." with --train: others than those of a, t and at that the features have, such as "t atv"
 #   --epochs N         with --train: passes over the training dialogues
 #   --published        with --train: the published training options instead of those for the small sample
+#   --controls         with --train: also what scores without the method, and the network on altered dialogues
 #   --device D         auto, cpu, cuda or cuda:N
 #   --work DIR         where the unpacked and made files go (default: data/sample/run_eval)
 #   --force            repeat steps that are finished already
@@ -23,12 +24,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 # ---- Configuration
 
 dataset=KEMDy19 text_feature=extractor modalities='' seeds=1 epochs='' device='' work='' features='' checkpoint=()
-train='' published='' force=''
-read_options "train published force" "dataset text_feature modalities seeds epochs device work features checkpoint" "$@"
+train='' published='' controls='' force=''
+read_options "train published controls force" "dataset text_feature modalities seeds epochs device work features checkpoint" "$@"
 
 ((${#arguments[@]} == 0)) || stop "unknown argument ${arguments[0]}; see bash run_eval.sh --help"
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
-for option in --seeds --modalities --epochs --published; do
+for option in --seeds --modalities --epochs --published --controls; do
     [[ $given != *" $option "* || -n $train ]] || stop "$option goes with --train"
 done
 [[ -n $features || ! $given =~ \ (--dataset|--text_feature)\  ]] || stop "${BASH_REMATCH[1]} goes with --features"
@@ -70,6 +71,21 @@ preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 if [[ -n $train ]]; then
     modalities=${modalities:-$(modalities_in "$preprocessed")}
     train_and_score "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
+    if [[ -n $controls ]]; then
+        for own in $modalities; do
+            step "controls_$own" "Score the controls, $own" --in "$preprocessed" --out "$results/majority/$own/metrics.json" -- \
+                "$python" tools/controls.py --data_dir "$preprocessed" --modalities "$own" --out_dir "$results"
+        done
+        for alteration in labels_shuffled speakers_shuffled turns_shuffled neighbours_of_others; do
+            altered=$work/$alteration
+            step "$alteration" "Alter the dialogues: $alteration" --in "$preprocessed" --out "$altered.pkl" -- \
+                "$python" tools/controls.py --data_dir "$preprocessed" --alter "$alteration" --res_dir "$altered.pkl"
+            steps=$altered/steps train_and_score "$altered.pkl" "$altered" "$altered/results" "$modalities" "$seeds" \
+                "${graph[@]}"
+            rm -rf "${results:?}/$alteration"
+            cp -r "$altered/results/cgnn" "$results/$alteration"
+        done
+    fi
 else
     if [[ ${#checkpoint[@]} == 0 ]]; then
         unpack models models_zoo/sample/zip.zip "$work/models" --manifest

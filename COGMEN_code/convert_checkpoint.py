@@ -12,7 +12,7 @@ from pathlib import Path
 from cogmen.checkpoints import save_checkpoint
 from cogmen.published_checkpoints import convert
 from cogmen.training import MODALITY_SETS
-from erc.corpus.corpora import CORPORA, MODALITIES
+from erc.corpus.corpora import CORPORA, MODALITIES, TASKS
 from erc.files import claim
 from erc.options import option, parse, run
 
@@ -22,6 +22,7 @@ class Options:
     old: Path = option(help="the published checkpoint", positional=True)
     new: Path = option(help="where the converted one goes", positional=True)
     dataset: str | None = option(None, "corpus, where the file does not tell", choices=sorted(CORPORA))
+    emotion: str | None = option(None, "what it has learnt of mosei, where the file does not tell", choices=TASKS)
     modalities: str | None = option(None, "modalities, where the file does not tell", choices=MODALITY_SETS)
     feature_sizes: list[str] | None = option(
         None, "size of each modality's features, as a=768 t=768, where the file tells only their sum"
@@ -40,11 +41,12 @@ def main(argv=None):
     options = parse(Options, argv, __doc__)
     sizes = options.feature_sizes and {text[0]: int(text[2:]) for text in options.feature_sizes}
     with claim(options.new):
-        checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes)
+        checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes, options.emotion)
         save_checkpoint(options.new, checkpoint)
     sizes = ", ".join(f"{modality} {size}" for modality, size in checkpoint.feature_sizes.items())
     windows = checkpoint.windows
-    print(f"{checkpoint.network}, {checkpoint.dataset}, feature sizes {sizes}")
+    corpus = f"{checkpoint.dataset} {checkpoint.emotion}" if checkpoint.emotion else checkpoint.dataset
+    print(f"{checkpoint.network}, {corpus}, feature sizes {sizes}")
     print(f"a turn sees {windows['wp']} past and {windows['wf']} future turns (-1: all); OLD calls them wf and wp")
     print(f"left out, never used: {', '.join(unused) or 'nothing'}")
     print("epoch and dev score: unknown")

@@ -24,7 +24,7 @@ class Options:
     dataset: str | None = option(None, "corpus, where the file does not say (then KEMDy19)", name=True)
     text_feature: str | None = option(
         None,
-        "text features: the file's, or a fresh SBERT embedding of each sentence (default: sbert for IEMOCAP)",
+        "text features: the file's, or a fresh SBERT embedding of each sentence (default: sbert for IEMOCAP and mosei)",
         choices=("extractor", "sbert"),
     )
     sbert: str = option(
@@ -57,7 +57,8 @@ def make(options):
     if (options.text_feature or corpus.text_feature) == "sbert":
         embed_texts(file.dialogues, options)
     if not file.dialogues[0].features:
-        raise UserError(f"{options.feat_dir}: no embeddings; run MIRAI/feature_extractor_cogmen_format.py first")
+        advice = "run MIRAI/feature_extractor_cogmen_format.py first, or give --text_feature sbert"
+        raise UserError(f"{options.feat_dir}: no embeddings; {advice}")
     sizes = {modality: rows.shape[1] for modality, rows in file.dialogues[0].features.items()}
     splits = divide(file, corpus, options.dev_sessions, options.seed)
     if size := options.split_utterances:

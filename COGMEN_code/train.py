@@ -10,7 +10,7 @@ with the weights that it would have had. --tuning searches options instead, as C
 """
 
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-from cogmen.training import TrainOptions, dialogue_set, predict, train
+from cogmen.training import TrainOptions, decide, dialogue_set, predict, train
 from cogmen.tuning.options import TuneOptions
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
@@ -42,10 +42,10 @@ def main(argv=None):
         path = save_best(network, data, options, epoch, dev_f1, history)
         test = dialogue_set(dialogues["test"], network, data.corpus, options, device)
         log_probs, labels = predict(network, test, options.batch_size)
-        result = scores(labels, log_probs.argmax(1), data.corpus.emotions)
+        result = scores(labels, decide(log_probs, data.corpus), data.corpus.emotions)
         tracker.result("test", result, data.corpus.emotions)
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
-    print(f"test: {summary(result)}")
+    print(f"test: {summary(result, data.corpus.headline)}")
     print(f"wrote {path}")
 
 

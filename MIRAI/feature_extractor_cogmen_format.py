@@ -58,7 +58,9 @@ def main(argv=None):
     check_emotions(options.model_save_path, extractor, corpus)
     held_out = set(file.test_ids)
     test = [utterance for utterance in utterances if utterance.dialogue in held_out]
-    advice = "Take a checkpoint of a training with --test_1920 and the --test_sessions of cogmen_formatting.py"
+    advice = (
+        "Take a checkpoint of a training with this table, or --test_1920 and cogmen_formatting.py's --test_sessions"
+    )
     check_unseen(test, kept["trained_on"], options.model_save_path, advice)
     output = options.features_format_path.with_name(f"{options.features_format_path.stem}_feat.pkl")
     extraction = Extraction(extractor, options.model_save_path, utterances, options, output)

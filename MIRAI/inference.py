@@ -59,7 +59,7 @@ def infer(options):
         return
     test_sessions = options.test_sessions if options.test_1920 else None
     result = score(options.ckpt_path, utterances, corpus, test_sessions, options, device, options.out_dir)
-    print(f"{result['model']}: {summary(result)}")
+    print(f"{result['model']}: {summary(result, corpus.headline)}")
     print(f"wrote {options.out_dir}/metrics.json, predictions.csv, confusion_matrix.png")
 
 

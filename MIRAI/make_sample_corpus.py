@@ -1,4 +1,4 @@
-"""Make a small synthetic corpus in KEMDy19's shape, so that everything runs without KEMDy19.
+"""Make a small synthetic corpus in KEMDy19's shape, or KEMDy20's, so that everything runs without KEMDy19.
 
     python MIRAI/make_sample_corpus.py --out data/sample/corpus
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.options import option, parse, run
-from mirai.sample.corpus import new_directory, write_corpus
+from mirai.sample.corpus import SHAPES, new_directory, write_corpus
 
 
 @dataclass
 class Options:
     out: Path = option(help="directory to make")
+    shape: str = option(SHAPES[0], "the corpus whose folders, names and formats it has", choices=SHAPES)
     sessions: int = option(20, "sessions, at most 99, each with one female and one male actor")
     seed: int = option(0, "the same seed gives the same files")
     turns: list[int] = option([16, 24], "fewest and most turns of a dialogue")
@@ -35,6 +36,8 @@ class Options:
                 raise ValueError(f"--{flag} {getattr(self, flag)}: expected 0 to 99")
         if self.scripts + self.impros == 0:
             raise ValueError("--scripts 0 --impros 0: expected at least one dialogue")
+        if self.shape == "KEMDy20" and self.scripts + self.impros > 99:
+            raise ValueError(f"--scripts {self.scripts} --impros {self.impros}: KEMDy20 numbers them all, up to 99")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"--workers {self.workers}: expected at least 1")
         if self.test_sessions is None:
@@ -57,6 +60,7 @@ def main(argv=None):
             tuple(options.turns),
             tuple(options.test_sessions),
             options.workers,
+            options.shape,
         )
     print(f"{options.out}: {len(counts)} sessions, {sum(counts.values())} utterances; README.md tells what is planted")
 

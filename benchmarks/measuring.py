@@ -13,7 +13,7 @@ import torch
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue, DialogueFile
-from erc.results import markdown
+from erc.scoring.tables import markdown
 
 TURNS_PER_DIALOGUE = 9_627 / 200  # KEMDy19, speaker only; 25 to 105 a dialogue
 # Utterances of at most 25 s: the quantiles of their durations in KEMDy19, seconds.

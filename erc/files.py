@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -201,3 +202,31 @@ def _check_kind(path, folder):
             raise UserError(f"{path}: is a file, expected a directory or nothing; give another output")
         if not os.access(path, os.W_OK | os.X_OK):
             raise UserError(f"{path}: cannot be written: {os.strerror(errno.EACCES)}")
+
+
+@contextlib.contextmanager
+def new_folder(out, overwrite, is_ours, kind):
+    """A temporary folder beside `out` that takes its place in the end; on failure nothing is left of it.
+
+    Args:
+        overwrite: replace what `is_ours(out)` says is of this `kind`, such as "a sample corpus".
+    Raises:
+        UserError: `out` holds something, with `overwrite` something of another kind. Or it cannot be written, or
+            another run makes it.
+    """
+    out = Path(os.path.abspath(out))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not overwrite:
+            raise UserError(f"--out {out}: exists and is not empty; choose another directory or add --overwrite")
+        if not is_ours(out):
+            raise UserError(f"--out {out}: is not {kind}, so --overwrite does not replace it; choose another")
+    with claim(out, folder=True):
+        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+        try:
+            (temporary / "new").mkdir()
+            yield temporary / "new"
+            if out.exists():
+                os.rename(out, temporary / "old")
+            os.rename(temporary / "new", out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -61,7 +61,7 @@ def option(
     """A dataclass field that is a command-line option; without a default the flag must be given.
 
     Args:
-        positional: it is given by its place instead of a flag; it has no default.
+        positional: it is given by its place instead of a flag; it has no default, unless it is a list.
         name: it becomes a part of a path, so it has no separators and leads to no other folder.
         secret: it is neither shown nor stored.
         defaults_file: a JSON file of options, which those of the command line override.
@@ -207,7 +207,7 @@ def _add_argument(parser, field, hint):
         convert = _name if field.metadata["name"] else {Path: _path, float: _finite}.get(kind, kind)
         settings.update(type=convert, choices=field.metadata["choices"])
         if many:
-            settings["nargs"] = "+"
+            settings["nargs"] = "*" if positional and not required else "+"
         if positional:
             settings["metavar"] = field.name.upper()
         elif field.metadata["choices"] is None:

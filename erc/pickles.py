@@ -111,7 +111,7 @@ class _DType:
 
 
 class Unpickler(pickle._Unpickler):
-    """Reads one pickle of plain data and arrays of numbers.
+    """Reads one pickle of plain data and arrays of numbers, once.
 
     Args:
         file: open for reading, at the pickle.
@@ -142,6 +142,8 @@ class Unpickler(pickle._Unpickler):
                 step()
         except pickle._Stop as stop:
             return stop.value
+        finally:
+            vars(self).clear()  # it refers to itself: all that it has read would stay until garbage is collected
         raise Refused("it is cut short")
 
     def charge(self, size):

@@ -1,20 +1,41 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds), whose mean and standard deviation are shown. The extractor's variants and losses: from the
-`result.csv` of `MIRAI/inference.py --all`.
+each of several runs (seeds, folds), whose mean and standard deviation are shown; below, the 95% intervals that
+`erc.scoring` makes of the `predictions.csv` beside them. The extractor's variants and losses: from the `result.csv` of
+`MIRAI/inference.py --all`.
 """
 
+import re
 import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
-from erc.options import UserError, printable
+from erc.corpus.corpora import Corpus, in_order
+from erc.options import UserError
+from erc.scoring.predictions import read_evaluation
+from erc.scoring.report import report
+from erc.scoring.tables import interval, markdown
 from erc.untrusted import read_json
 
-METHODS = {"extractor": "(1) extractor alone", "cgnn": "(3) CGNN on extractor features"}
+METHODS = {
+    "extractor": "(1) extractor alone",
+    "cgnn": "(3) CGNN on extractor features",
+    # Controls (`erc.controls`): what scores without the method, and the graph network on altered dialogues.
+    "majority": "majority: the commonest emotion",
+    "position": "script, speaker and turn number alone",
+    "nearest_sentences": "nearest sentences of training",
+    "words": "words of the turn alone",
+    "nearest_features": "nearest features of training",
+    "features": "features of the turn alone",
+    "prosody": "pitch, energy, rate and spectrum",
+    "labels_shuffled": "CGNN, labels to learn shuffled",
+    "speakers_shuffled": "CGNN, speakers shuffled",
+    "turns_shuffled": "CGNN, turns in random order",
+    "neighbours_of_others": "CGNN, among turns of other dialogues",
+}
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
-SCORES = ("accuracy", "weighted_f1", "macro_f1")
+SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
 PUBLISHED = {
@@ -57,30 +78,73 @@ def _scores_in(path):
     values = read_json(path)
     if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in SCORES):
         raise UserError(f"{path}: expected {', '.join(SCORES)}, as eval.py and inference.py write them")
-    return values
+    return {**values, "run": path.parent.name}
 
 
-def table(results, published=False):
-    """The results as a Markdown table that is aligned for the terminal; scores in percent."""
-    columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
-    rows = [["accuracy / weighted F1 / macro F1", *columns]]
+def _count_runs(runs):
+    """Such as `, 3 seeds` or `, 5 folds`; empty for one run. The names of their folders tell folds from seeds."""
+    folds = _folds(runs)
+    counts = ("folds", len(folds)), ("seeds", len(runs) // max(1, len(folds)))
+    return "".join(f", {count} {name}" for name, count in counts if count > 1)
+
+
+def _folds(runs):
+    return {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
+
+
+def read_intervals(folder, results):
+    """By method and modalities, by score, the texts of the intervals of the `SCORES`, which are those of the mean over
+    the runs. Left out: results of which a run lacks its `predictions.csv`, those of too few dialogues for intervals,
+    and folds, whose runs score different turns.
+
+    Args:
+        results: as `read_results` gives them for the same folder.
+    Raises:
+        UserError: predictions are damaged.
+    """
+    intervals = {}
     for method, by_modality in results.items():
-        runs = max(len(by_modality[m]) for m in by_modality)
-        name = METHODS[method] + (f", {runs} seeds" if runs > 1 else "")
-        rows.append([name, *(_cell(by_modality.get(m, [])) for m in columns)])
-        if published:
+        for modalities, runs in by_modality.items():
+            place = Path(folder) / method / modalities
+            paths = [*place.glob("predictions.csv"), *place.glob("*/predictions.csv")]
+            if len(paths) == len(runs) and not _folds(runs):
+                scores = report(read_evaluation([place]))["methods"][0]["scores"]
+                if scores["accuracy"]["low"] is not None:
+                    texts = {score: interval(scores[score]) for score in SCORES}
+                    intervals.setdefault(method, {})[modalities] = texts
+    return intervals
+
+
+def table(results, published=False, intervals=None, headline=Corpus.headline):
+    """The results as a Markdown table that is aligned for the terminal; scores in percent, the corpus's `headline`
+    first.
+
+    Args:
+        intervals: as `read_intervals` gives them; a row below each method.
+    """
+    columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
+    rows = [[_heading(headline), *columns]]
+    for method, by_modality in results.items():
+        name = METHODS[method] + _count_runs(max(by_modality.values(), key=len))
+        rows.append([name, *(_cell(by_modality.get(m, []), headline) for m in columns)])
+        if there := (intervals or {}).get(method):
+            order = in_order(SCORES, headline)
+            texts = (" / ".join(there[m][score] for score in order) if m in there else "-" for m in columns)
+            rows.append(["    95% interval", *texts])
+        if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
     return markdown(rows)
 
 
-def extractor_table(path, published=False):
-    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one."""
+def extractor_table(path, published=False, headline=Corpus.headline):
+    """The `result.csv` of `MIRAI/inference.py --all` as a Markdown table, in the order of the published one; of each
+    the corpus's `headline` first."""
     results = _extractors_in(path)
     order = list(PUBLISHED_EXTRACTORS)
     results.sort(key=lambda row: order.index(key) if (key := (row["model"], row["loss"])) in order else len(order))
-    rows = [["model", "loss", "accuracy / weighted F1 / macro F1", *(["published, KEMDy19"] if published else [])]]
+    rows = [["model", "loss", _heading(headline), *(["published, KEMDy19"] if published else [])]]
     for row in results:
-        cells = [row["model"], row["loss"], _cell([row])]
+        cells = [row["model"], row["loss"], _cell([row], headline)]
         if published:
             cells.append(_published(PUBLISHED_EXTRACTORS.get((row["model"], row["loss"]))))
         rows.append(cells)
@@ -98,19 +162,13 @@ def _extractors_in(path):
         raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
 
 
-def markdown(rows):
-    """Rows of strings, the first of them the header, as a Markdown table that is aligned for the terminal."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines)
+def _heading(headline):
+    return " / ".join(SCORES[score] for score in in_order(SCORES, headline))
 
 
-def _cell(runs):
-    return " / ".join(_score([100 * run[score] for run in runs]) for score in SCORES) if runs else "-"
+def _cell(runs, headline):
+    means = (_score([100 * run[score] for run in runs]) for score in in_order(SCORES, headline))
+    return " / ".join(means) if runs else "-"
 
 
 def _published(values):

@@ -123,6 +123,8 @@ class Comet:
     def result(self, split, result, emotions):
         """Log the scores and the confusion matrix of a split."""
         self._log_scores(_scalars(split, result))
+        if isinstance(result["confusion"], dict):  # one for each emotion, where a turn may have several
+            return
         self._log(
             "log_confusion_matrix",
             matrix=result["confusion"],

@@ -1,4 +1,4 @@
-"""Reading what may come from anyone: pickles, files of torch.save, JSON. Nothing that they name is imported or called.
+"""Reading what may come from anyone: pickles, files of torch.save, JSON, TOML. Nothing in them is imported or called.
 
 `torch.load(weights_only=True)` runs no code either, but a few bytes make it crash (a key of nested tuples), hang (an
 error that prints 2^60 items) or read beyond a storage (with `mmap`). The pickle in a checkpoint is therefore read by
@@ -12,6 +12,7 @@ import math
 import os
 import pickle
 import re
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from erc.options import UserError
 from erc.pickles import FREE, Name, Refused, Unpickler, check_tree, shown, shown_name
 
 MAX_JSON = 64 << 20  # bytes of a file
+_MAX_TOML = 1 << 20  # bytes; it is written by hand
 _MAX_PICKLE = 4 << 30  # bytes of a file; KEMDy19's features take 60 MB
 _MAX_DATA_PKL = 4 << 20  # bytes of the pickle in a checkpoint; a published one has about 50,000
 _MAX_MEMBERS = 10_000  # of a checkpoint's zip
@@ -98,7 +100,7 @@ def plain_file(path, limit=None, what="file"):
     return path.stat().st_size
 
 
-# ---- JSON ----
+# ---- JSON and TOML ----
 
 
 def read_json(path):
@@ -112,6 +114,19 @@ def read_json(path):
         return json.loads(Path(path).read_bytes(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
+
+
+def read_toml(path):
+    """The contents of a TOML file.
+
+    Raises:
+        UserError: the file is missing, too large, not TOML, or nested too deep.
+    """
+    plain_file(path, _MAX_TOML)
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not TOML, or damaged: {' '.join(str(error).split())[:100]}") from None
 
 
 def _finite(text):

@@ -1,8 +1,8 @@
 """Second, naive implementations, for tests and benchmarks to compare with. They need nothing but Python."""
 
 
-def naive_graph(lengths, speakers, wp, wf, num_speakers):
-    edges, relations, start = [], [], 0
+def naive_graph(lengths, speakers, wp, wf, num_speakers, relations="speakers"):
+    edges, types, start = [], [], 0
     for length in lengths:
         for j in range(length):
             for i in range(length):
@@ -10,7 +10,10 @@ def naive_graph(lengths, speakers, wp, wf, num_speakers):
                     continue
                 source, target = start + i, start + j
                 edges.append((source, target))
-                relation = num_speakers * speakers[source] + speakers[target]
-                relations.append(2 * relation + (0 if i < j else 1))
+                if relations == "same_other":
+                    pair = 1 if speakers[source] == speakers[target] else 0
+                else:
+                    pair = num_speakers * speakers[source] + speakers[target]
+                types.append(2 * pair + (0 if i < j else 1))
         start += length
-    return edges, relations
+    return edges, types

@@ -6,11 +6,17 @@ import runpy
 
 import numpy as np
 
+from cogmen.checkpoints import Checkpoint, save_checkpoint
+from cogmen.network.model import CGNN, Architecture
+from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
+from erc.files import write_table
 from erc.options import REPOSITORY
 from tests.cogmen.conftest import make_dialogues
+from tests.conftest import load_script
+from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
 
 
 def table(printed):
@@ -25,6 +31,7 @@ def test_graph_network(run_script, capsys):
     graphs = next(figures[what] for what in figures if what.startswith("graphs of 64 dialogues"))
     assert re.fullmatch(r"[\d.]+ ms; plain loops \d+ ms", graphs)
     assert float(figures["the same with dev scoring"]) > float(figures["a training epoch, over the limit"]) > 0
+    assert 0 < float(figures["a whole training of it, over the published"]) < 10
     assert 200 < int(figures["a training step starts"].removesuffix(" kernels")) < 400
 
 
@@ -48,12 +55,20 @@ def test_memory_of_a_script_is_its_own(tmp_path):
 def test_padding(run_script, tmp_path, capsys):
     dialogues = make_dialogues()
     write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
-    data = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
-    run_script("benchmarks/padding.py", *data, "--seeds", 0, "--epochs", 30)
+    source = ("--preprocessed_feature", tmp_path / "p.pkl", "--dataset", "KEMDy19", "--modalities", "at")
+    run_script("benchmarks/padding.py", *source, "--seeds", 0, "--epochs", 30)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| masked", "| unmasked"))]
     masked, unmasked = ([float(cell) for cell in line.strip("| ").split("|")[2:]] for line in lines)
     assert masked[0] == masked[1] and masked[2] == masked[3]  # with the mask, padding changes nothing
     assert masked != unmasked
+
+
+def test_intervals(run_script, capsys, monkeypatch):
+    monkeypatch.setattr(load_script("benchmarks/intervals.py"), "LARGE", 500)
+    run_script("benchmarks/intervals.py", "--dialogues", 6, "--draws", 40, "--resamples", 99)
+    figures = table(capsys.readouterr().out)
+    assert 80 <= float(figures["6 dialogues: interval holds the truth"]) <= 100
+    assert float(figures["6 dialogues: p of at most 0.05"]) < 20
 
 
 def test_extractor(run_script, tmp_path, capsys):
@@ -65,3 +80,29 @@ def test_extractor(run_script, tmp_path, capsys):
     assert 0.05e9 < figures["flop_per_second"] < 0.5e9  # two small layers and seven small convolutions
     rows = table(capsys.readouterr().out)
     assert len(rows) == 10 and float(rows["seconds of speech trained on in a second"]) > 0
+
+
+def test_reasons(run_script, data, trained, tmp_path, capsys, monkeypatch):  # noqa: F811
+    """The table counts what the occlusion finds; here the loss of the words is made the greatest of every turn."""
+    utterances = read_annotations(data / "annotation_speaker_only.csv")
+    rows = [(one.segment_id, one.emotion, "voice" if k % 5 == 0 else "words") for k, one in enumerate(utterances)]
+    write_table(tmp_path / "planted.csv", ("segment_id", "emotion", "shown"), rows)
+    checkpoint = Checkpoint(
+        CGNN(Architecture(48, 7, 2, hidden_size=16)),
+        *("KEMDy19", "at", list(KEMDY19.emotions), {"a": 24, "t": 24}, {"wp": 5, "wf": 5}, {}, 1, 0.5),
+    )
+    save_checkpoint(tmp_path / "at.pt", checkpoint)
+    module = load_script("benchmarks/reasons.py")
+    found = {"voice": 0.1, "words": 0.5, "conversation": -0.1}
+    monkeypatch.setattr(
+        module, "explain", lambda dialogue, *_: {name: np.full(len(dialogue), one) for name, one in found.items()}
+    )
+    files = ("--csv_path", data / "annotation_speaker_only.csv", "--planted", tmp_path / "planted.csv")
+    run_script("benchmarks/reasons.py", *files, "--extractor", trained / "best.ckpt", "--cgnn", tmp_path / "at.pt")
+    printed = capsys.readouterr().out
+    counted = {row[0]: row[1:] for row in (line.strip("| ").split(" | ") for line in printed.splitlines()[4:7])}
+    turns, *_, right = counted["words"]
+    assert int(turns) > 0 and right == "100.0%" and counted["words"][2] == turns
+    assert all(counted[cause][2] == counted[cause][0] for cause in ("voice", "conversation"))
+    total = sum(int(row[0]) for row in counted.values())
+    assert f"the planted cause in {turns} of {total} turns: {int(turns) / total:.1%}" in printed

@@ -37,7 +37,7 @@ KEPT = {
     "COGMEN_code/train.py": "tag dataset modalities from_begin epochs preprocessed_feature batch_size optimizer "
     "scheduler learning_rate weight_decay max_grad_value drop_rate wp wf hidden_size rnn class_weight "
     "concat_gin_gout seqcontext_nlayer gnn_nheads use_highway seed device model_ckpt log_in_comet comet_api_key "
-    "comet_workspace tuning resume options",
+    "comet_workspace tuning resume options recipe",
     "COGMEN_code/eval.py": "dataset modalities pt_dir data_dir device out_dir",
 }
 DOCUMENTS = ["README.md", *(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("docs/*.md"))]
@@ -97,7 +97,9 @@ def test_the_scripts_own_commands(monkeypatch, tmp_path):
     scripts = [
         *REPOSITORY.glob("MIRAI/*.py"),
         *REPOSITORY.glob("COGMEN_code/*.py"),
+        *REPOSITORY.glob("tools/*.py"),
         *REPOSITORY.glob("benchmarks/*.py"),
+        *REPOSITORY.glob("app/*.py"),
     ]
     assert len(scripts) > 10
     for script in scripts:

@@ -18,19 +18,21 @@ from tests.conftest import load_script
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained, tree  # noqa: F401 (fixtures)
 
 FOLDERS = {"MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"}
-FOLDERS |= {"MIRAI/make_sample_corpus.py", "COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
+FOLDERS |= {"tools/score.py", "tools/controls.py", "app/predict.py", "MIRAI/make_sample_corpus.py"}
+FOLDERS |= {"COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
 SCRIPTS = [
     *("MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"),
     *("MIRAI/feature_extractor_cogmen_format.py", "MIRAI/make_sample_corpus.py"),
     *("COGMEN_code/cogmen_formatting.py", "COGMEN_code/preprocess.py", "COGMEN_code/train.py", "COGMEN_code/eval.py"),
     *("COGMEN_code/convert_checkpoint.py", "COGMEN_code/archive.py pack", "COGMEN_code/archive.py unpack"),
-    *("tools/results_table.py", "tools/release_sample.py"),
+    *("tools/score.py", "tools/controls.py", "tools/audit.py", "tools/results_table.py", "tools/release_sample.py"),
+    "app/predict.py",
 ]
 SHARED = {"COGMEN_code/tune.py"}  # processes that are to work on one study
 
 
 def test_every_script_is_here():
-    folders = ("MIRAI", "COGMEN_code", "tools")
+    folders = ("MIRAI", "COGMEN_code", "tools", "app")
     scripts = {f"{folder}/{path.name}" for folder in folders for path in (REPOSITORY / folder).glob("*.py")}
     assert {name.split()[0] for name in SCRIPTS} | SHARED == scripts
 
@@ -84,8 +86,12 @@ def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeyp
         "COGMEN_code/convert_checkpoint.py": ((none, place / "out"), "out"),
         "COGMEN_code/archive.py pack": (("--out", place / "out.zip", "--files", inputs.features), "out.zip"),
         "COGMEN_code/archive.py unpack": (("--archive", inputs.archive, "--out_dir", place / "out"), "out"),
+        "tools/score.py": ((none, "--out_dir", place / "out"), "out"),
+        "tools/controls.py": (("--data_dir", none, "--out_dir", place / "out"), "out"),
+        "tools/audit.py": (("--data_dir", none, "--out", place / "out"), "out"),
         "tools/results_table.py": (("--results_dir", none, "--out", place / "out"), "out"),
         "tools/release_sample.py": (("--data", none, "--zoo", none), "out"),
+        "app/predict.py": (("--text", none, "--out", place / "out"), "out"),
     }[name]
     if name == "tools/release_sample.py":  # which writes into the repository
         monkeypatch.setattr(load_script(path), "TABLE", place / "out")

@@ -4,7 +4,7 @@ import re
 
 from erc.options import REPOSITORY
 
-CASES = set(range(1, 21))  # each has a row, or several: 1a, 1b
+CASES = {*range(1, 23), 24}  # each has a row, or several: 1a, 1b; 23 is of a server, which there is not
 COLUMNS = ["", "case", "what the user sees", "tests"]
 
 

@@ -1,8 +1,10 @@
 """run_command.sh and run_eval.sh as a user runs them, and the steps that they are made of."""
 
+import ast
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from erc.files import write_pickle
 from erc.options import REPOSITORY
 from erc.split_zip import pack
 from erc.untrusted import read_pickle
+from tests.manifests import make_turns, record, write_manifest
 from tests.test_commands import check
 
 LIMIT = 900  # seconds of a script; a quick run takes about 100 on a quiet machine
@@ -100,7 +103,7 @@ def test_more_seeds_add_to_a_finished_run(quick_run):
     assert code == 0, error
     repeated = [step for step in steps(output) if not step.endswith("done already")]
     assert [step for step in repeated if "train" in step] == [
-        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("a", "t", "at")
+        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("t", "a", "at")
     ]
     assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
     code, output, error = shell(REPOSITORY / "run_command.sh", "--quick", "--work", work)
@@ -129,7 +132,7 @@ def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
 
 STAND_IN = """#!{python}
 # Stands in for Python: notes each script's command, and makes of its work only the files that come next.
-import os, pathlib, sys
+import collections, os, pathlib, sys
 
 script, *arguments = sys.argv[1:]
 if script == "-c":
@@ -138,25 +141,66 @@ if script.endswith("results_table.py"):
     os.execv("{python}", ["{python}", *sys.argv[1:]])
 with open("{log}", "a") as log:
     print(script, *arguments, file=log)
-options = dict(zip(arguments, arguments[1:]))
+options = collections.defaultdict(str, zip(arguments, arguments[1:]))
+place, formatted = options["--save_path"] or options["--out_dir"], options["--features_format_path"]
+checkpoint = "{{--dataset}}_best_dev_f1_model_{{--modalities}}_{{--tag}}.pt".format_map(options)
 made = {{
-    "preprocess.py": ["annotation.csv", "annotation_speaker_only.csv", "txt_wav/x"],
-    "inference.py": ["result.csv"],
-}}.get(pathlib.Path(script).name) or [f"checkpoint/{{options['--exp_name']}}/best.ckpt"]
-for name in made:
-    path = pathlib.Path(options.get("--save_path") or options["--out_dir"], name)
+    "MIRAI/preprocess.py": [f"{{place}}/{{x}}" for x in ("annotation.csv", "annotation_speaker_only.csv", "txt_wav/x")],
+    "MIRAI/inference.py": [f"{{place}}/result.csv", f"{{place}}/metrics.json"],
+    "COGMEN_code/cogmen_formatting.py": [options["--out"]],
+    "MIRAI/feature_extractor_cogmen_format.py": [formatted.replace(".pkl", "_feat.pkl")],
+    "COGMEN_code/preprocess.py": [options["--res_dir"]],
+    "COGMEN_code/train.py": [f"{{place}}/model_checkpoints/{{checkpoint}}"],
+    "COGMEN_code/eval.py": [f"{{place}}/metrics.json"],
+}}.get(script) or [f"{{place}}/checkpoint/{{options['--exp_name']}}/best.ckpt"]
+for path in map(pathlib.Path, made):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n")
+    scores = '{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}'
+    rows = "model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n"
+    path.write_text(scores if path.suffix == ".json" else rows)
 if options.get("--exp_name") == os.environ.get("FAIL", "none"):
     sys.exit(5)
 """
 
 
-def test_extractor_table(tmp_path, monkeypatch):
-    """The eight trainings and their scoring, with a stand-in for the long work; the scripts have their own tests."""
+@pytest.fixture
+def stand_in(tmp_path):
+    """The stand-in, and the file in which it notes the commands."""
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(STAND_IN.format(python=sys.executable, log=log))
     python.chmod(0o755)
+    return python, log
+
+
+@pytest.mark.parametrize("held_out", [(), ("--test_sessions", "39 40")])
+def test_another_corpus(stand_in, held_out, tmp_path, monkeypatch):
+    """KEMDy20's table, test sessions (those that its entry has, or others) and headline, in all stages."""
+    python, log = stand_in
+    corpus, work = tmp_path / "KEMDy20_v1_1", tmp_path / "work"
+    corpus.mkdir()
+    command = (REPOSITORY / "run_command.sh", "--corpus", "KEMDy20", corpus, "--work", work, "--device", "cpu")
+    code, output, error = shell(*command, *held_out, PYTHON=str(python))
+    assert code == 0, error
+    commands = [line.split(maxsplit=1) for line in log.read_text().splitlines()]
+    stage1 = ["MIRAI/trainer_hf.py", "MIRAI/inference.py"] * 3
+    stage2 = ["COGMEN_code/cogmen_formatting.py", "MIRAI/feature_extractor_cogmen_format.py"]
+    stage3 = ["COGMEN_code/preprocess.py", *["COGMEN_code/train.py", "COGMEN_code/eval.py"] * 3]
+    assert [script for script, _ in commands] == ["MIRAI/preprocess.py", *stage1, *stage2, *stage3]
+    for script, line in commands:
+        check(f"python {script} {line}", monkeypatch, tmp_path)
+        assert "speaker_only" not in line and ("--dataset" not in line or "--dataset KEMDy20" in line)
+        assert ("--test_1920=True" in line) == (script in stage1)
+        assert (" ".join(held_out) in line) == (not held_out or script in (*stage1, stage2[0]))
+        assert held_out or "--test_sessions" not in line
+        assert (" --dev_sessions 1 2 3" in line) == (script in (stage1[0], stage3[0]))
+    assert commands[0][1] == f"--corpus KEMDy20 --root_path {corpus} --save_path {work}"
+    assert "| macro F1 / accuracy / weighted F1 |" in output and "published" not in output
+    assert re.search(r"^\| \(3\) .* 30\.00 / 50\.00 / 40\.00 ", output, re.MULTILINE)
+
+
+def test_extractor_table(stand_in, tmp_path, monkeypatch):
+    """The eight trainings and their scoring, with a stand-in for the long work; the scripts have their own tests."""
+    python, log = stand_in
     corpus, work = tmp_path / "KEMDy19", tmp_path / "work"
     corpus.mkdir()
     command = (REPOSITORY / "run_command.sh", "--extractor_table", corpus, "--work", work, "--device", "cpu")
@@ -183,6 +227,88 @@ def test_extractor_table(tmp_path, monkeypatch):
     assert scoring.startswith(f"MIRAI/inference.py --all {work}/extractor_table/checkpoint ")
     assert re.search(r"audio +\| ce +\| 50.00 / 40.00 / 30.00 +\| 69.96 / 69.58 / - ", output)
     assert (work / "extractor_table/table.md").read_text() in output
+
+
+MANIFEST_STAND_IN = """#!{python}
+# Stands in for Python: the manifest is read; of the long work it notes each command and makes the files that come next.
+import os, pathlib, sys
+
+script, *arguments = sys.argv[1:]
+if script == "-c" and "torch" in arguments[0]:
+    sys.exit()
+if script in ("-c", "MIRAI/preprocess.py", "tools/results_table.py"):
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+with open("{log}", "a") as log:
+    print(repr([script, *arguments]), file=log)
+options = dict(zip(arguments, arguments[1:]))
+out = options.get("--out_dir")
+made = {{
+    "MIRAI/trainer_hf.py": lambda: f"{{out}}/checkpoint/{{options['--exp_name']}}/best.ckpt",
+    "COGMEN_code/cogmen_formatting.py": lambda: options["--out"],
+    "MIRAI/feature_extractor_cogmen_format.py": lambda: options["--features_format_path"].replace(".pkl", "_feat.pkl"),
+    "COGMEN_code/preprocess.py": lambda: options["--res_dir"],
+    "COGMEN_code/train.py": lambda: "{{}}/model_checkpoints/{{}}_best_dev_f1_model_{{}}_{{}}.pt".format(
+        out, options["--dataset"], options["--modalities"], options["--tag"]
+    ),
+}}.get(script, lambda: f"{{out}}/metrics.json")()
+path = pathlib.Path(made)
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text('{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}')
+"""
+
+
+@pytest.fixture
+def run_manifest(tmp_path, monkeypatch):
+    """`run_manifest(manifest, "--folds", 3)`: with a stand-in for the long work; its commands and what was printed."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(MANIFEST_STAND_IN.format(python=sys.executable, log=log))
+    python.chmod(0o755)
+
+    def call(*arguments):
+        log.write_text("")
+        command = (REPOSITORY / "run_command.sh", *arguments, "--work", tmp_path / "work")
+        code, output, error = shell(*command, PYTHON=str(python))
+        assert code == 0, error
+        commands = [ast.literal_eval(line) for line in log.read_text().splitlines()]
+        for words in commands:
+            check(shlex.join(["python", *words]), monkeypatch, tmp_path)
+        return commands, output
+
+    return call
+
+
+def test_a_manifest_runs_all_stages(run_manifest, tmp_path):
+    manifest, work = write_manifest(tmp_path / "my calls.csv", make_turns()), tmp_path / "work"
+    commands, output = run_manifest(manifest, "--text_encoder", "some/encoder")
+    assert [words[0].split("/")[1] for words in commands] == [
+        *("trainer_hf.py", "inference.py", "cogmen_formatting.py", "feature_extractor_cogmen_format.py"),
+        *("preprocess.py", "train.py", "eval.py"),
+    ]  # of text alone: the manifest names no recordings
+    training = commands[0]
+    assert training[training.index("--using_model") + 1] == "text" and "some/encoder" in training
+    assert "w11wo/wav2vec2-xls-r-300m-korean" in training
+    assert not {"--test_1920=True", "--test_sessions", "--dev_sessions"} & {
+        word for words in commands for word in words
+    }
+    assert (work / "model_checkpoints/my calls_best_dev_f1_model_t_seed24.pt").exists()
+    assert re.search(r"\(3\) CGNN on extractor features +\| 50.00 / 40.00 / 30.00 ", output)
+    assert run_manifest(manifest, "--text_encoder", "some/encoder")[0] == []
+
+
+def test_a_manifest_over_folds(run_manifest, tmp_path):
+    rows = make_turns(dialogues=4, turns=3)
+    record(tmp_path / "speech", rows)
+    manifest = write_manifest(tmp_path / "calls.csv", rows)
+    commands, output = run_manifest(manifest, "--folds", 3, "--seeds", 2, "--quick")
+    assert len(commands) == 3 * (2 * 3 + 3 + 2 * 2 * 3)
+    tables = {words[words.index("--csv_path") + 1] for words in commands if "--csv_path" in words}
+    assert tables == {str(tmp_path / f"work/annotation_fold{k}.csv") for k in (1, 2, 3)}
+    assert {path.name for path in (tmp_path / "work/checkpoint").iterdir()} == {
+        f"fold{k}_{using}" for k in (1, 2, 3) for using in ("text", "audio", "both")
+    }
+    assert re.search(r"\(1\) extractor alone, 3 folds +\| 50.00 ± 0.00 / ", output)
+    assert re.search(r"\(3\) CGNN on extractor features, 3 folds, 2 seeds +\| 50.00 ± 0.00 / ", output)
+    assert (tmp_path / "work/results_3_folds/table.md").read_text() in output
 
 
 FEATURES = "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
@@ -257,8 +383,14 @@ def test_run_eval_on_iemocap(tmp_path):
         (["run_command.sh", "--seeds", "none"], "--seeds none: expected a number"),
         (["run_command.sh", "--seeds"], "--seeds needs a value"),
         (["run_command.sh", "--extractor_table", "--epochs", "3"], "--epochs does not go with --extractor_table"),
-        (["run_command.sh", "a", "b"], "b: expected one directory at most"),
-        (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's"),
+        (["run_command.sh", "--corpus", "MNIST", "a"], "--corpus MNIST: expected KEMDy19 or KEMDy20"),
+        (["run_command.sh", "--corpus", "KEMDy20"], "--corpus KEMDy20: give its directory, too"),
+        (["run_command.sh", "a", "b"], "b: expected one directory or manifest at most"),
+        (["run_command.sh", "no_such_folder"], "no such directory; give KEMDy19's, or a manifest"),
+        (["run_command.sh", "--folds", "3"], "--folds goes with a manifest"),
+        (["run_command.sh", __file__, "--folds", "1"], "--folds 1: expected 2 to 99"),
+        (["run_command.sh", __file__, "--fold_by", "speaker"], "--fold_by needs --folds"),
+        (["run_command.sh", __file__, "--dev_sessions", "1"], "--dev_sessions does not go with a manifest"),
         (["run_eval.sh", "--seeds", "3"], "--seeds goes with --train"),
         (["run_eval.sh", "--features", "x.pkl"], "--features needs --checkpoint FILE or --train"),
         (["run_eval.sh", "extra"], "unknown argument extra"),

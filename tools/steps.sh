@@ -159,6 +159,26 @@ def main():
 run(main)' "$1"
 }
 
+# modalities_of_table TABLE: t where any of its turns has text, a where they have speech, and at for both
+modalities_of_table() {
+    "$python" -c 'import sys; from pathlib import Path; from erc.corpus.annotations import read_annotations
+from erc.options import run
+def main():
+    table = Path(sys.argv[1])
+    turns = [table.parent / "txt_wav" / utterance.segment_id for utterance in read_annotations(table)]
+    speech = any(Path(f"{turn}.wav").exists() for turn in turns)
+    text = any(Path(f"{turn}.txt").stat().st_size for turn in turns)
+    print(*(["a"] if speech else []), *(["t"] if text else []), *(["at"] if speech and text else []))
+run(main)' "$1"
+}
+
+# name_of_manifest MANIFEST: of its corpus
+name_of_manifest() {
+    "$python" -c 'import sys; from pathlib import Path; from erc.options import run
+from mirai.readers.labels import Labels
+run(lambda: print(Labels(Path(sys.argv[1])).checked_name()))' "$1"
+}
+
 # modalities_of CHECKPOINT: from the name that train.py gives (eval.py refuses one that lies), else from the inside
 modalities_of() {
     if [[ $1 =~ _model_([atv]+)_[^/]*$ ]]; then echo "${BASH_REMATCH[1]}" && return; fi
@@ -173,29 +193,29 @@ SAMPLE_GRAPH_OPTIONS=(--batch_size 8 --learning_rate 3e-4 --epochs 40)
 
 # preprocess_features FEATURES PREPROCESSED [OPTION...]
 preprocess_features() {
-    step preprocess "Stage 3: features into train, dev and test dialogues" --in "$1" --out "$2" -- \
+    step "preprocess${fold:-}" "Stage 3: features into train, dev and test dialogues" --in "$1" --out "$2" -- \
         "$python" COGMEN_code/preprocess.py --dataset "$dataset" --feat_dir "$1" --res_dir "$2" \
         "${@:3}"
 }
 
 # train_and_score PREPROCESSED ZOO RESULTS "MODALITIES..." SEEDS [TRAIN_OPTION...]: each of the modalities with each of
-# the seeds 24, 25, ...
+# the seeds 24, 25, ... $fold, such as fold2_, stands before the names of a fold's runs.
 train_and_score() {
-    local preprocessed=$1 zoo=$2 results=$3 seeds=$5 modalities seed run checkpoint
+    local preprocessed=$1 zoo=$2 results=$3 seeds=$5 modalities seed run checkpoint fold=${fold:-}
     for modalities in $4; do
         # Scores of seeds beyond those asked for, left by an earlier run, do not belong into the table.
-        for run in "$results/cgnn/$modalities"/seed*; do
-            ((${run##*/seed} < 24 + seeds)) 2>/dev/null || rm -rf "$run"
+        for run in "$results/cgnn/$modalities/${fold}seed"*; do
+            ((${run##*seed} < 24 + seeds)) 2>/dev/null || rm -rf "$run"
         done
         for ((seed = 24; seed < 24 + seeds; seed++)); do
-            run=$modalities/seed$seed
-            checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_seed$seed.pt
-            step "train_$modalities$seed" "Stage 3: train the graph network, $modalities, seed $seed" \
+            run=$modalities/${fold}seed$seed
+            checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_${fold}seed$seed.pt
+            step "train_$modalities$fold$seed" "Stage 3: train the graph network, $modalities, ${fold/_/, }seed $seed" \
                 --in "$preprocessed" --out "$checkpoint" --state "${checkpoint%.pt}.resume" -- \
                 "$python" COGMEN_code/train.py --dataset "$dataset" --modalities "$modalities" --from_begin \
-                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "seed$seed" --seed "$seed" \
+                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "${fold}seed$seed" --seed "$seed" \
                 "${@:6}" "${on_device[@]}"
-            step "eval_$modalities$seed" "Stage 3: score it on the held-out sessions" \
+            step "eval_$modalities$fold$seed" "Stage 3: score it on the held-out ${held_out_what:-sessions}" \
                 --in "$preprocessed" --in "$checkpoint" --out "$results/cgnn/$run/metrics.json" -- \
                 "$python" COGMEN_code/eval.py --dataset "$dataset" --modalities "$modalities" --pt_dir "$checkpoint" \
                 --data_dir "$preprocessed" --out_dir "$results/cgnn/$run"

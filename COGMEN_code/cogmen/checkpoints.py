@@ -1,8 +1,10 @@
-"""Checkpoints of the graph network: a dict of plain values and tensors, read without running anything in it."""
+"""Checkpoints of the dialogues' networks: a dict of plain values and tensors, read without running anything in it."""
 
 import dataclasses
 from dataclasses import dataclass, fields
 
+from cogmen.network.graph import RELATIONS
+from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
@@ -13,14 +15,15 @@ FORMAT = "cogmen-cgnn"
 VERSION = 1
 
 _MAX_LAYERS, _MAX_SIZE = 100, 1 << 20
+_NETWORKS = {Architecture: CGNN, ImprovedArchitecture: MaskedAttentionNetwork}
 
 
 @dataclass
 class Checkpoint:
-    """A trained graph network and what it was trained on.
+    """A trained network and what it was trained on.
 
     Attributes:
-        network: the `CGNN`, on the CPU, in evaluation mode.
+        network: the `CGNN` or `MaskedAttentionNetwork`, on the CPU, in evaluation mode.
         dataset, modalities, emotions: the corpus's name, the modalities in use (`at`), the emotion names.
         feature_sizes: by modality, the size of its features.
         windows: `{"wp", "wf"}`, past and future turns that a turn sees.
@@ -28,7 +31,7 @@ class Checkpoint:
         epoch, dev_weighted_f1: the epoch kept and its score on the dev dialogues.
     """
 
-    network: CGNN
+    network: CGNN | MaskedAttentionNetwork
     dataset: str
     modalities: str
     emotions: list
@@ -37,6 +40,11 @@ class Checkpoint:
     options: dict
     epoch: int
     dev_weighted_f1: float
+
+    @property
+    def emotion(self):
+        """The task of the corpus that the network has learnt; None where the corpus has no choice."""
+        return CORPORA[self.dataset].task_of(self.emotions) if self.dataset in CORPORA else None
 
 
 def save_checkpoint(path, checkpoint, half=False):
@@ -66,15 +74,20 @@ def load_checkpoint(path):
         kept = {field.name: content[field.name] for field in fields(Checkpoint) if field.name != "network"}
         sizes = content["architecture"]
         for name, value in sizes.items():  # before layer after layer is made
-            limit = _MAX_LAYERS if name == "seqcontext_nlayer" else _MAX_SIZE
+            limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
             if type(value) is int and not 0 < value <= limit:
                 raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected 1 to {limit}")
-        architecture = Architecture(**sizes)
-        if not 0 <= architecture.drop_rate < 1:
-            raise UserError(f"{path}: its architecture has drop_rate {architecture.drop_rate}, expected 0 <= rate < 1")
+        # There was one network, and no word of the recipe, before there were two.
+        architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
+        for name in sizes.keys() & {"drop_rate", "input_drop", "modality_drop"}:
+            if not 0 <= sizes[name] < 1:
+                raise UserError(f"{path}: its architecture has {name} {shown(sizes[name])}, expected 0 <= rate < 1")
+        if architecture.relations not in (*RELATIONS, None):
+            expected = f"expected one of {', '.join(RELATIONS)}"
+            raise UserError(f"{path}: its architecture has relations {shown(architecture.relations)}, {expected}")
         _check_kept(path, kept, architecture)
-        check_weights(path, content["state_dict"], lambda: CGNN(architecture))
-        network = CGNN(architecture)
+        check_weights(path, content["state_dict"], lambda: _NETWORKS[type(architecture)](architecture))
+        network = _NETWORKS[type(architecture)](architecture)
         network.load_state_dict(content["state_dict"])  # 16-bit floats become 32-bit ones
         return Checkpoint(network=network.eval(), **kept)
 
@@ -102,16 +115,21 @@ def _read(path):
 def _check_kept(path, kept, architecture):
     """What is stored beside the network describes it."""
     corpus = CORPORA.get(kept["dataset"]) or own_corpus(path, kept["dataset"], kept["emotions"])
+    if corpus.tasks and (task := corpus.task_of(kept["emotions"])):  # without one, its emotions do not fit
+        corpus = corpus.of_task(task)
     sizes, windows = kept["feature_sizes"], kept["windows"]
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
+    by_modality = list(getattr(architecture, "feature_sizes", sizes).items())  # the order that splits a turn's features
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
-        ("number of speakers", architecture.num_speakers, len(corpus.speakers) or architecture.num_speakers),
+        ("multilabel", architecture.multilabel, corpus.multilabel),
+        ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
         ("feature size", architecture.feature_size, sum(sizes.values())),
+        ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),
     ):
         if type(found) is not type(expected) or found != expected:
             raise UserError(f"{path}: damaged: its {name} is {shown(found)}, its other parts say {shown(expected)}")
@@ -122,17 +140,26 @@ def _check_kept(path, kept, architecture):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
 
 
+def _num_speakers(corpus, architecture):
+    if isinstance(architecture, ImprovedArchitecture):
+        return None  # any
+    return len(corpus.speakers) or architecture.num_speakers
+
+
 def check_fits(path, checkpoint, corpus, modalities, feature_sizes):
-    """Refuse a checkpoint that was trained for something else.
+    """Refuse a checkpoint that was trained for something else. The improved network can do without some modalities.
 
     Raises:
         UserError: names the flag, what it asks for and what the checkpoint holds.
     """
+    trained, sizes = checkpoint.modalities, checkpoint.feature_sizes
+    if isinstance(checkpoint.network, MaskedAttentionNetwork) and set(modalities) <= set(trained):
+        trained, sizes = modalities, {modality: sizes[modality] for modality in modalities}
     for name, found, wanted in (
         ("--dataset", checkpoint.dataset, corpus.name),
         ("emotions", ", ".join(checkpoint.emotions), ", ".join(corpus.emotions)),
-        ("--modalities", checkpoint.modalities, modalities),
-        ("feature sizes", checkpoint.feature_sizes, feature_sizes),
+        ("--modalities", trained, modalities),
+        ("feature sizes", sizes, feature_sizes),
     ):
         if found != wanted:
             raise UserError(f"{path}: trained with {name} {found}, here {name} {wanted}")

@@ -5,6 +5,7 @@ They are `{"args": Namespace, "state_dict": <the whole module>}`. The module arr
 the options beside them.
 """
 
+import math
 from dataclasses import fields
 
 import torch
@@ -26,14 +27,15 @@ _MAX = 4000  # layers and weights
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def convert(path, dataset=None, modalities=None, feature_sizes=None):
+def convert(path, dataset=None, modalities=None, feature_sizes=None, emotion=None):
     """Read a published checkpoint without running anything in it.
 
     The published `--wp` counts the future turns that a turn sees and `--wf` the past ones; ours say what they mean,
     so the two are exchanged. The epoch and the dev score are not in such a file: both are None.
 
     Args:
-        dataset, modalities: for a file whose options lack them; otherwise they must agree with it.
+        dataset, modalities, emotion: for a file whose options lack them; otherwise they must agree with it. The last
+            is for a corpus that has several tasks.
         feature_sizes: by modality, the size of its features, for a file of several modalities that tells only the sum.
     Returns:
         (Checkpoint, list): the checkpoint, and the names of the unused weights that are left out.
@@ -45,16 +47,21 @@ def convert(path, dataset=None, modalities=None, feature_sizes=None):
         args, network = content["args"], content["state_dict"]
         if args.name != "argparse.Namespace":
             raise ValueError("expected args, a Namespace, and state_dict, a module")
-        return _convert(path, args.state or {}, _modules(network), dataset, modalities, feature_sizes)
+        return _convert(path, args.state or {}, _modules(network), dataset, modalities, feature_sizes, emotion)
 
 
-def _convert(path, args, modules, dataset, modalities, feature_sizes):
+def _convert(path, args, modules, dataset, modalities, feature_sizes, emotion):
     dataset = _option(path, args, "dataset", dataset, sorted(CORPORA))
+    corpus = CORPORA[dataset]
+    if corpus.tasks:
+        corpus = corpus.of_task(_option(path, args, "emotion", emotion, list(corpus.tasks)))
+    elif emotion:
+        raise UserError(f"--emotion {emotion}: {path} is of {dataset}, which has only its emotions; leave the flag out")
     modalities = _option(path, args, "modalities", modalities, MODALITY_SETS)
     weights = _weights(modules)
     unused = [name for name in weights if name.startswith(tuple(layer + "." for layer in UNUSED))]
     weights = {name: weight for name, weight in weights.items() if name not in unused}
-    architecture = _architecture(path, args, weights, CORPORA[dataset])
+    architecture = _architecture(path, args, weights, corpus)
     check_weights(path, weights, lambda: CGNN(architecture))
     _check_behaviour(path, modules, architecture)
     network = CGNN(architecture)
@@ -65,7 +72,7 @@ def _convert(path, args, modules, dataset, modalities, feature_sizes):
         network=network.eval(),
         dataset=dataset,
         modalities=modalities,
-        emotions=list(CORPORA[dataset].emotions),
+        emotions=list(corpus.emotions),
         feature_sizes=_feature_sizes(path, args, dataset, modalities, architecture.feature_size, feature_sizes),
         windows=windows,
         options={name: args[name] for name in sorted(kept) if type(args[name]) in _PLAIN} | windows,
@@ -135,15 +142,18 @@ def _architecture(path, args, weights, corpus):
         if not _equal(args.get(name, value), value):
             raise UserError(f"{path}: its options say {name} {shown(args[name])}, its weights {value}")
     emotions, relations = shapes["clf.lin2.weight"][0], shapes["gcn.conv1.weight"][0]
-    if emotions != len(corpus.emotions) or relations != num_relations(len(corpus.speakers)):
+    speakers = len(corpus.speakers) or max(math.isqrt(relations // 2), 1)
+    if emotions != len(corpus.emotions) or relations != num_relations(speakers):
         raise UserError(
             f"{path}: it tells {emotions} emotions apart over {relations} relations of speakers; {corpus.name} has "
-            f"{len(corpus.emotions)} and {num_relations(len(corpus.speakers))}"
+            f"{len(corpus.emotions)} and {num_relations(speakers)}"
         )
     drop_rate = args.get("drop_rate", Architecture.drop_rate)
     if type(drop_rate) not in (int, float) or not 0 <= drop_rate < 1:
         raise UserError(f"{path}: its options say drop_rate {shown(drop_rate)}, expected 0 <= rate < 1")
-    return Architecture(feature_size, emotions, len(corpus.speakers), **found, drop_rate=float(drop_rate))
+    return Architecture(
+        feature_size, emotions, speakers, **found, drop_rate=float(drop_rate), multilabel=corpus.multilabel
+    )
 
 
 def _check_behaviour(path, modules, architecture):

@@ -14,11 +14,11 @@ from erc.options import UserError, to_dict
 from erc.untrusted import damaged, read_torch, shown
 
 FORMAT = "cogmen-training-state"
-VERSION = 1
+VERSION = 2
 # Options that a resumed run may change: they do not change its steps.
 _FREE = ("epochs", "device", "resume", "save_every", "out_dir", "preprocessed_feature")
 _FREE += ("options", "log_in_comet", "comet_workspace")
-_PLAIN = ("epoch", "step", "turns", "best_epoch", "best_f1", "best_state", "history")
+_PLAIN = ("epoch", "step", "steps_done", "turns", "best_epoch", "best_f1", "best_state", "history")
 
 
 @dataclass
@@ -29,7 +29,8 @@ class Progress:
         order: the generator that shuffles the dialogues.
         loss_sum, turns: of the current epoch so far: the sum of the turns' losses, and the number of turns.
         epoch, step: finished epochs; finished batches of the current one.
-        best_epoch, best_f1, best_state: the best finished epoch, its dev weighted F1 and its weights.
+        steps_done: finished batches of all epochs.
+        best_epoch, best_f1, best_state: the finished epoch to keep, its dev weighted F1 and its weights.
         history: a dict per finished epoch.
         epoch_order: the generator's state at the beginning of the current epoch.
     """
@@ -39,6 +40,7 @@ class Progress:
     turns: int = 0
     epoch: int = 0
     step: int = 0
+    steps_done: int = 0
     best_epoch: int = 0
     best_f1: float = -1.0
     best_state: dict = None
@@ -50,15 +52,25 @@ class Progress:
         self.epoch_order = self.order.get_state()
         return dialogues.order(batch_size, self.order)[self.step :]
 
-    def end_epoch(self, row, network):
-        """Record a finished epoch; `row` is its line of the history."""
+    def end_epoch(self, row, network, keep="best"):
+        """Record a finished epoch; `row` is its line of the history, `keep` as `cogmen.recipes.Recipe` has it."""
         self.epoch, self.step, self.turns = self.epoch + 1, 0, 0
         self.loss_sum.zero_()
         self.epoch_order = self.order.get_state()
         self.history.append(row)
-        if row["dev_weighted_f1"] > self.best_f1:
+        if keep == "last" or row["dev_weighted_f1"] > self.best_f1:
             self.best_epoch, self.best_f1 = self.epoch, row["dev_weighted_f1"]
             self.best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def average_into(kept, network, decay, steps):
+    """Move a network's average, which `kept` holds, by what its latest step changed.
+
+    The first steps weigh more, (1 + steps) / (10 + steps) at most being kept, so that the beginning is soon forgotten.
+    """
+    average, latest = list(kept.parameters()), list(network.parameters())
+    torch._foreach_lerp_(average, latest, 1 - min(decay, (1 + steps) / (10 + steps)))
 
 
 class StateKeeper:
@@ -67,13 +79,13 @@ class StateKeeper:
     Args:
         path: the file; None: nothing is saved.
         options: `TrainOptions`.
-        trained: (network, optimizer, scheduler or None, `Progress`), whose state is saved.
+        trained: (network, its average or itself, optimizer, scheduler or None, `Progress`), whose state is saved.
         dialogues: the training `DialogueSet`; a state is only good for the same ones.
     """
 
     def __init__(self, path, options, trained, dialogues):
         self.path, self.options, self.dialogues = path, options, dialogues
-        self.network, self.optimizer, self.scheduler, self.progress = trained
+        self.network, self.average, self.optimizer, self.scheduler, self.progress = trained
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -92,6 +104,7 @@ class StateKeeper:
             "options": to_dict(self.options),
             "dialogues": _identity(self.dialogues),
             "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not self.network else None,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             "loss_sum": progress.loss_sum,
@@ -116,6 +129,8 @@ class StateKeeper:
             self._check_same(content)
             self._check_form(content)
             self.network.load_state_dict(content["network"])
+            if self.average is not self.network:
+                self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
             if self.scheduler:
                 self.scheduler.load_state_dict(content["scheduler"])
@@ -141,7 +156,7 @@ class StateKeeper:
             own |= {"best_state": own["network"], "history": [row] * len(content["history"])}
         for name in own.keys() - {"options", "random_cuda"}:
             _check_alike(content[name], own[name], name)
-        numbers = [content[name] for name in ("epoch", "step", "turns", "best_epoch")]
+        numbers = [content[name] for name in ("epoch", "step", "steps_done", "turns", "best_epoch")]
         if min(numbers) < 0 or (content["step"] > 0) != (content["turns"] > 0) or len(content["history"]) != epoch:
             raise ValueError(f"epoch {epoch}, step {content['step']} and the history do not fit together")
 
@@ -158,10 +173,12 @@ class StateKeeper:
 
     def _check_same(self, content):
         before, now = content["options"], to_dict(self.options)
+        # The cosine schedule lays the learning rate of every step out by the number of epochs.
+        free = set(_FREE) - ({"epochs"} if self.options.scheduler == "cosine" else set())
         differing = [
             f"--{name} {value} (it was {before[name]})"
             for name, value in now.items()
-            if name not in _FREE and before.get(name, value) != value  # one that is new did not exist then
+            if name not in free and before.get(name, value) != value  # one that is new did not exist then
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")

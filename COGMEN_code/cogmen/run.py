@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import torch
 
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
+from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
 from cogmen.training import seed_everything
 from erc.corpus.corpora import Corpus, asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
+from erc.corpus.targets import take_task
 from erc.files import write_table
-from erc.options import to_dict
+from erc.options import UserError, to_dict
 from erc.runtime import find_device
 
 
@@ -19,7 +21,7 @@ class RunData:
     """What a training run reads.
 
     Attributes:
-        corpus, device: what `--dataset` and `--device` name.
+        corpus, device: what `--dataset`, `--emotion` and `--device` name.
         feature_sizes: by modality, the size of its features.
         num_speakers: how many speakers the network has to tell apart.
         dialogues: by split, its list of `erc.corpus.dialogues.Dialogue`.
@@ -41,36 +43,51 @@ def prepare(options, splits=SPLITS):
     device = find_device(options.device)
     dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset))
     options.dataset = corpus.name  # part of the names of what the run writes
+    corpus = take_task(options.preprocessed_feature, dialogues, corpus, options.emotion)
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
     num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in dialogues[name]])
     return RunData(corpus, device, sizes, num_speakers, {name: dialogues[name] for name in splits})
 
 
 def build_network(options, data):
-    """The `CGNN` to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
+    """The network to train: fresh weights from `--seed` (which it sets for all that follows), or --model_ckpt's.
 
     Raises:
         UserError: the checkpoint was trained for something else.
     """
     seed_everything(options.seed)
     size = sum(data.feature_sizes.values())
-    network = CGNN(Architecture.from_options(options, size, len(data.corpus.emotions), data.num_speakers))
+    corpus = data.corpus
+    if options.recipe == "improved":
+        if corpus.multilabel:
+            raise UserError("--recipe improved: tells one emotion of each turn, --emotion multilabel asks for several")
+        return MaskedAttentionNetwork(
+            ImprovedArchitecture.from_options(options, data.feature_sizes, len(corpus.emotions))
+        )
+    network = CGNN(Architecture.from_options(options, size, len(corpus.emotions), data.num_speakers, corpus.multilabel))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
+        relations, asked = start.network.architecture.relations, network.architecture.relations
+        if relations != asked:
+            raise UserError(f"{options.model_ckpt}: trained with --relations {relations}, here --relations {asked}")
         network.load_state_dict(start.network.state_dict())
     return network
 
 
 def run_name(options):
     """The name of a run in TensorBoard and Comet."""
-    return f"{options.dataset}_{options.modalities}_{options.tag}"
+    return f"{_data_name(options)}_{options.modalities}_{options.tag}"
 
 
 def checkpoint_path(options):
     """Where the run's checkpoint goes."""
-    name = f"{options.dataset}_best_dev_f1_model_{options.modalities}_{options.tag}"
+    name = f"{_data_name(options)}_best_dev_f1_model_{options.modalities}_{options.tag}"
     return options.out_dir / "model_checkpoints" / f"{name}.pt"
+
+
+def _data_name(options):
+    return f"{options.dataset}_{options.emotion}" if options.emotion else options.dataset
 
 
 def state_path(options):

@@ -118,7 +118,7 @@ def _version(path):
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: no such file; a corpus of text alone takes --using_model text") from None
     return path.name, found.st_size, found.st_mtime_ns
 
 

@@ -48,7 +48,7 @@ def plan_batches(dataset, places, options, device):
 
 
 @torch.inference_mode()
-def run_batches(extractor, dataset, batches, device, options, loader=DataLoader):
+def run_batches(extractor, dataset, batches, device, options, loader=DataLoader, quiet=False):
     """Embeddings and probabilities of some batches.
 
     Args:
@@ -57,8 +57,10 @@ def run_batches(extractor, dataset, batches, device, options, loader=DataLoader)
         batches: lists of places in `dataset`, as `plan_batches` gives them.
         options: `PredictionOptions`; `precision` and `num_workers` count.
         loader: a `DataLoader` class, such as one that measures.
+        quiet: show no progress.
     Yields:
-        dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32.
+        dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32,
+        where none is missing.
     Raises:
         UserError: a file cannot be read, or memory does not suffice.
     """
@@ -71,7 +73,7 @@ def run_batches(extractor, dataset, batches, device, options, loader=DataLoader)
         num_workers=options.num_workers,
         pin_memory=device.type == "cuda",
     )
-    with tqdm(total=sum(map(len, batches)), desc="extracting", unit="utterance", disable=None) as progress:
+    with tqdm(total=sum(map(len, batches)), desc="extracting", unit="utterance", disable=quiet or None) as progress:
         for batch in loaded:
             with _advice_on_memory(f"{len(batch)} utterances in a batch"):
                 result = _run(extractor, batch.to(device, non_blocking=True), options.precision)
@@ -82,7 +84,8 @@ def run_batches(extractor, dataset, batches, device, options, loader=DataLoader)
 def _run(extractor, batch, precision):
     with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
         result = extractor.embed(batch)
-        result["probabilities"] = extractor.classify(result).float().softmax(dim=1)
+        if result.keys() == set(extractor.modalities):
+            result["probabilities"] = extractor.classify(result).float().softmax(dim=1)
     return {name: rows.float().cpu().numpy() for name, rows in result.items()}
 
 

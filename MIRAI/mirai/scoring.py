@@ -3,7 +3,7 @@
 import sys
 
 from erc.corpus.metrics import summary, write_evaluation
-from erc.corpus.splits import check_unseen, held_out, labelled, split
+from erc.corpus.splits import check_unseen, has_split, held_out, split
 from erc.files import write_table
 from erc.options import UserError, printable
 from mirai.checkpoint import check_emotions, load_extractor
@@ -29,8 +29,8 @@ def score(path, utterances, corpus, test_sessions, options, device, out_dir):
     trained_with = kept["options"]
     if test_sessions == "own":
         test_sessions = trained_with["test_sessions"] if trained_with["test_1920"] else None
-    test = split(utterances, False, []).test if test_sessions is None else held_out(utterances, test_sessions)
-    test = labelled(test)
+    is_random = test_sessions is None and not has_split(utterances)
+    test = split(utterances, False, []).test if is_random else held_out(utterances, test_sessions)
     advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
     check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
@@ -60,7 +60,7 @@ def score_all(folder, utterances, corpus, options, device, out_dir):
             print(printable(f"error: {experiment} is not scored: {error}"), file=sys.stderr)
             failed += 1
             continue
-        print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result)}", flush=True)
+        print(f"{experiment}: {result['model']}, {result['loss']}: {summary(result, corpus.headline)}", flush=True)
         rows.append([result[name] for name in COLUMNS])
     write_table(out_dir / "result.csv", COLUMNS, rows)
     return failed

@@ -4,9 +4,11 @@ Both are imported where they are used: importing librosa takes seconds, which on
 """
 
 import struct
+import wave
 
 import numpy as np
 
+from erc.files import atomic_writer
 from erc.options import UserError
 from erc.untrusted import plain_file
 
@@ -60,26 +62,64 @@ def read_speech(path):
     Raises:
         UserError: as `probe`; the sound is damaged, or no sound.
     """
+    return resample(*read_piece(path))
+
+
+def read_channels(path):
+    """Read each channel of a speech file: list of what `read_speech` returns of a file of one channel."""
+    return [resample(*read_piece(path, channel=channel + 1)) for channel in range(probe(path).channels)]
+
+
+def read_piece(path, start=0.0, end=None, channel=None):
+    """Read a speech file, or a piece of one, of which nothing else is read.
+
+    Args:
+        start, end: of the piece, seconds; end None: that of the file.
+        channel: 1, 2, ...; None: the mean of all.
+    Returns:
+        ((samples,) float32, full scale = 1; the rate in Hz)
+    Raises:
+        UserError: as `probe`; the sound is damaged, or no sound; there is no such piece or channel.
+    """
     import soundfile
 
     info = probe(path)
+    first, last = (info.frames if time is None else round(time * info.samplerate) for time in (start, end))
+    if not 0 <= first < (last := min(last, info.frames)):
+        raise UserError(f"{path}: no sound from {start:g} to {end} s, it has {info.frames / info.samplerate:g} s")
+    if channel is not None and not 1 <= channel <= info.channels:
+        raise UserError(f"{path}: no channel {channel}, it has {info.channels}")
     dtype = "int16" if info.subtype == "PCM_16" else "float32"
-    try:
-        sound, rate = soundfile.read(path, dtype=dtype, always_2d=True)  # (frames, channels)
+    try:  # (frames, channels)
+        sound, rate = soundfile.read(path, last - first, first, dtype=dtype, always_2d=True)
     except soundfile.LibsndfileError as error:
         raise UserError(f"{path}: cannot be read: {error.error_string}") from None
-    if len(sound) < info.frames:
-        raise UserError(f"{path}: truncated: {info.frames} samples declared, {len(sound)} found")
+    if len(sound) < last - first:
+        raise UserError(f"{path}: truncated: {info.frames} samples declared, {first + len(sound)} found")
+    if channel is not None:
+        sound = sound[:, channel - 1 : channel]
     if dtype == "int16":
         sound = sound * np.float32(1 / 32768)  # exact, and faster than libsndfile's own floats
     elif not -_LOUDEST < sound.min() <= sound.max() < _LOUDEST:  # not a number is in no range
         raise UserError(f"{path}: holds samples that are not numbers, or far beyond full scale; export it again")
-    sound = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        import librosa
+    return sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1), rate
 
-        sound = librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
-    return sound
+
+def resample(sound, rate):
+    """(samples,) at a rate in Hz as (samples,) at 16 kHz."""
+    if rate == SAMPLE_RATE:
+        return sound
+    import librosa
+
+    return librosa.resample(sound, orig_sr=rate, target_sr=SAMPLE_RATE)
+
+
+def write_speech(path, sound):
+    """Write (samples,) float32 at 16 kHz as a mono 16-bit wav file; beyond full scale it is clipped."""
+    samples = np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2")
+    with atomic_writer(path) as file, wave.open(file, "wb") as content:
+        content.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        content.writeframes(samples.tobytes())
 
 
 def _wav_sizes(path):

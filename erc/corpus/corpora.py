@@ -7,6 +7,7 @@ A further corpus is a further entry; code asks the entry and never which corpus 
 import re
 from dataclasses import dataclass, field, replace
 
+from erc.corpus.targets import Task, presence
 from erc.options import UserError
 from erc.untrusted import damaged, is_name, shown
 
@@ -29,8 +30,18 @@ class Corpus:
         segment_id: pattern of a segment id, its groups `session`, `dialogue` and `speaker`; None: ids are any
             names, and the annotation table has the columns `dialogue` and `speaker`.
         segment_id_example: a segment id, for messages.
+        turn_id: pattern of the ids of turns in predictions, with the groups `dialogue` and `speaker`, where segment ids
+            have no pattern.
+        kinds: pattern whose named groups are the kinds of dialogues, one of which is found in a dialogue's id.
         test_sessions: the sessions that are held out whole; empty: dialogue files name any test dialogues.
+        test_dialogues, test_turns: the dialogues of these sessions in the full corpus, and how many turns they have by
+            the annotation table that they are taken from; empty: no split is published.
         has_segment_ids: the tenth item of a dialogue file is there; otherwise turns are named by dialogue and number.
+        has_dev_ids: a tenth item, which may be missing, is the ids of the dev dialogues.
+        has_frames: features of a turn may be rows of frames, whose mean is taken.
+        tasks: by name, what can be learnt where labels are numbers: one for each turn, or one for each of `emotions`.
+            Once a task is chosen (`of_task`), the emotions are its classes. Empty: labels are emotions.
+        multilabel: a turn has any number of the emotions.
         text_feature: the text features that the published results rest on: `extractor` or `sbert`.
         headline: the score that leads its tables.
         emotion_names: by language (`ko`, `en`), what people call the emotions, in their order.
@@ -44,8 +55,16 @@ class Corpus:
     session: str | None = None
     segment_id: str | None = None
     segment_id_example: str = ""
+    turn_id: str | None = None
+    kinds: str | None = None
     test_sessions: tuple[int, ...] = ()
+    test_dialogues: tuple[str, ...] = ()
+    test_turns: dict[str, int] = field(default_factory=dict, hash=False)
     has_segment_ids: bool = True
+    has_dev_ids: bool = False
+    has_frames: bool = False
+    tasks: dict[str, Task] = field(default_factory=dict, hash=False)
+    multilabel: bool = False
     text_feature: str = "extractor"
     headline: str = "weighted_f1"
     emotion_names: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
@@ -71,6 +90,11 @@ class Corpus:
         match = re.match(self.session, dialogue) if self.session else None
         return int(match[1]) if match else None
 
+    def kind_of(self, dialogue):
+        """What kind of dialogue an id names (scripted, improvised); None if it does not say."""
+        match = re.search(self.kinds, dialogue) if self.kinds else None
+        return match.lastgroup if match else None
+
     def speaker_numbers(self, speakers):
         """The numbers of a dialogue's speakers.
 
@@ -82,6 +106,20 @@ class Corpus:
         order = self.speakers or tuple(dict.fromkeys(speakers))
         number = {name: k for k, name in enumerate(order)}
         return [number[name] for name in speakers]
+
+    def of_task(self, name):
+        """The corpus whose emotions are the classes of one of its tasks."""
+        task = self.tasks[name]
+        return replace(self, emotions=task.classes, multilabel=task.multilabel, tasks={})
+
+    def task_of(self, emotions):
+        """The name of the task whose classes are these; None if there is none."""
+        return next((name for name, task in self.tasks.items() if list(task.classes) == emotions), None)
+
+    def called(self, language):
+        """What people call the emotions in a language, `ko` or `en`; where nothing says it, their own names."""
+        usual = _KOREAN if language == "ko" else {}
+        return self.emotion_names.get(language) or tuple(usual.get(name, name) for name in self.emotions)
 
     def to_data(self):
         """Plain values by which `corpus_from` finds or makes the corpus again."""
@@ -108,6 +146,12 @@ class SegmentId:
     session: int
     dialogue: str
     speaker: str
+
+
+def in_order(scores, headline):
+    """Names of scores as they are shown: a corpus's `headline` first, but weighted F1 in its published place, behind
+    accuracy."""
+    return sorted(scores, key=lambda score: score != headline or headline == Corpus.headline)
 
 
 def asked_corpus(name):
@@ -154,7 +198,22 @@ def corpus_from(data, path):
         return own_corpus(path, data["name"], list(data["emotions"]), dict(data["emotion_names"]))
 
 
+_KOREAN = {
+    "neutral": "중립",
+    "angry": "분노",
+    "happy": "기쁨",
+    "surprise": "놀람",
+    "sad": "슬픔",
+    "fear": "두려움",
+    "disgust": "혐오",
+    "excited": "신남",
+    "frustrated": "답답함",
+    "anger": "분노",
+    "joy": "기쁨",
+    "sadness": "슬픔",
+}
 # In patterns [0-9], not \d, which takes the digits of other scripts too: two spellings of one session.
+_KINDS = "_(?:(?P<scripted>script)|(?P<improvised>impro))[0-9]"
 _KEMDY19 = Corpus(
     name="KEMDy19",
     emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
@@ -163,18 +222,67 @@ _KEMDY19 = Corpus(
     session=r"Sess([0-9]{2})_",
     segment_id=r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>[FM])[0-9]{3}",
     segment_id_example="Sess19_impro02_M014",
+    kinds=_KINDS,
     test_sessions=(19, 20),
+    test_dialogues=tuple(
+        f"Sess{session}_{kind}{number:02}"
+        for session in (19, 20)
+        for kind, count in (("impro", 4), ("script", 6))
+        for number in range(1, count + 1)
+    ),
+    test_turns={"annotation_speaker_only.csv": 978, "annotation.csv": 1045},
     reader="kemdy19",
+)
+_KEMDY20 = Corpus(
+    name="KEMDy20",
+    emotions=_KEMDY19.emotions,
+    label_aliases=_KEMDY19.label_aliases,
+    session=_KEMDY19.session,
+    segment_id=r"(?P<dialogue>Sess(?P<session>[0-9]{2})_[A-Za-z]+[0-9]{2})_(?P<speaker>User[0-9]{3}[FM])_[0-9]{3}",
+    segment_id_example="Sess01_script01_User002M_001",
+    test_sessions=tuple(range(33, 41)),  # the last fifth: our choice, none is published
+    headline="macro_f1",  # of a corpus that is mostly neutral, where "neutral" alone has a high weighted F1
+    reader="kemdy20",
 )
 _IEMOCAP = Corpus(
     name="iemocap",
     emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
     speakers=("M", "F"),
     session=r"Ses([0-9]{2})[FM]_",
+    # The dialogue's own letter says whose movements were recorded. Dialogue files name no speaker in an id.
+    turn_id=r"(?P<dialogue>Ses(?P<session>[0-9]{2})[FM]_[A-Za-z0-9_]+?)_(?P<speaker>[FM])?(?:XX)?[0-9]{1,3}",
+    kinds=_KINDS,
     has_segment_ids=False,
     text_feature="sbert",
 )
 _IEMOCAP_4 = replace(_IEMOCAP, name="iemocap_4", emotions=_IEMOCAP.emotions[:4])
+_MELD = Corpus(
+    name="MELD",
+    emotions=("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
+    reader="meld",
+)
+_MOSEI_EMOTIONS = ("happiness", "sadness", "anger", "surprise", "disgust", "fear")
+_MOSEI = Corpus(
+    name="mosei",
+    emotions=_MOSEI_EMOTIONS,
+    has_segment_ids=False,
+    has_dev_ids=True,
+    has_frames=True,
+    text_feature="sbert",
+    tasks={
+        "2class": Task(("negative", "positive"), ((">=", 0),), (-3, 3)),
+        "7class": Task(
+            (
+                *("highly negative", "negative", "weakly negative", "neutral"),
+                *("weakly positive", "positive", "highly positive"),
+            ),
+            ((">=", -2), (">=", -1), (">=", 0), (">", 0), (">", 1), (">", 2)),
+            (-3, 3),
+        ),
+        **presence(_MOSEI_EMOTIONS),
+    },
+)
 
-CORPORA = {corpus.name: corpus for corpus in (_KEMDY19, _IEMOCAP, _IEMOCAP_4)}
+CORPORA = {corpus.name: corpus for corpus in (_KEMDY19, _KEMDY20, _IEMOCAP, _IEMOCAP_4, _MELD, _MOSEI)}
+TASKS = tuple(dict.fromkeys(name for corpus in CORPORA.values() for name in corpus.tasks))  # what `--emotion` may name
 KEMDY19 = CORPORA["KEMDy19"]  # the corpus of stage 1

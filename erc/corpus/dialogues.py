@@ -6,6 +6,7 @@ The dialogue file is the published list that passes from stage to stage:
 
 Items 2-7 and 10 are dicts by dialogue id of lists by turn, in time order. A modality that has no features holds an
 empty list for every dialogue. COGMEN's own corpora lack the tenth item: their turns are named `<dialogue>_<number>`.
+In files of CMU-MOSEI it is the ids of the dev dialogues.
 
 The preprocessed file is `{"train", "dev", "test"}`, each a list of dialogues as dicts of a `Dialogue`'s fields, the
 features under `"a"`, `"t"`, `"v"`. Both files are checked by `check_dialogues`, once, when they are read.
@@ -24,6 +25,7 @@ import numpy as np
 
 from erc.corpus.corpora import CORPORA, KEMDY19, MODALITIES, SPLITS, UNLABELLED, Corpus, corpus_from
 from erc.corpus.splits import check_held_out
+from erc.corpus.targets import stack_numbers
 from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import damaged, is_name, read_two_pickles, shown
@@ -40,7 +42,8 @@ class Dialogue:
     Attributes:
         id: a part of a dialogue, cut by `chunks`, keeps it.
         segment_ids, speakers, sentences: L strings each; a segment id is unique in its corpus.
-        labels: (L,) int64, an emotion's place in `Corpus.emotions`, or `UNLABELLED`.
+        labels: (L,) int64, an emotion's place in `Corpus.emotions`, or `UNLABELLED`. Of a corpus with tasks the
+            numbers of each turn, (L,) or (L, C) float64; of a `multilabel` one (L, C) int64 of 0 and 1.
         features: by modality `a`, `t`, `v`: (L, D) float32; empty before the extraction.
         ratings: what the raters said, where the corpus has it: `emotions` (L, C) float32, how many of them named each
             emotion; `valence`, `arousal` (L,) float32, their means, not a number where there is none.
@@ -63,9 +66,9 @@ class Dialogue:
         return chosen[0] if len(chosen) == 1 else np.concatenate(chosen, axis=1)
 
     def turns(self):
-        """The segment id, dialogue id, speaker and label of each turn."""
+        """The segment id, dialogue id, speaker and label (a list if `multilabel`) of each turn."""
         for turn, segment_id in enumerate(self.segment_ids):
-            yield segment_id, self.id, self.speakers[turn], int(self.labels[turn])
+            yield segment_id, self.id, self.speakers[turn], self.labels[turn].tolist()
 
     def chunks(self, size):
         """The dialogue cut into consecutive dialogues of at most `size` turns."""
@@ -103,7 +106,8 @@ def read_dialogues(path, asked=None):
     (items, more), names = read_two_pickles(path), _ITEMS
     more, corpus = _more(path, more, asked)
     if not corpus.has_segment_ids:
-        names = _ITEMS[:-1]
+        has_dev_ids = corpus.has_dev_ids and isinstance(items, list | tuple) and len(items) == len(_ITEMS)
+        names = (*_ITEMS[:-1], *(["dev_ids"] if has_dev_ids else []))
     if not isinstance(items, list | tuple) or len(items) != len(names):
         found = f"{len(items)} items" if isinstance(items, list | tuple) else type(items).__name__
         expected = f"a dialogue file of {corpus.name}, a list of {len(names)} items"
@@ -111,6 +115,9 @@ def read_dialogues(path, asked=None):
     items = dict(zip(names, items, strict=True))
     try:
         _check_ids(items)
+        if "dev_ids" in items:
+            more["dev_ids"] = list(items["dev_ids"])
+            items["train_ids"] = list(dict.fromkeys([*items["train_ids"], *items["dev_ids"]]))
         check_held_out(corpus, items["train_ids"], items["test_ids"])
         dialogues = _from_tables(items)
         if not corpus.has_segment_ids:
@@ -222,7 +229,7 @@ def check_dialogues(dialogues, corpus):
     _check_turns(dialogues, corpus)
     widths = {}
     for dialogue in dialogues:
-        dialogue.features = {modality: _matrix(dialogue, modality, widths) for modality in modalities}
+        dialogue.features = {m: _matrix(dialogue, m, widths, corpus.has_frames) for m in modalities}
         dialogue.ratings = _ratings(dialogue, corpus)
 
 
@@ -283,12 +290,20 @@ def _check_turns(dialogues, corpus):
             if fault := _fault(*values, corpus, seen):
                 raise UserError(f"dialogue {dialogue.id}, turn {turn}: {fault}")
             seen.add(values[0])
-        dialogue.labels = np.array(dialogue.labels, dtype=np.int64)
+        if corpus.tasks:
+            dialogue.labels = stack_numbers(dialogue.labels, dialogue.id, len(corpus.emotions))
+            if (found := dialogue.labels.shape[1:]) != (first := dialogues[0].labels.shape[1:]):
+                counts = [shape[0] if shape else 1 for shape in (found, first)]
+                found = "has {} numbers as the label of a turn, the dialogues before it {}".format(*counts)
+                raise UserError(f"dialogue {dialogue.id} {found}")
+        else:
+            dialogue.labels = np.array(dialogue.labels, dtype=np.int64)
 
 
 def _fault(segment_id, speaker, label, sentence, corpus, seen):
     """What is wrong with a turn; None if nothing is."""
-    if isinstance(label, bool) or not isinstance(label, Integral) or not UNLABELLED <= label < len(corpus.emotions):
+    is_label = isinstance(label, Integral) and not isinstance(label, bool)
+    if not corpus.tasks and not (is_label and UNLABELLED <= label < len(corpus.emotions)):
         return f"label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}, or {UNLABELLED} for none"
     if corpus.speakers and not (isinstance(speaker, str) and speaker in corpus.speakers):
         return f"speaker {shown(speaker)}; {corpus.name} has {', '.join(corpus.speakers)}"
@@ -303,8 +318,9 @@ def _fault(segment_id, speaker, label, sentence, corpus, seen):
     return None
 
 
-def _matrix(dialogue, modality, widths):
-    """(L, D) float32 features, with D as in `widths`, by modality, which the first dialogue sets."""
+def _matrix(dialogue, modality, widths, has_frames):
+    """(L, D) float32 features, with D as in `widths`, by modality, which the first dialogue sets; with `has_frames` a
+    turn's may be the mean of (frames, D)."""
     rows, name = dialogue.features.get(modality, ()), MODALITIES[modality]
     if len(rows) != len(dialogue):
         raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {len(rows)} {name} embeddings")
@@ -317,6 +333,8 @@ def _matrix(dialogue, modality, widths):
             row = np.asarray(rows[turn], dtype=np.float32)
         except (TypeError, ValueError, OverflowError):
             refuse(turn, "is not a vector of numbers")
+        if has_frames and row.ndim == 2 and len(row):
+            row = row.mean(axis=0)
         if row.ndim != 1 or not row.size:
             refuse(turn, f"has shape {row.shape}, expected one vector")
         if row.size != widths.setdefault(modality, row.size):
@@ -337,7 +355,8 @@ def _matrix(dialogue, modality, widths):
 
 
 def _check_ids(items):
-    for name in ("ids", "train_ids", "test_ids"):
+    names = [name for name in ("ids", "train_ids", "test_ids", "dev_ids") if name in items]
+    for name in names:
         ids = items[name]
         if not isinstance(ids, list | tuple):
             raise UserError(f"`{name}` is a {type(ids).__name__}, expected a list of dialogue ids")
@@ -348,6 +367,7 @@ def _check_ids(items):
             twice = next(dialogue for dialogue, count in Counter(ids).items() if count > 1)
             raise UserError(f"`{name}` names the dialogue {twice} twice")
     ids, train, test = (set(items[name]) for name in ("ids", "train_ids", "test_ids"))
+    train |= set(items.get("dev_ids", ()))
     if not ids:
         raise UserError("`ids` is empty: there are no dialogues")
     if train & test:

@@ -129,9 +129,10 @@ def check_unseen(utterances, trained_on, path, advice):
     seen = set(trained_on) & {utterance.segment_id for utterance in utterances}
     if seen:
         sessions = sessions_of(utterance for utterance in utterances if utterance.segment_id in seen)
+        where = f"; session {' '.join(map(str, sessions))}" if sessions else ""
         raise UserError(
             f"{path}: was trained on {len(seen)} of the {len(utterances)} utterances that are held out here "
-            f"({min(seen)}, ...; session {' '.join(map(str, sessions))}). {advice}"
+            f"({min(seen)}, ...{where}). {advice}"
         )
 
 

@@ -66,6 +66,9 @@ def test_speakers_of_a_corpus_that_declares_none(dialogues):
     assert batch.edge_index.T.tolist() == [list(edge) for edge in edges] and batch.edge_type.tolist() == relations
     with pytest.raises(UserError, match=f"dialogue {dialogue.id} has 3 speakers, the network was made for 2"):
         DialogueSet([dialogue], "t", own, -1, -1, 2)
+    batch = DialogueSet([dialogue], "t", own, -1, -1, 2, relations="same_other").batch([0])
+    _, relations = naive_graph([len(dialogue)], [turn % 3 for turn in range(len(dialogue))], -1, -1, 2, "same_other")
+    assert batch.edge_type.tolist() == relations
 
 
 @pytest.mark.filterwarnings("error")
@@ -74,3 +77,24 @@ def test_features_that_must_not_be_written_to(dialogues):
     dialogue.features["t"].flags.writeable = False
     batch = DialogueSet([dialogue], "t", KEMDY19, 5, 5, 2).batch([0])
     assert batch.features.tolist() == dialogue.features["t"].tolist()
+
+
+def test_features_and_labels_are_put_on_the_device_once(dialogues):
+    """`meta` is a device that every machine has."""
+    on_meta = DialogueSet(dialogues.dialogues, "at", KEMDY19, 5, 5, 2, device="meta")
+    assert {tensor.device.type for rows in (*on_meta.features, on_meta.labels) for tensor in rows} == {"meta"}
+
+
+def test_a_batch_goes_to_a_gpu_without_waiting_for_it(dialogues, monkeypatch):
+    sent = []
+
+    def to(tensor, device=None, non_blocking=False):
+        sent.append((torch.device(device or "cpu").type, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    everything = DialogueSet(dialogues.dialogues, "t", KEMDY19, 5, 5, 2, device="cuda")
+    sent.clear()
+    everything.batch([0, 1])
+    assert sent == [("cuda", True)] * 5  # edges, relations, speakers, the turns' places, the mask

@@ -203,7 +203,7 @@ def test_what_the_options_lack_can_be_given(tmp_path, run_script):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "mosei"}, "its dataset is 'mosei', expected one of KEMDy19"),
+        ({"dataset": "mosi"}, "its dataset is 'mosi', expected one of KEMDy19"),
         ({"dataset": "iemocap"}, "7 emotions .* iemocap has 6"),
         ({"modalities": "ta"}, "its modalities is 'ta', expected one of"),
         ({"hidden_size": 100}, "its options say hidden_size 100, its weights 12"),

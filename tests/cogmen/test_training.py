@@ -17,7 +17,7 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
 from cogmen.network.model import CGNN, Architecture, RelationalConv
-from cogmen.training import OPTIMIZERS, class_weights, train_step
+from cogmen.training import OPTIMIZERS, TrainOptions, class_weights, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
@@ -42,6 +42,37 @@ class Recorded(TorchDispatchMode):
         )
         self.operators["boolean index" if boolean_index else name] += 1
         return operator(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "refused", "message"),
+    [
+        *(
+            ({name: 1}, {name: 0}, f"--{name} 0: expected at least 1")
+            for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads")
+        ),
+        ({"wp": -1}, {"wp": -2}, "--wp -2: expected a number of turns, or -1 for all"),
+        ({"wf": 0}, {"wf": -2}, "--wf -2: expected a number of turns, or -1 for all"),
+        ({"wf": -1, "wp": 0}, {"wp": -3}, "--wp -3: expected a number of turns"),
+        ({"drop_rate": 0.0}, {"drop_rate": -0.1}, "--drop_rate -0.1: expected 0 <= rate < 1"),
+        ({"drop_rate": 0.99}, {"drop_rate": 1.0}, "--drop_rate 1.0: expected 0 <= rate < 1"),
+        ({"learning_rate": 0.5}, {"learning_rate": 0.0}, "--learning_rate must be above 0"),
+        ({"learning_rate": 1e-9}, {"learning_rate": -0.1}, "--learning_rate must be above 0"),
+        ({"weight_decay": 0.0}, {"weight_decay": -0.1}, "--weight_decay not below 0"),
+    ],
+)
+def test_the_edges_of_an_option(accepted, refused, message):
+    TrainOptions(from_begin=True, **accepted)
+    with pytest.raises(ValueError, match=message):
+        TrainOptions(from_begin=True, **refused)
+
+
+def test_where_the_weights_come_from_is_said_once(tmp_path):
+    for given in ({}, {"from_begin": True, "model_ckpt": tmp_path / "x.pt"}):
+        with pytest.raises(ValueError, match="give either --from_begin .* or --model_ckpt FILE"):
+            TrainOptions(**given)
+    with pytest.raises(ValueError, match="--tuning: every trial starts with fresh weights"):
+        TrainOptions(tuning=True, model_ckpt=tmp_path / "x.pt")
 
 
 def waits(operators):

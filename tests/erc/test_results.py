@@ -4,6 +4,7 @@ import pytest
 
 from erc.files import write_json
 from erc.options import UserError
+from tests.erc.scoring.conftest import make_rows, write_rows
 
 
 def write_scores(path, accuracy, weighted_f1, macro_f1):
@@ -28,6 +29,27 @@ def test_table(tmp_path, run_script, capsys):
     assert re.search(r"published, KEMDy19 +\| 65.61 / 64.90 / - +\| 68.99 / 68.05 / - ", capsys.readouterr().out)
 
 
+def test_intervals_stand_below_a_method_whose_predictions_are_there(tmp_path, run_script, capsys):
+    """Those of tools/score.py for the same folder."""
+    for seed in (1, 2):
+        write_scores(tmp_path / f"cgnn/at/seed{seed}", 0.7, 0.6, 0.5)
+        write_rows(tmp_path / f"cgnn/at/seed{seed}/predictions.csv", make_rows(seed))
+        write_scores(tmp_path / f"cgnn/t/seed{seed}", 0.7, 0.6, 0.5)
+    write_rows(tmp_path / "cgnn/t/seed1/predictions.csv", make_rows(1))  # the other run lacks its own
+    write_scores(tmp_path / "extractor/at", 0.5, 0.4, 0.3)
+    run_script("tools/results_table.py", "--results_dir", tmp_path, "--published")
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in capsys.readouterr().out.splitlines()]
+    names = ["(1) extractor alone", "published, KEMDy19", "(3) CGNN on extractor features, 2 seeds", "95% interval"]
+    assert [line[0] for line in lines[2:]] == [*names, "published, KEMDy19"]
+    run_script("tools/score.py", tmp_path / "cgnn/at")
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| at, 2 runs"))
+    intervals = re.findall(r"\[.*?\]", row)[:3]
+    assert len(intervals) == 3 and lines[5][1:] == ["-", " / ".join(intervals)]
+    write_rows(tmp_path / "cgnn/at/seed2/predictions.csv", [["Sess19_impro01_F001", "sad", "none"]])
+    with pytest.raises(UserError, match=r"seed2/predictions\.csv"):
+        run_script("tools/results_table.py", "--results_dir", tmp_path)
+
+
 def test_extractor_table(tmp_path, run_script, capsys):
     """In the published order, whatever that of the file; an unpublished variant comes last."""
     rows = ["model,loss,accuracy,weighted_f1,macro_f1", "other,ce,0.5,0.5,0.5"]
@@ -45,6 +67,22 @@ def test_extractor_table(tmp_path, run_script, capsys):
     ]
     run_script("tools/results_table.py", *arguments)
     assert "published" not in capsys.readouterr().out
+
+
+def test_the_corpuss_headline_leads(tmp_path, run_script, capsys):
+    write_scores(tmp_path / "extractor/a", 0.5, 0.4, 0.3)
+    (tmp_path / "result.csv").write_text("model,loss,accuracy,weighted_f1,macro_f1\ntext,ce,0.5,0.4,0.3\n")
+    for source in (("--results_dir", tmp_path), ("--extractor_table", tmp_path / "result.csv")):
+        for corpus, heading, values in (
+            ("KEMDy20", "macro F1 / accuracy / weighted F1", "30.00 / 50.00 / 40.00"),
+            ("my own", "accuracy / weighted F1 / macro F1", "50.00 / 40.00 / 30.00"),
+        ):
+            run_script("tools/results_table.py", *source, "--corpus", corpus)
+            shown = capsys.readouterr().out
+            assert heading in shown and f"| {values} " in shown
+    with pytest.raises(SystemExit):
+        run_script("tools/results_table.py", "--results_dir", tmp_path, "--corpus", "KEMDy20", "--published")
+    assert "--published: these numbers are KEMDy19's" in capsys.readouterr().err
 
 
 def test_extractor_table_of_something_else(tmp_path, run_script, capsys):

@@ -2,10 +2,12 @@
 
 import argparse
 import errno
+import gc
 import os
 import pickle
 import struct
 import tracemalloc
+import weakref
 from collections import OrderedDict
 
 import numpy as np
@@ -50,6 +52,18 @@ def test_arrays_pickled_by_numpy_1(tmp_path):
     data = pickle.dumps(np.arange(3.0), protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     (tmp_path / "x.pkl").write_bytes(data)
     np.testing.assert_array_equal(read_pickle(tmp_path / "x.pkl"), np.arange(3.0))
+
+
+def test_what_was_read_is_freed_with_its_last_user(tmp_path):
+    write_pickle(tmp_path / "x.pkl", [np.zeros(1000, np.float32)])
+    gc.disable()
+    try:
+        value = read_pickle(tmp_path / "x.pkl")
+        array = weakref.ref(value[0])
+        del value
+        assert array() is None
+    finally:
+        gc.enable()
 
 
 def array_of(shape, data=b"", dtype="f8"):

@@ -9,6 +9,7 @@ import tempfile
 import wave
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -40,7 +41,7 @@ def refused_by_all(*readings):
 
 
 class PickleReader:
-    """Dialogue files of ten and of nine items, preprocessed files."""
+    """Dialogue files of ten and of nine items, also with numbers as labels, preprocessed files."""
 
     suffix = ".pkl"
 
@@ -51,7 +52,8 @@ class PickleReader:
         ten = read_pickle(folder / "d")
         nine = [ten[0], ten[1], {name: [label % 6 for label in labels] for name, labels in ten[2].items()}, *ten[3:9]]
         seeds = [pickle.dumps(ten, protocol=protocol) for protocol in (2, 4, 5)]
-        return [*seeds, pickle.dumps(tuple(nine)), (folder / "p").read_bytes()]
+        numbers = [*nine[:2], {name: [label / 2 for label in labels] for name, labels in nine[2].items()}, *nine[3:]]
+        return [*seeds, *(pickle.dumps(tuple(items)) for items in (nine, numbers)), (folder / "p").read_bytes()]
 
     def mutate(self, random, data, others):
         return (mutate if random.random() < 0.3 else mutate_pickle)(random, data, others)
@@ -59,9 +61,12 @@ class PickleReader:
     def read(self, path):
         refused_by_all(
             lambda: divide(read_dialogues(path, KEMDY19), KEMDY19),
-            lambda: divide(read_dialogues(path, CORPORA["iemocap"]), CORPORA["iemocap"]),
+            *(partial(self._divide, path, CORPORA[name]) for name in ("iemocap", "mosei")),
             lambda: read_preprocessed(path, KEMDY19),
         )
+
+    def _divide(self, path, corpus):
+        return divide(read_dialogues(path, corpus), corpus)
 
 
 class CheckpointReader:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given
@@ -115,9 +116,10 @@ def outcome(*arguments):
     return None
 
 
-def check_accounts(root, data):
-    """Every row is used or listed with its reason; every utterance is in the table or listed."""
-    corpus = read_corpus(root)
+def check_accounts(root, data, keep_unlabelled):
+    """Every row is used or listed with its reason; every utterance is in the table or listed; of ratings there are as
+    many as rows."""
+    corpus = read_corpus(SimpleNamespace(root_path=root, keep_unlabelled=keep_unlabelled))
     assert not corpus.findings.errors
     counts = {step: rows for step, rows, _ in corpus.funnel}
     places = [place for places in corpus.findings.left_out.values() for place in places]
@@ -125,6 +127,10 @@ def check_accounts(root, data):
     assert counts["all rows"] == counts.get("with a readable row", counts["all rows"]) + len(rows)
     with (data / "annotation.csv").open(encoding="utf-8", newline="") as file:
         used = [row["segment_id"] for row in csv.DictReader(file)]
+    assert all(
+        list(ratings) == [row["segment_id"] for row in corpus.tables[name]] for name, ratings in corpus.ratings.items()
+    )
+    assert all(0 <= sum(counts) <= 10 for ratings in corpus.ratings.values() for counts in ratings.values())
     left_out = [place.split(":")[0] for place in places if place not in rows]
     assert len({*used, *left_out}) == len(used) + len(left_out) == counts["first row kept per segment id"]
     assert all((data / "txt_wav" / f"{name}.{kind}").is_file() for name in used for kind in ("wav", "txt"))
@@ -136,7 +142,8 @@ def test_a_broken_corpus_is_an_error_or_accounted_for(choice):
     with tempfile.TemporaryDirectory() as folder:
         root, data = Path(folder) / "corpus", Path(folder) / "data"
         write(root, good())
-        arguments = ("--root_path", root, "--save_path", data)
+        keep_unlabelled = choice.draw(st.booleans())
+        arguments = ("--root_path", root, "--save_path", data, f"--keep_unlabelled={keep_unlabelled}")
         assert outcome(*arguments) is None
         before = tree(data)
         shutil.rmtree(root)
@@ -149,7 +156,7 @@ def test_a_broken_corpus_is_an_error_or_accounted_for(choice):
         error = outcome(*arguments)
         assert (error is None) == (verdict is None)
         if error is None:
-            check_accounts(root, data)
+            check_accounts(root, data, keep_unlabelled)
         else:
             assert str(root) in error and tree(data) == before
             if "; nothing is written" in error:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from erc.corpus.annotations import COLUMNS, read_annotations
+from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus
 
@@ -59,6 +60,7 @@ def test_funnel_and_tables(preprocess, corpus_made, capsys):
     assert tuple(own[0]) == COLUMNS and own[0]["ecg_start"] == "" and own[0]["eda_start"] == "1.5"
     assert {row["path_exist"] for row in own} == {"True"}
     assert len(table(data / "annotation.csv")) == 56 and len(list((data / "txt_wav").iterdir())) == 112
+    assert (data / "corpus.json").read_text() == '"KEMDy19"\n'
 
 
 def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):
@@ -327,5 +329,5 @@ def test_the_run_shows_all_errors_and_leaves_what_was_there(preprocess, corpus, 
 
 def test_published_counts_stand_beside_those_of_a_corpus_of_that_size():
     funnel = [("all rows", 20_566, 20_566), ("without ties", 19_000, 19_268)]
-    shown = RawCorpus({}, {}, funnel, Findings()).show_funnel()
+    shown = RawCorpus(KEMDY19, {}, {}, {}, funnel, Findings()).show_funnel()
     assert re.search(r"published\nall rows +20,566 +20,566\nwithout ties +19,000 +19,268$", shown)

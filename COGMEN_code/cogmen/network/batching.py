@@ -52,13 +52,31 @@ class Layout:
 
 @dataclass
 class DialogueBatch:
-    """Some dialogues, packed: `features` (N, D), `labels` (N,), `edge_index` (2, E), `edge_type` (E,), `layout`."""
+    """Some dialogues, packed: `features` (N, D), `labels` (N,), or (N, emotions) where a turn may have several,
+    `speakers` (N,), `layout`; `windows` (wp, wf).
+
+    Their graph, where the network has one: `edge_index` (2, E), `edge_type` (E,).
+    """
 
     features: torch.Tensor
     labels: torch.Tensor
-    edge_index: torch.Tensor
-    edge_type: torch.Tensor
+    edge_index: torch.Tensor | None
+    edge_type: torch.Tensor | None
     layout: Layout
+    speakers: torch.Tensor | None = None
+    windows: tuple[int, int] = (-1, -1)
+
+
+def add_absent(dialogues, feature_sizes):
+    """Give dialogues the features that they lack, all 0, by which `MaskedAttentionNetwork` knows that they are absent.
+
+    Args:
+        feature_sizes: by modality, the size of its features.
+    """
+    for dialogue in dialogues:
+        for modality, size in feature_sizes.items():
+            if modality not in dialogue.features:
+                dialogue.features[modality] = np.zeros((len(dialogue), size), dtype=np.float32)
 
 
 class DialogueSet:
@@ -68,27 +86,33 @@ class DialogueSet:
         dialogues: list of `erc.corpus.dialogues.Dialogue`.
         modalities: whose features a turn has, such as `at`, joined in this order.
         corpus: `erc.corpus.corpora.Corpus`, which numbers the speakers.
-        wp, wf, num_speakers: as `cogmen.network.graph.dialogue_graph` has them.
+        wp, wf, num_speakers, relations: as `cogmen.network.graph.dialogue_graph` has them; without `num_speakers` there
+            may be any number, and batches have no graph.
         device: where the batches are wanted.
     Raises:
-        UserError: a dialogue has more than `num_speakers` speakers.
+        UserError: a dialogue has more speakers than the relations tell apart.
     """
 
-    def __init__(self, dialogues, modalities, corpus, wp, wf, num_speakers, device="cpu"):
+    def __init__(self, dialogues, modalities, corpus, wp, wf, num_speakers, device="cpu", relations="speakers"):
         self.dialogues, self.modalities = dialogues, modalities
-        self.device = torch.device(device)
+        self.device, self.windows, self.num_speakers = torch.device(device), (wp, wf), num_speakers
+        self.alike = False  # whether `order`, when it shuffles, puts dialogues of like lengths together
         self.lengths = np.array([len(dialogue) for dialogue in dialogues])
-        self.labelled = np.array([(dialogue.labels != UNLABELLED).sum() for dialogue in dialogues])
+        self.labelled = np.array(
+            [(dialogue.labels != UNLABELLED).reshape(len(dialogue), -1).all(axis=1).sum() for dialogue in dialogues]
+        )
         # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
         self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
         self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]
         self.speakers = [np.array(corpus.speaker_numbers(dialogue.speakers)) for dialogue in dialogues]
+        if num_speakers is None:
+            return
         for dialogue, numbers in zip(dialogues, self.speakers, strict=True):
-            if numbers.max() >= num_speakers:
+            if numbers.max() >= num_speakers and relations == "speakers":
                 found = f"dialogue {dialogue.id} has {numbers.max() + 1} speakers"
                 raise UserError(f"{found}, the network was made for {num_speakers}; train it on such dialogues")
         speakers = np.concatenate(self.speakers)
-        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers)
+        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers, relations)
         self._first_turn = np.cumsum(self.lengths) - self.lengths
         # Edges are ordered by target, so that those of a dialogue stand together.
         self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])
@@ -104,24 +128,36 @@ class DialogueSet:
     def order(self, batch_size, generator=None):
         """The dialogues' numbers in batches: in their order, or shuffled by a `torch.Generator`."""
         numbers = torch.randperm(len(self), generator=generator).tolist() if generator else list(range(len(self)))
-        return [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        if generator and self.alike:  # each length counts as up to about a third more or less, drawn anew each time
+            drawn = self.lengths * torch.randn(len(self), generator=generator).mul(0.3).exp().numpy()
+            numbers.sort(key=lambda k: drawn[k])
+        batches = [numbers[start : start + batch_size] for start in range(0, len(numbers), batch_size)]
+        if generator and self.alike:
+            batches = [batches[k] for k in torch.randperm(len(batches), generator=generator)]
+        return batches
 
     def batch(self, numbers):
         """The `DialogueBatch` of the dialogues with these numbers, on the device."""
         lengths = self.lengths[numbers]
+        edge_index, edge_type = (None, None) if self.num_speakers is None else self._graph(numbers, lengths)
+        features = [torch.cat([rows[k] for k in numbers]) for rows in self.features]
+        return DialogueBatch(
+            features=features[0] if len(features) == 1 else torch.cat(features, dim=1),
+            labels=torch.cat([self.labels[k] for k in numbers]),
+            edge_index=edge_index,
+            edge_type=edge_type,
+            layout=Layout.of(lengths, self.device),
+            speakers=_send(np.concatenate([self.speakers[k] for k in numbers]), self.device),
+            windows=self.windows,
+        )
+
+    def _graph(self, numbers, lengths):
         first_turn = np.cumsum(lengths) - lengths
         edges = [slice(self._edges[k], self._edges[k + 1]) for k in numbers]
         moved = np.repeat(first_turn - self._first_turn[numbers], [edge.stop - edge.start for edge in edges])
         edge_index = np.concatenate([self._edge_index[:, edge] for edge in edges], axis=1) + moved
         edge_type = np.concatenate([self._edge_type[edge] for edge in edges])
-        features = [torch.cat([rows[k] for k in numbers]) for rows in self.features]
-        return DialogueBatch(
-            features=features[0] if len(features) == 1 else torch.cat(features, dim=1),
-            labels=torch.cat([self.labels[k] for k in numbers]),
-            edge_index=_send(edge_index, self.device),
-            edge_type=_send(edge_type, self.device),
-            layout=Layout.of(lengths, self.device),
-        )
+        return _send(edge_index, self.device), _send(edge_type, self.device)
 
 
 def _send(array, device):

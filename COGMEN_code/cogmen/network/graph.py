@@ -1,29 +1,40 @@
 """The dialogue graph: which turns see which, and by what relation (COGMEN, arXiv 2205.02455, section 3.3).
 
-N turns in the batch, B dialogues, E edges, S speakers, R = 2 S^2 relations. All dialogues of a batch are built at
-once by array arithmetic (on the host, whose numpy is quicker at this size than either device); `tests/oracles.py` holds
-the plain loops that it must equal.
+N turns in the batch, B dialogues, E edges, S speakers, R relations: 2 S^2 by `speakers`, 4 by `same_other`. All
+dialogues of a batch are built at once by array arithmetic (on the host, whose numpy is quicker at this size than either
+device); `tests/oracles.py` holds the plain loops that it must equal.
 """
 
 import numpy as np
 
-
-def num_relations(num_speakers):
-    """A relation for each ordered pair of speakers and each of the two directions of time."""
-    return 2 * num_speakers**2
+# What the relation of an edge tells: who speaks at both ends, or only whether that is the same speaker.
+RELATIONS = ("speakers", "same_other")
 
 
-def dialogue_graph(lengths, speakers, wp, wf, num_speakers):
+def num_relations(num_speakers, relations="speakers"):
+    """A relation for each of the two directions of time, and each ordered pair of speakers or same and other."""
+    return 2 * num_speakers**2 if relations == "speakers" else 4
+
+
+def usual_relations(num_speakers):
+    """What is used unless the user says: by more than two speakers they would be many, and most of them rare."""
+    return "speakers" if num_speakers <= 2 else "same_other"
+
+
+def dialogue_graph(lengths, speakers, wp, wf, num_speakers, relations="speakers"):
     """Edges and relations of a batch of dialogues, whose turns stand one after another.
 
     A turn j receives edges from the turns i of its own dialogue with j - wp <= i <= j + wf, itself included. The
-    relation is 2 (S s_i + s_j), plus 1 unless i is before j, where s_i is the speaker of the edge's source.
+    relation is 2 (S s_i + s_j), plus 1 unless i is before j, where s_i is the speaker of the edge's source; by
+    `same_other` it is 2 if s_i and s_j are one speaker, else 0, plus 1 unless i is before j.
 
     Args:
         lengths: (B,) int array, turns in each dialogue.
         speakers: (N,) int array, speaker numbers.
         wp: past turns that a turn sees; -1: all of them.
         wf: future turns that a turn sees; -1: all of them.
+        num_speakers: S; of no matter by `same_other`.
+        relations: one of `RELATIONS`.
     Returns:
         edge_index: (2, E) source and target, counted over the batch, ordered by target.
         edge_type: (E,) relations.
@@ -37,5 +48,8 @@ def dialogue_graph(lengths, speakers, wp, wf, num_speakers):
     target = np.repeat(turn, degree)  # (E,)
     offset = np.cumsum(degree) - degree  # (N,) edges before those of each target
     source = np.arange(len(target)) + (first - offset)[target]  # (E,)
-    relation = 2 * (num_speakers * speakers[source] + speakers[target]) + (source >= target)
-    return np.stack([source, target]), relation
+    if relations == "speakers":
+        pair = num_speakers * speakers[source] + speakers[target]  # (E,)
+    else:
+        pair = (speakers[source] == speakers[target]).astype(np.int64)
+    return np.stack([source, target]), 2 * pair + (source >= target)

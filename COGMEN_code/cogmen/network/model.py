@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch_geometric.nn import RGCNConv, TransformerConv
 
-from cogmen.network.graph import num_relations
+from cogmen.network.graph import num_relations, usual_relations
 
 RNN_WIDTH = 100  # of each direction of the recurrent contexts, whatever the hidden size (as published)
 FEED_FORWARD_WIDTH = 2048
@@ -32,6 +32,8 @@ class Architecture:
         concat_gin_gout: the classifier sees [context; graph output] instead of the graph output.
         use_highway: a highway layer before the classifier.
         drop_rate: dropout in the context's layers and in the classifier.
+        relations: what the relations of the graph's edges tell, one of `cogmen.network.graph.RELATIONS`.
+        multilabel: a turn has any number of the emotions: the outputs are a logit of each, no log-probabilities.
     """
 
     feature_size: int
@@ -44,18 +46,22 @@ class Architecture:
     concat_gin_gout: bool = False
     use_highway: bool = False
     drop_rate: float = 0.5
+    relations: str = "speakers"
+    multilabel: bool = False
 
     @classmethod
-    def from_options(cls, options, feature_size, num_emotions, num_speakers):
+    def from_options(cls, options, feature_size, num_emotions, num_speakers, multilabel=False):
         """The architecture that `TrainOptions` ask for."""
         chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
-        return cls(feature_size, num_emotions, num_speakers, **chosen)
+        chosen["relations"] = options.relations or usual_relations(num_speakers)
+        return cls(feature_size, num_emotions, num_speakers, multilabel=multilabel, **chosen)
 
 
 class CGNN(nn.Module):
     """Context, graph and classifier over a `cogmen.network.batching.DialogueBatch`.
 
-    Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions).
+    Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions), or logits where a turn may have
+    several emotions (`multilabel`).
     """
 
     def __init__(self, architecture):
@@ -200,7 +206,7 @@ class GraphLayers(nn.Module):
 
     def __init__(self, width, a):
         super().__init__()
-        self.conv1 = RelationalConv(width, a.hidden_size, num_relations(a.num_speakers))
+        self.conv1 = RelationalConv(width, a.hidden_size, num_relations(a.num_speakers, a.relations))
         self.conv2 = TransformerConv(a.hidden_size, a.hidden_size, heads=a.gnn_nheads)
         self.bn = nn.BatchNorm1d(a.hidden_size * a.gnn_nheads)
 
@@ -212,13 +218,14 @@ class GraphLayers(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Highway layer (`use_highway`), hidden layer with ReLU and dropout, log-softmax.
+    """Highway layer (`use_highway`), hidden layer with ReLU and dropout, log-softmax unless `multilabel`.
 
-    Shapes: (N, width) -> log-probabilities (N, emotions).
+    Shapes: (N, width) -> log-probabilities, or logits, (N, emotions).
     """
 
     def __init__(self, width, a):
         super().__init__()
+        self.multilabel = a.multilabel
         self.highway = Highway(width) if a.use_highway else nn.Identity()
         self.lin1 = nn.Linear(width, a.hidden_size)
         self.drop = nn.Dropout(a.drop_rate)
@@ -226,7 +233,8 @@ class Classifier(nn.Module):
 
     def forward(self, turns):
         hidden = self.drop(F.relu(self.lin1(self.highway(turns))))
-        return F.log_softmax(self.lin2(hidden), dim=-1)
+        logits = self.lin2(hidden)
+        return logits if self.multilabel else F.log_softmax(logits, dim=-1)
 
 
 class Highway(nn.Module):

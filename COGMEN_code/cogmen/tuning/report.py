@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 from cogmen.tuning.space import METRIC
 from erc.files import write_table
 from erc.options import UserError
-from erc.results import markdown
+from erc.scoring.tables import markdown
 
 SHOWN = 5  # trials of the table
 

@@ -72,12 +72,13 @@ class Extractor(nn.Module):
         return self.classify(self.embed(batch))
 
     def embed(self, batch):
-        """`UtteranceBatch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order."""
+        """`UtteranceBatch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order. Without
+        fusion, a modality that the batch lacks is left out."""
         embeddings = {}
-        if "text" in self.modalities:
+        if "text" in self.modalities and batch.tokens is not None:
             text = self.text(input_ids=batch.tokens, attention_mask=batch.token_mask.long())
             embeddings["text"] = text.pooler_output  # (B, D); None with the fusion
-        if "audio" in self.modalities:
+        if "audio" in self.modalities and batch.windows is not None:
             h, frame_mask = self._encode_speech(batch)  # (B, L, D), (B, L)
             embeddings["audio"] = masked_mean(h, frame_mask)  # (B, D)
         if self.fusion:

@@ -6,12 +6,14 @@ Reading never stops at the first problem: all are collected, so that one run sho
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+from erc.corpus.corpora import Corpus
 from erc.options import printable
 
 _PLACES = partial(defaultdict, list)
 _NAMED = 3  # places that are named of each reason; the rest is counted
-_PUBLISHED_SIZE = 15_000  # rows of a corpus beside whose counts the published ones are of interest
+_PUBLISHED_SHARE = 0.7  # of the published rows: how many a corpus has beside whose counts these are of interest
 
 
 @dataclass
@@ -22,10 +24,16 @@ class Findings:
     left_out: dict = field(default_factory=_PLACES)  # rows and utterances that are not used
     notes: dict = field(default_factory=_PLACES)  # what is read by another than the usual rule, and what else matters
 
-    def report(self):
-        """All findings as lines of text, errors first; empty if there are none."""
-        titles = ("errors", self.errors), ("left out", self.left_out), ("notes", self.notes)
-        return "\n".join(f"{title} ({_count(found)}):\n{_lines(found)}" for title, found in titles if found)
+    def report(self, every_error=False):
+        """All findings as lines of text, errors first; empty if there are none.
+
+        Args:
+            every_error: name the place of every error, however many there are.
+        """
+        titles = ("errors", self.errors, every_error), ("left out", self.left_out, False), ("notes", self.notes, False)
+        return "\n".join(
+            f"{title} ({_count(found)}):\n{_lines(found, every)}" for title, found, every in titles if found
+        )
 
     def summary(self):
         """Such as `2 errors, 14 left out`."""
@@ -33,17 +41,44 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class RawCorpus:
-    """The usable part of a raw corpus; incomplete if its findings have errors."""
+class Cut:
+    """Speech that has to be made: a piece of a recording, or a whole one of another form, as 16 kHz mono 16-bit wav.
 
-    tables: dict  # {file name: rows}, the annotation tables; a row is a dict by column name
-    speech: dict  # {segment id: wav file}, of every utterance of the tables; its transcript lies beside it as .txt
-    funnel: list  # of (step, rows left, rows left of the published corpus or None)
+    Attributes:
+        start, end: seconds; end None: that of the recording.
+        channel: 1, 2, ...; None: the mean of all.
+    """
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class RawCorpus:
+    """The usable part of a raw corpus; incomplete if its findings have errors.
+
+    Attributes:
+        tables: {file name: rows}, the annotation tables; a row is a dict by column name.
+        speech: {segment id: the file's path, or a `Cut`}, of every utterance of the tables; empty: text alone.
+        transcripts: {segment id: the file's path, or the text}, of every utterance; "" for speech alone.
+        funnel: list of (step, rows left, rows left of the published corpus or None).
+        ratings: {table: {segment id: how many raters named each emotion}}, of the tables that have them.
+    """
+
+    corpus: Corpus
+    tables: dict
+    speech: dict
+    transcripts: dict
+    funnel: list
     findings: Findings
+    ratings: dict = field(default_factory=dict)
 
     def show_funnel(self):
         """The funnel as aligned lines, beside the published counts if the corpus is as large."""
-        with_published = self.funnel[0][1] >= _PUBLISHED_SIZE
+        _, total, published = self.funnel[0]
+        with_published = published and total >= _PUBLISHED_SHARE * published
         lines = [f"{'step':<46}{'rows':>8}{'published':>12}" if with_published else f"{'step':<46}{'rows':>8}"]
         for step, count, published in self.funnel:
             line = f"{step:<46}{count:>8,}"
@@ -60,9 +95,10 @@ def _count(found):
     return sum(map(len, found.values()))
 
 
-def _lines(found):
+def _lines(found, every):
     lines = []
     for reason, places in found.items():
-        more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:_NAMED])}{more}"))
+        named = len(places) if every else _NAMED
+        more = f" and {len(places) - named} more" if len(places) > named else ""
+        lines.append(printable(f"  {len(places)} x {reason}: {'; '.join(places[:named])}{more}"))
     return "\n".join(lines)

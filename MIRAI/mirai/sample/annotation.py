@@ -1,6 +1,7 @@
-"""The annotation files of a session: ten raters, a majority label, clocks of the signals; two header rows, 43 columns.
+"""The annotation files of a session: ten raters, a majority label, clocks; two header rows.
 
-Each of a session's two files lists the utterances of both speakers: labels and bio-signals were taken with the file's
+KEMDy20's form has 37 columns, and one file with the planted emotions. KEMDy19's has 43, with the clocks of bio-signals:
+each of a session's two files lists the utterances of both speakers: labels and bio-signals were taken with the file's
 actor as the subject. For the turns of the subject the label is the planted emotion. For the partner's turns it is the
 subject's own reaction, another emotion in half of the cases, as in KEMDy19.
 """
@@ -16,6 +17,7 @@ OTHER_REACTION = 0.5  # of the rows of the listener
 _NO_SIGNAL = 0.06  # share of dialogues in which one bio-signal was not recorded
 _NO_CELL = 0.01
 _SIGNALS = ["ECG", "E4-EDA", "E4-TEMP"]
+TYPOS = 0.5  # share of KEMDy20's rows with its other spelling of disgust
 # mean valence and arousal, 1 to 5
 _FEELING = {
     "neutral": (3.0, 2.6),
@@ -57,6 +59,23 @@ def annotation_csv(clocks, subject, rng):
                     row += [f"{start + offset:.3f}", f"{end + offset:.3f}"] if there else ["", ""]
                 emotion = turn.emotion if speaker == subject else _reaction(turn.emotion, rng)
                 writer.writerow([*row, segment_id, *_evaluate(emotion, rng)])
+    return file.getvalue()
+
+
+def kemdy20_csv(clocks, rng):
+    """The text of `SessNN_eval.csv`; arguments as of `annotation_csv`. Blank cells of its header hold a space."""
+    raters = [name for n in range(1, RATERS + 1) for name in (f"Eval{n:02d}", " ", " ")]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["Numb", "Wav", " ", "Segment ID", "Total Evaluation", " ", " ", *raters])
+    writer.writerow([" ", "start", "end", " ", *["Emotion", "Valence", "Arousal"] * (RATERS + 1)])
+    rows = [row for turns in clocks.values() for row in turns]
+    rows.sort(key=lambda row: row[1].speaker)  # in each speaker's part, dialogues and turns stay in order
+    for numb, (segment_id, turn, start, end) in enumerate(rows, start=1):
+        cells = [str(cell) for cell in _evaluate(turn.emotion, rng)]
+        if rng.random() < TYPOS:
+            cells = [cell.replace("disgust", "disqust") for cell in cells]
+        writer.writerow([numb, f"{start:.3f}", f"{end:.3f}", segment_id, *cells])
     return file.getvalue()
 
 

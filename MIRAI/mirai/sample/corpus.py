@@ -1,32 +1,30 @@
-"""Writing the sample corpus: a tree with KEMDy19's folders, file names and formats."""
+"""Writing the sample corpus: a tree with KEMDy19's folders, file names and formats, or KEMDy20's."""
 
-import contextlib
 import csv
 import io
 import multiprocessing
 import os
 import random
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 import soundfile
 from tqdm import tqdm
 
-from erc.files import claim, write_text
-from erc.options import UserError
+from erc.files import new_folder, write_text
 from mirai.sample.actors import cast
-from mirai.sample.annotation import annotation_csv
+from mirai.sample.annotation import annotation_csv, kemdy20_csv
 from mirai.sample.conversation import plan_corpus
 from mirai.sample.readme import readme
 from mirai.sample.voice import SAMPLE_RATE
 
+SHAPES = ("KEMDy19", "KEMDy20")
 _TITLE = "# Sample corpus"
 _MILLISECOND = SAMPLE_RATE // 1000
 
 
-def write_corpus(out, sessions=20, seed=0, scripts=2, impros=2, turns=(16, 24), test_sessions=(), workers=None):
+def write_corpus(
+    out, sessions=20, seed=0, scripts=2, impros=2, turns=(16, 24), test_sessions=(), workers=None, shape=SHAPES[0]
+):
     """Make the corpus and its two encoders in the new directory `out`. The same arguments give the same bytes,
     whatever the number of processes.
 
@@ -35,23 +33,31 @@ def write_corpus(out, sessions=20, seed=0, scripts=2, impros=2, turns=(16, 24), 
         sessions, seed, scripts, impros, turns: see `mirai.sample.conversation.plan_corpus`
         test_sessions: sessions whose transcripts the tokenizer must not see
         workers: processes; default: one per CPU
+        shape: one of `SHAPES`
 
     Returns:
         `{session: number of utterances}`
     """
     plan = plan_corpus(sessions, seed, scripts, impros, turns)
+    if shape == "KEMDy20":  # where a session's dialogues are numbered, and none is called improvised
+        plan = {
+            session: {f"script{n:02d}": turns for n, turns in enumerate(dialogues.values(), start=1)}
+            for session, dialogues in plan.items()
+        }
     # eSpeak keeps state from one utterance to the next: a fresh process for every session makes each independent
     pool = ProcessPoolExecutor(workers or os.cpu_count(), multiprocessing.get_context("spawn"), max_tasks_per_child=1)
     try:
-        jobs = [pool.submit(_write_session, out, session, dialogues, seed) for session, dialogues in plan.items()]
+        jobs = [
+            pool.submit(_write_session, out, session, dialogues, seed, shape) for session, dialogues in plan.items()
+        ]
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="sessions", unit="session"):
             job.result()
     finally:
         pool.shutdown(cancel_futures=True)
-    for signal in ("ECG", "EDA", "TEMP"):
+    for signal in ("ECG", "EDA", "TEMP") if shape == "KEMDy19" else ():
         note = f"The sample corpus holds no {signal} recordings; their times in annotation/ are made up.\n"
         write_text(out / signal / "README.txt", note)
-    write_text(out / "planted.csv", _planted_csv(plan))
+    write_text(out / "planted.csv", _planted_csv(plan, shape))
 
     from mirai.sample.encoders import write_encoders  # imports torch, which the processes above do not need
 
@@ -64,34 +70,13 @@ def write_corpus(out, sessions=20, seed=0, scripts=2, impros=2, turns=(16, 24), 
     ]
     write_encoders(out / "encoders", training, seed)
     counts = {session: sum(map(len, dialogues.values())) for session, dialogues in plan.items()}
-    write_text(out / "README.md", readme(_TITLE, sessions, seed, scripts, impros, turns, test_sessions, counts))
+    write_text(out / "README.md", readme(_TITLE, sessions, seed, scripts, impros, turns, test_sessions, counts, shape))
     return counts
 
 
-@contextlib.contextmanager
 def new_directory(out, overwrite=False):
-    """A temporary directory beside `out` that takes its place in the end; on failure nothing is left of it.
-
-    Raises:
-        UserError: `out` holds something; with `overwrite`, something other than a sample corpus. Or it cannot be
-            written, or another run makes it.
-    """
-    out = Path(os.path.abspath(out))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not overwrite:
-            raise UserError(f"--out {out}: exists and is not empty; choose another directory or add --overwrite")
-        if not _is_sample(out):
-            raise UserError(f"--out {out}: is not a sample corpus, so --overwrite does not replace it; choose another")
-    with claim(out, folder=True):
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-        try:
-            (temporary / "new").mkdir()
-            yield temporary / "new"
-            if out.exists():
-                os.rename(out, temporary / "old")
-            os.rename(temporary / "new", out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    """`erc.files.new_folder` for a sample corpus."""
+    return new_folder(out, overwrite, _is_sample, "a sample corpus")
 
 
 def _is_sample(path):
@@ -101,40 +86,49 @@ def _is_sample(path):
         return False
 
 
-def _write_session(out, session, dialogues, seed):
+def _write_session(out, session, dialogues, seed, shape):
     rng = random.Random(f"{seed} sound {session}")
     actors = cast(session, seed)
     clocks = {}
     for dialogue, turns in dialogues.items():
         name = f"Sess{session:02d}_{dialogue}"
-        folder = out / "wav" / f"Session{session:02d}" / name
-        folder.mkdir(parents=True)
+        folder = out / "wav" / f"Session{session:02d}" / (name if shape == "KEMDy19" else "")
+        folder.mkdir(parents=True, exist_ok=True)
         now = rng.randint(800, 4000)  # milliseconds
         clocks[name] = []
         for turn in turns:
-            segment_id = segment(session, dialogue, turn)
+            segment_id = segment(session, dialogue, turn, shape)
             emotion = turn.emotion if turn.shown == "voice" else "neutral"
             samples = actors[turn.speaker].say(turn.words, emotion, rng)
             soundfile.write(folder / f"{segment_id}.wav", samples, SAMPLE_RATE)
-            (folder / f"{segment_id}.txt").write_text(turn.transcript + "\n" if turn.transcript else "")
+            text = turn.transcript + "\n" if turn.transcript else ""
+            (folder / f"{segment_id}.txt").write_bytes(text.encode("utf-8" if shape == "KEMDy19" else "cp949"))
             end = now + len(samples) // _MILLISECOND
             clocks[name].append((segment_id, turn, now / 1000, end / 1000))
             now = end + rng.randint(120, 1300)
+    if shape == "KEMDy20":
+        path = out / "annotation" / f"Sess{session:02d}_eval.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(kemdy20_csv(clocks, rng).encode("cp949"))
+        return
     for subject in "FM":
         text = annotation_csv(clocks, subject, rng)
         write_text(out / "annotation" / f"Session{session:02d}_{subject}_res.csv", text)
 
 
-def segment(session, dialogue, turn):
-    return f"Sess{session:02d}_{dialogue}_{turn.speaker}{turn.number:03d}"
+def segment(session, dialogue, turn, shape):
+    if shape == "KEMDy19":
+        return f"Sess{session:02d}_{dialogue}_{turn.speaker}{turn.number:03d}"
+    user = 2 * session - (turn.speaker == "F")  # two in each session
+    return f"Sess{session:02d}_{dialogue}_User{user:03d}{turn.speaker}_{turn.number:03d}"
 
 
-def _planted_csv(plan):
+def _planted_csv(plan, shape):
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["segment_id", "emotion", "shown"])
     for session, dialogues in plan.items():
         for dialogue, turns in dialogues.items():
             for turn in turns:
-                writer.writerow([segment(session, dialogue, turn), turn.emotion, turn.shown])
+                writer.writerow([segment(session, dialogue, turn, shape), turn.emotion, turn.shown])
     return file.getvalue()

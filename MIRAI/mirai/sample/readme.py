@@ -1,25 +1,34 @@
 """The README that goes with a sample corpus."""
 
 from mirai.sample.actors import EFFECTS
-from mirai.sample.annotation import OTHER_REACTION, TIES
+from mirai.sample.annotation import OTHER_REACTION, TIES, TYPOS
 from mirai.sample.conversation import CONTAGION, INERTIA, SHARES
 
+_KEMDY19_LABELS = f"""In the file of the speaker the
+label is the planted emotion, in the file of the listener it differs in {OTHER_REACTION:.0%} of the rows. Bio-signals
+are not there; their times in `annotation/` are made up and have gaps."""
+_KEMDY20_LABELS = f"""The majority is for
+the planted emotion. {TYPOS:.0%} of the rows spell disgust as `disqust`. Annotation and transcripts are in cp949."""
 
-def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts):
+
+def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts, shape):
     """The text of README.md; `counts` holds the utterances of each session."""
     effects = "\n".join(f"| {name} | x {f:g} | {p:+d} | {r} |" for name, (f, p, r) in EFFECTS.items())
     shares = ", ".join(f"{name} {share}%" for name, share in SHARES.items())
     held_out = " ".join(map(str, test_sessions)) or "none"
-    return f"""{title}, in the shape of KEMDy19
+    labels, option = _KEMDY19_LABELS, ""
+    if shape == "KEMDy20":
+        labels, option = _KEMDY20_LABELS, " --shape KEMDy20"
+    return f"""{title}, in the shape of {shape}
 
 Synthetic. {sessions} sessions, {sum(counts.values())} utterances of made-up conversations, spoken by eSpeak NG's Korean
-voice. It exists to try and to test the pipeline without a KEMDy19 licence. **Scores on it say nothing about KEMDy19**
-or about people. No recording, line or label of KEMDy19 is in it.
+voice. It exists to try and to test the pipeline without a {shape} licence. **Scores on it say nothing about {shape}**
+or about people. No recording, line or label of {shape} is in it.
 
 Made by
 
     python MIRAI/make_sample_corpus.py --out DIR --sessions {sessions} --seed {seed} --turns {turns[0]} {turns[1]} \\
-        --scripts {scripts} --impros {impros} --test_sessions {held_out}
+        --scripts {scripts} --impros {impros} --test_sessions {held_out}{option}
 
 ## What is planted
 Emotions: {shares} (about). A turn takes the speaker's own last emotion with probability
@@ -36,9 +45,7 @@ neutral.
 Rate is a factor on the actor's own, pitch is added to the actor's own, range is set; all on eSpeak's scales.
 
 ## Labels
-Ten raters a row; the label is the majority's, {TIES:.1%} of the rows are ties (`a;b`). In the file of the speaker the
-label is the planted emotion, in the file of the listener it differs in {OTHER_REACTION:.0%} of the rows. Bio-signals
-are not there; their times in `annotation/` are made up and have gaps.
+Ten raters a row; the label is the majority's, {TIES:.1%} of the rows are ties (`a;b`). {labels}
 
 ## Encoders
 `encoders/text` (RoBERTa) and `encoders/audio` (Wav2Vec2) are small, untrained networks in the usual transformers

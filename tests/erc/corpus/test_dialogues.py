@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from erc.corpus.corpora import CORPORA, KEMDY19
+from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED, Corpus, asked_corpus
 from erc.corpus.dialogues import (
     check_dialogues,
     read_dialogues,
@@ -20,6 +20,7 @@ from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 
+KNOWN = ", ".join(sorted(CORPORA))
 ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
 
 
@@ -90,6 +91,122 @@ def test_arrays_that_must_not_be_written_to_are_taken_as_they_are(dialogues):
     assert all(dialogue.features["t"] is one for dialogue, one in zip(dialogues.dialogues, rows, strict=True))
 
 
+def rated(dialogues):
+    """The dialogues, each turn named 0 to 2 times as each emotion; no rater gave the first turns a valence."""
+    for k, dialogue in enumerate(dialogues):
+        counts = np.arange(len(dialogue) * 7, dtype=np.float32).reshape(len(dialogue), 7) % 3
+        valence = np.arange(len(dialogue), dtype=np.float32) + k
+        valence[0] = np.nan
+        dialogue.ratings = {"emotions": counts, "valence": valence, "arousal": valence + 1}
+    return dialogues
+
+
+def assert_same_ratings(one, other):
+    assert one.ratings.keys() == other.ratings.keys() == {"emotions", "valence", "arousal"}
+    for name, rows in one.ratings.items():
+        np.testing.assert_array_equal(rows, other.ratings[name])
+
+
+def test_ratings_dev_ids_and_the_corpus_travel_with_the_dialogues(dialogues, tmp_path):
+    own = Corpus("own", tuple(f"e{k}" for k in range(7)))
+    rated(dialogues.dialogues)
+    for dev_ids in (dialogues.train_ids[:2], dialogues.train_ids, None):
+        write_dialogues(tmp_path / "d.pkl", replace(dialogues, corpus=own, dev_ids=dev_ids))
+        again = read_dialogues(tmp_path / "d.pkl")
+        assert (again.corpus, again.dev_ids) == (own, dev_ids)
+        for one, other in zip(again.dialogues, dialogues.dialogues, strict=True):
+            assert_same_ratings(one, other)
+    write_preprocessed(tmp_path / "p.pkl", splits := divide(dialogues, own), own)
+    read, corpus = read_preprocessed(tmp_path / "p.pkl")
+    assert corpus == own
+    for name, part in read.items():
+        for one, other in zip(part, splits[name], strict=True):
+            assert_same_ratings(one, other)
+    chunks = list(dialogues.dialogues[0].chunks(2))
+    valence = np.concatenate([chunk.ratings["valence"] for chunk in chunks])
+    np.testing.assert_array_equal(valence, dialogues.dialogues[0].ratings["valence"])
+    with pytest.raises(UserError, match=rf"^{tmp_path}/d\.pkl: --dataset KEMDy19: it is of the corpus own; leave"):
+        read_dialogues(tmp_path / "d.pkl", KEMDY19)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, r"its second pickle is damaged, or not ours \(KeyError: 'corpus'\)$"),
+        (3, r"its second pickle is damaged, or not ours \(TypeError: .*\)$"),
+        ({"corpus": "KEMDy19", "dev_ids": 3}, r"its second pickle is damaged, .* \(TypeError: dev_ids is a int\)$"),
+        ({"corpus": "KEMDy19", "dev_ids": ["\n"]}, r".* \(TypeError: dev_ids holds more than names\)$"),
+        ({"corpus": "KEMDy19", "ratings": []}, r".* \(TypeError: ratings is a list\)$"),
+        ({"corpus": "other"}, f"of the corpus 'other', expected one of {KNOWN}$"),
+        (
+            {"corpus": "KEMDy19", "dev_ids": ["Sess06_impro01"]},
+            "dev dialogue 'Sess06_impro01' is no training dialogue$",
+        ),
+    ],
+)
+def test_what_is_wrong_with_what_travels_is_named(items, tmp_path, more, message):
+    write_pickle(tmp_path / "d.pkl", list(items.values()), more)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/d\.pkl: {message}"):
+        read_dialogues(tmp_path / "d.pkl")
+
+
+def test_which_corpus_a_file_is_of(dialogues, items, tmp_path):
+    own, asked = Corpus("own", tuple(f"e{k}" for k in range(7))), asked_corpus("own")
+    write_pickle(tmp_path / "old.pkl", list(items.values()))
+    assert read_dialogues(tmp_path / "old.pkl").corpus is KEMDY19
+    with pytest.raises(UserError, match=rf"^--dataset own: expected one of {KNOWN}$"):
+        read_dialogues(tmp_path / "old.pkl", asked)
+    write_pickle(tmp_path / "short.pkl", list(items.values()), {"corpus": own.to_data()})
+    for given in (None, asked, own):
+        assert read_dialogues(tmp_path / "short.pkl", given).corpus == own
+    write_preprocessed(tmp_path / "p.pkl", divide(dialogues, KEMDY19))
+    with pytest.raises(UserError, match=rf"^{tmp_path}/p\.pkl: --dataset iemocap: it is of the corpus KEMDy19; leave"):
+        read_preprocessed(tmp_path / "p.pkl", CORPORA["iemocap"])
+
+
+def test_dialogues_of_cogmens_own_corpora_are_written_without_segment_ids(dialogues, tmp_path):
+    for dialogue in dialogues.dialogues:
+        dialogue.labels %= 6
+    write_dialogues(tmp_path / "d.pkl", replace(dialogues, corpus=CORPORA["iemocap"]))
+    assert len(read_pickle(tmp_path / "d.pkl")) == 9
+    again = read_dialogues(tmp_path / "d.pkl")
+    assert again.corpus is CORPORA["iemocap"] and again.dialogues[0].speakers == dialogues.dialogues[0].speakers
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda ratings: None, "ratings None, expected a dict of emotions, valence, arousal"),
+        (lambda ratings: {**ratings, "dominance": ratings["valence"]}, "ratings .*, expected a dict of emotions, val"),
+        (lambda ratings: {"emotions": ratings["emotions"].tolist()}, r"`emotions` are no array \(., 7\) of float32"),
+        (lambda ratings: {"emotions": ratings["emotions"][1:]}, r"`emotions` are no array \(., 7\) of float32"),
+        (lambda ratings: {"valence": ratings["emotions"]}, r"`valence` are no array \(.,\) of float32"),
+        (lambda ratings: {"arousal": ratings["arousal"].astype(float)}, r"`arousal` are no array \(.,\) of float32"),
+        (lambda ratings: {"emotions": ratings["emotions"] - 1}, "`emotions` hold a value that is none"),
+        (lambda ratings: {"emotions": ratings["emotions"] * np.float32("nan")}, "`emotions` hold a value that is none"),
+        (lambda ratings: {"valence": ratings["valence"] + np.float32("inf")}, "`valence` hold a value that is none"),
+    ],
+)
+def test_what_is_wrong_with_ratings_is_named(dialogues, damage, message):
+    (dialogue,) = rated(dialogues.dialogues[1:2])
+    check_dialogues([dialogue], KEMDY19)
+    dialogue.ratings = damage(dialogue.ratings)
+    with pytest.raises(UserError, match=f"^dialogue Sess01_script01: .*{message}"):
+        check_dialogues([dialogue], KEMDY19)
+
+
+def test_labels_of_any_whole_number_and_turns_without_one(dialogues):
+    (dialogue,) = dialogues.dialogues[:1]
+    labels = [UNLABELLED, *dialogue.labels.tolist()[1:]]
+    dialogue.labels = [np.int8(label) for label in labels]
+    check_dialogues([dialogue], KEMDY19)
+    assert dialogue.labels.tolist() == labels and dialogue.labels.dtype == np.int64
+
+
+def test_one_modality_alone_is_not_copied(dialogues):
+    assert dialogues.dialogues[0].joined("t") is dialogues.dialogues[0].features["t"]
+
+
 D = "Sess02_script01"
 
 
@@ -97,6 +214,7 @@ def put(name, value):
     return lambda items: items[name][D].__setitem__(1, value)
 
 
+@pytest.mark.filterwarnings("error")  # one message, not a warning of numpy before it
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -108,7 +226,7 @@ def put(name, value):
         (lambda i: i["labels"][D].clear(), "dialogue Sess02_script01 has no turns"),
         (put("speakers", np.zeros(2)), "Sess02_script01, turn 1: speaker array"),
         (lambda i: i["speakers"].pop(D), "dialogue Sess02_script01 has no list in `speakers`"),
-        (put("sentences", None), "Sess02_script01, turn 1: sentence None, expected text"),
+        (put("sentences", 3), "Sess02_script01, turn 1: sentence 3, expected text"),
         (lambda i: i["sentences"][D].pop(), "dialogue Sess02_script01 has . labels but . sentences"),
         (put("segment_ids", ""), "Sess02_script01, turn 1: segment id '', expected a name"),
         (
@@ -126,7 +244,7 @@ def put(name, value):
         (put("text", {}), "turn 1: text embedding is not a vector"),
         (lambda i: i["labels"].update(other=[1]), "dialogue 'other' is in `labels` but not among the ids"),
         (lambda i: i["ids"].append("new"), "dialogue new has no list in `segment_ids`"),
-        (lambda i: i["ids"].append("Sess01_impro01"), "`ids` names the dialogue Sess01_impro01 twice"),
+        (lambda i: i["ids"].append(D), "`ids` names the dialogue Sess02_script01 twice"),
         (lambda i: i["ids"].append("\x1b[31m"), r"`ids` holds '\\x1b\[31m', expected dialogue ids"),
         (lambda i: i.update(ids=[]), "`ids` is empty"),
         (lambda i: i.update(train_ids="Sess01_impro01"), "`train_ids` is a str, expected a list"),
@@ -180,6 +298,11 @@ def test_cogmens_own_corpora_have_nine_items(dialogues, tmp_path):
     with pytest.raises(UserError, match="--dataset iemocap: it is of the corpus KEMDy19; leave the flag out"):
         read_dialogues(tmp_path / "ten.pkl", iemocap)
     write_pickle(tmp_path / "ten.pkl", read_pickle(tmp_path / "ten.pkl"))  # which then says of no corpus
+    nine = read_pickle(tmp_path / "nine.pkl")
+    nine[2][D] = 3
+    write_pickle(tmp_path / "damaged.pkl", nine)
+    with pytest.raises(UserError, match="dialogue Sess02_script01 has no list in `labels`"):
+        read_dialogues(tmp_path / "damaged.pkl", iemocap)
     with pytest.raises(UserError, match="of iemocap, a list of 9 items; found 10"):
         read_dialogues(tmp_path / "ten.pkl", iemocap)
     with pytest.raises(UserError, match="of KEMDy19, a list of 10 items; found 9"):
@@ -294,6 +417,7 @@ def test_only_the_modalities_in_use_are_kept(splits, tmp_path):
     assert use_modalities(path, read, "at") == {"a": 8, "t": 16}
     assert use_modalities(path, read, "t") == {"t": 16}
     assert all(list(dialogue.features) == ["t"] for dialogues in read.values() for dialogue in dialogues)
+    assert use_modalities(path, {**read, "train": read["train"][:1]}, "t") == {"t": 16}
     with pytest.raises(UserError, match=r"p\.pkl: no dev dialogues"):
         use_modalities(path, {**read, "dev": []}, "t")
 

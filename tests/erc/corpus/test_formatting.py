@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,12 +56,51 @@ def test_embeddings_are_joined_by_segment_id_whatever_their_order(formatted, pla
         np.testing.assert_array_equal(dialogue.joined("at"), np.concatenate([-expected, expected], axis=1))
 
 
-def test_missing_and_superfluous_utterances_are_counted_and_named(formatted):
-    names = [*NAMES[1:], "Sess03_impro01_F001", "Sess03_impro01_F002"]
+@pytest.mark.parametrize(("extra", "named"), [(5, "F1, F2, F3, F4, F5"), (6, "F1, F2, F3, F4, F5, ...")])
+def test_missing_and_superfluous_utterances_are_counted_and_named(formatted, extra, named):
+    names = [*NAMES[1:], *(f"F{k + 1}" for k in range(extra))]
     with pytest.raises(UserError) as error:
         join_embeddings(formatted.dialogues, names, {})
-    assert "1 turns of the dialogue file are not in the table (Sess01_script01_F001)" in str(error.value)
-    assert "2 utterances of the table are not in the dialogue file (Sess03_impro01_F001, Sess03_" in str(error.value)
+    assert str(error.value) == (
+        "1 turns of the dialogue file are not in the table (Sess01_script01_F001); "
+        f"{extra} utterances of the table are not in the dialogue file ({named}). "
+        "make both from one table with COGMEN_code/cogmen_formatting.py"
+    )
+
+
+def test_dialogues_are_ordered_by_the_number_of_their_session():
+    rows = [replace(ROWS[0], session=100, dialogue="a"), replace(ROWS[1], session=20, dialogue="b")]
+    assert [dialogue.id for dialogue in format_dialogues(rows, ["", ""], [100]).dialogues] == ["b", "a"]
+
+
+def test_a_column_split_says_which_dialogues_are_held_out_and_dev():
+    own, names = replace(KEMDY19, name="own"), {"a": "dev", "b": "train", "c": "test"}
+    rows = [replace(ROWS[0], session=None, dialogue=name, split=where) for name, where in names.items()]
+    file = format_dialogues(rows, ["", "", ""], [1], own)
+    assert (file.train_ids, file.test_ids, file.dev_ids, file.corpus) == (["a", "b"], ["c"], ["a"], own)
+    assert format_dialogues(rows[1:], ["", ""], []).dev_ids is None
+    with pytest.raises(UserError, match="^the table's column `split` holds out every dialogue; nothing is left to tr"):
+        format_dialogues(rows[2:], [""], [])
+
+
+def test_ratings_follow_their_turns():
+    counts = {name: np.full(7, k, np.float32) for k, name in enumerate(NAMES)}
+    rows = [replace(one, valence=float(k) if k else None) for k, one in enumerate(ROWS[:-1])] + ROWS[-1:]
+    first, second = format_dialogues(rows, NAMES, [2], ratings=counts).dialogues
+    places = [NAMES.index(name) for name in first.segment_ids]  # 0 first
+    assert first.ratings.keys() == {"emotions", "valence"} and second.ratings.keys() == {"emotions"}
+    np.testing.assert_array_equal(first.ratings["emotions"], [[place] * 7 for place in places])
+    np.testing.assert_array_equal(first.ratings["valence"], [np.nan, *places[1:]])
+    assert first.ratings["valence"].dtype == np.float32
+    check_dialogues([first, second], KEMDY19)
+    del counts[NAMES[2]]
+    with pytest.raises(UserError, match=f"the table of ratings lacks {NAMES[2]}; make it again"):
+        format_dialogues(rows, NAMES, [2], ratings=counts)
+
+
+def test_every_utterance_has_a_sentence():
+    with pytest.raises(ValueError, match="shorter"):
+        format_dialogues(ROWS, NAMES[:-1], [2])
 
 
 def test_test_session_without_utterances():

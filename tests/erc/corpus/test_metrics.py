@@ -3,8 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from erc.corpus.metrics import report, scores, write_evaluation
+from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
+from erc.corpus.metrics import report, scores, summary, write_evaluation
+from erc.options import UserError
 
 EMOTIONS = ("neutral", "angry", "happy")
 
@@ -39,6 +42,33 @@ def test_files(tmp_path):
     assert (tmp_path / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_turns_without_a_label_are_predicted_and_not_scored(tmp_path):
+    turns = [
+        ("Sess19_impro01_F001", "Sess19_impro01", "F", UNLABELLED),
+        ("Sess19_impro01_M001", "Sess19_impro01", "M", 1),
+    ]
+    result = write_evaluation(tmp_path, turns, np.eye(3)[[2, 1]], EMOTIONS)
+    assert (result["accuracy"], result["n"]) == (1.0, 1)
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[3:5] for row in rows] == [["", "happy"], ["angry", "angry"]]
+    with pytest.raises(UserError, match="none of the turns to score has a label"):
+        write_evaluation(tmp_path, turns[:1], np.eye(3)[[2]], EMOTIONS)
+
+
+def test_the_drawing_has_a_row_for_each_label(tmp_path, monkeypatch):
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **how: drawn.append(self) or save(self, *args, **how))
+    turns = [(f"Sess19_impro01_F{k:03}", "Sess19_impro01", "F", label) for k, label in enumerate([0, 0, 0, 1])]
+    write_evaluation(tmp_path, turns, np.eye(3)[[0, 0, 1, 1]], EMOTIONS)
+    axes = drawn[0].axes[0]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}  # (column, row)
+    assert [cells[column, 0] for column in range(3)] == ["67%\n2", "33%\n1", "0%\n0"]
+    assert [cells[column, 1] for column in range(3)] == ["0%\n0", "100%\n1", "0%\n0"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "labelled")
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == list(EMOTIONS)
+
+
 def test_no_cell_is_a_formula(tmp_path):
     """The ids of some corpora begin with a minus sign, those of a file from anyone with whatever he likes."""
     turns = [("-3g5yACwYnA_0", "=HYPERLINK(1)", "@M", 0), ("+x", "a-b", "F=M", 1)]
@@ -56,3 +86,12 @@ def test_report_is_readable():
         "angry          50.00  100.00   66.67        1",
         "happy           0.00    0.00    0.00        0",
     ]
+
+
+def test_a_corpuss_headline_leads_the_summary():
+    result = {"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3, "uar": 0.2, "n": 8, "per_class": {}}
+    usual = "accuracy 50.00, weighted F1 40.00, macro F1 30.00, UAR 20.00 (8 utterances)"
+    assert summary(result) == summary(result, KEMDY19.headline) == usual
+    other = "macro F1 30.00, accuracy 50.00, weighted F1 40.00, UAR 20.00 (8 utterances)"
+    assert summary(result, CORPORA["KEMDy20"].headline) == other
+    assert report(result, "macro_f1").startswith(f"{other}\n")

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from sklearn.model_selection import train_test_split
 
-from erc.corpus.corpora import CORPORA, KEMDY19
-from erc.corpus.splits import check_unseen, clip, divide, held_out, split
+from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
+from erc.corpus.splits import check_unseen, clip, divide, has_split, held_out, split
 from erc.options import UserError
+from tests.cogmen.conftest import make_dialogues
 
 
 def ids(rows):
@@ -37,10 +40,44 @@ def test_dev_sessions_are_not_trained_on(utterances):
 def test_sessions_that_are_not_there(utterances):
     with pytest.raises(UserError, match="--test_sessions: the table has no session 7; it has 1 2 19 20"):
         held_out(utterances, [7, 19])
-    with pytest.raises(UserError, match="--dev_sessions: the table has no session 5"):
-        split(utterances, True, [19], [5])
-    with pytest.raises(UserError, match="0 utterances to train on"):
-        split(utterances, True, [1, 2, 19, 20])
+    with pytest.raises(UserError, match="--dev_sessions: the table has no session 5 7;"):
+        split(utterances, True, [19], [7, 5])
+
+
+def test_something_is_left_to_train_on_and_to_validate(utterances):
+    for sessions in ([1, 2, 19, 20], []), ([19, 20], [1, 2]):
+        with pytest.raises(UserError, match="0 utterances to train on and (0|28) to validate; hold out fewer sessions"):
+            split(utterances, True, *sessions)
+    held = [row for row in utterances if row.session == 19]
+    with pytest.raises(UserError, match="1 utterances to train on and 0 to validate"):
+        split(utterances[:1] + held, True, [19])
+    parts = split(utterances[:2] + held, True, [19])
+    assert (len(parts.train), len(parts.dev), parts.test) == (1, 1, held)
+
+
+def with_split(utterances, **names):
+    """The table with a column `split`, by session."""
+    return [replace(row, split=names[f"s{row.session}"]) for row in utterances]
+
+
+def test_a_column_split_says_who_is_where(utterances):
+    rows = with_split(utterances, s1="train", s2="dev", s19="test", s20="test")
+    for test_1920 in (True, False):
+        parts = split(rows, test_1920, [1])
+        assert [{row.session for row in part} for part in (parts.train, parts.dev, parts.test)] == [{1}, {2}, {19, 20}]
+    assert held_out(rows, [1]) == parts.test
+    with pytest.raises(UserError, match="--dev_sessions: the table has a column `split`"):
+        split(rows, True, [19], [2])
+    parts = split(with_split(utterances, s1="train", s2="train", s19="test", s20="test"), False, [])
+    assert (len(parts.train), len(parts.dev), len(parts.test)) == (25, 3, 28)
+    assert has_split(rows[:1]) and not has_split(utterances) and not has_split([])
+
+
+def test_turns_without_a_label_are_in_no_split(utterances):
+    rows = [replace(row, emotion="", label=UNLABELLED) if row.speaker == "F" else row for row in utterances]
+    parts = split(rows, True, [19, 20])
+    expected = [row.segment_id for row in utterances if row.speaker == "M"]
+    assert sorted(ids(parts.train + parts.dev + parts.test)) == expected
 
 
 def test_clip_counts_the_longer_ones(utterances):
@@ -61,6 +98,20 @@ def test_dev_is_the_first_tenth_of_the_training_dialogues(dialogues):
     assert list(parts) == ["train", "dev", "test"]
     assert names(parts["dev"]) == dialogues.train_ids[:1] and names(parts["train"]) == dialogues.train_ids[1:]
     assert names(parts["test"]) == dialogues.test_ids
+
+
+@pytest.mark.parametrize(("sessions", "dev"), [(3, 1), (10, 1), (11, 2)])
+def test_a_tenth_is_rounded_down_but_not_to_none(sessions, dev):
+    assert len(divide(make_dialogues(sessions), KEMDY19)["dev"]) == dev  # of 4, 18, 20 training dialogues
+
+
+def test_dev_dialogues_that_the_file_names(dialogues):
+    chosen = dialogues.train_ids[3:5]
+    named = replace(dialogues, dev_ids=chosen)
+    parts = divide(named, KEMDY19)
+    assert names(parts["dev"]) == chosen
+    assert names(parts["train"]) == [one for one in dialogues.train_ids if one not in chosen]
+    assert names(divide(named, KEMDY19, seed=3)["dev"]) == names(divide(dialogues, KEMDY19, seed=3)["dev"])
 
 
 def test_dev_dialogues_by_session(dialogues):

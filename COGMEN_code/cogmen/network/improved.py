@@ -1,0 +1,206 @@
+"""The network of `train.py --recipe improved`: attention with masked heads over a dialogue, several small members.
+
+K members, B dialogues of at most L turns, N turns in the batch, D features of a modality, W width, H heads,
+E emotions. The members are small networks of one form and different weights that are trained side by side, and whose
+probabilities are averaged (deep ensembles, arXiv 1612.01474; their weights are stacked, so that one operation serves
+all).
+
+The ideas, and who has shown them: a layer that normalises before it adds, so that a turn's own features pass by the
+attention unchanged (arXiv 2002.04745); heads that see only the speaker's own turns, only the others', the near ones
+(as COGMEN's graph does), or all (attention masked by speaker: arXiv 2005.00357, here a head for each kind in one
+layer); a bias for each relative distance (arXiv 1803.02155, 1910.10683); whole modalities left out in training
+(ModDrop, arXiv 1501.00102). A speaker is only told from the others, so that there may be any number.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cogmen.network.model import drop
+
+HEADS = ("own", "other", "near", "all")  # which turns each head of attention sees
+FARTHEST = 10  # turns; the bias of all that are farther is the same
+
+
+@dataclass(frozen=True)
+class ImprovedArchitecture:
+    """The options that decide the network's tensors; they are stored in its checkpoint.
+
+    Attributes:
+        feature_sizes: by modality, D.
+        num_emotions: E.
+        hidden_size: W, a multiple of the number of heads.
+        seqcontext_nlayer: layers of attention.
+        members: K.
+        drop_rate, input_drop: dropout of what a layer adds and of the classifier's input; of the features.
+        modality_drop: how often training leaves a modality out of a dialogue, where there are several.
+        recipe: which network a checkpoint holds.
+    """
+
+    feature_sizes: dict
+    num_emotions: int
+    hidden_size: int = 64
+    seqcontext_nlayer: int = 2
+    members: int = 2
+    drop_rate: float = 0.4
+    input_drop: float = 0.2
+    modality_drop: float = 0.75
+    recipe: str = "improved"
+
+    def __post_init__(self):
+        if self.hidden_size % len(HEADS):
+            raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {len(HEADS)}, the heads")
+
+    @property
+    def feature_size(self):
+        return sum(self.feature_sizes.values())
+
+    num_speakers = relations = None  # any number, and no graph
+    multilabel = False
+
+    @classmethod
+    def from_options(cls, options, feature_sizes, num_emotions):
+        """The architecture that `TrainOptions` ask for."""
+        names = ("hidden_size", "seqcontext_nlayer", "drop_rate")
+        return cls(feature_sizes, num_emotions, **{name: getattr(options, name) for name in names})
+
+
+class MaskedAttentionNetwork(nn.Module):
+    """Features to width, layers of masked attention, classifier, over a `cogmen.network.batching.DialogueBatch`.
+
+    A modality whose features are all 0 in a turn is absent from it.
+
+    Shapes: a batch of N turns -> log-probabilities, in training (K, N, E) of each member, else (N, E) of their mean.
+    """
+
+    def __init__(self, architecture):
+        super().__init__()
+        self.architecture = a = architecture
+        self.inputs = nn.ModuleDict(
+            {name: StackedLinear(a.members, size, a.hidden_size) for name, size in a.feature_sizes.items()}
+        )
+        self.layers = nn.ModuleList(AttentionLayer(a) for _ in range(a.seqcontext_nlayer))
+        self.norm = StackedNorm(a.members, a.hidden_size)
+        self.clf = StackedLinear(a.members, a.hidden_size, a.num_emotions)
+
+    def forward(self, batch):
+        a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
+        turns = drop(self._embed(batch), rate)  # (K, N, W)
+        seen = seen_turns(batch.layout.pad(batch.speakers[:, None])[..., 0], batch.layout.mask, *batch.windows)
+        for layer in self.layers:
+            turns = layer(turns, batch.layout, seen)
+        log_probs = self.clf(drop(self.norm(turns), rate)).log_softmax(dim=-1)  # (K, N, E)
+        return log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+
+    def _embed(self, batch):
+        """(N, D of all modalities) -> (K, N, W), the mean over the modalities that a turn has."""
+        a = self.architecture
+        parts = dict(zip(a.feature_sizes, batch.features.split(list(a.feature_sizes.values()), dim=1), strict=True))
+        if self.training and len(parts) > 1:
+            parts = self._leave_out(parts, batch.layout)
+        there = torch.stack([(part != 0).any(dim=1) for part in parts.values()]).sum(dim=0).clamp(min=1)  # (N,)
+        total = 0.0
+        for name, part in parts.items():
+            part = F.layer_norm(part, part.shape[1:]).expand(a.members, *part.shape)  # 0 stays 0
+            total = total + self.inputs[name](drop(part, a.input_drop if self.training else 0.0), bias=False)
+        return total / there[:, None] + sum(layer.bias for layer in self.inputs.values())
+
+    def _leave_out(self, parts, layout):
+        """The features, in some dialogues without one modality, drawn for each dialogue."""
+        number, device = len(layout.lengths), layout.mask.device
+        left_out = torch.randint(len(parts), (number, 1), device=device)
+        left_out = torch.where(torch.rand(number, 1, device=device) < self.architecture.modality_drop, left_out, -1)
+        of_turn = left_out.expand(layout.mask.shape).flatten().index_select(0, layout.place)[:, None]  # (N, 1)
+        return {name: part * (of_turn != k) for k, (name, part) in enumerate(parts.items())}
+
+    def __repr__(self):
+        a = self.architecture
+        parameters = sum(p.numel() for p in self.parameters())
+        name = f"MaskedAttentionNetwork({a.members} members"
+        return f"{name}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
+
+
+def seen_turns(speakers, mask, wp, wf):
+    """Which turns each head sees: its kind of turns, of the same dialogue, and always the turn itself.
+
+    Args:
+        speakers: (B, L) speaker numbers.
+        mask: (B, L) True where there is a turn.
+        wp, wf: past and future turns that `near` sees; -1: all of them.
+    Returns:
+        (B, H, L, L) bool: [b, h, i, j], turn i sees turn j by head h.
+    """
+    length = mask.shape[1]
+    place = torch.arange(length, device=mask.device)
+    ahead = place[None, :] - place[:, None]  # (L, L) how far j is after i
+    same = speakers[:, :, None] == speakers[:, None, :]  # (B, L, L)
+    near = (ahead >= -(wp if wp >= 0 else length)) & (ahead <= (wf if wf >= 0 else length))
+    kinds = {"own": same, "other": ~same, "near": near.expand_as(same), "all": torch.ones_like(same)}
+    heads = torch.stack([kinds[head] for head in HEADS], dim=1)
+    return (heads & mask[:, None, None, :]) | (ahead == 0)
+
+
+class AttentionLayer(nn.Module):
+    """Masked attention with a bias for each relative distance, then a feed-forward part, both pre-norm.
+
+    Shapes: (K, N, W), seen (B, H, L, L) -> (K, N, W).
+    """
+
+    def __init__(self, a):
+        super().__init__()
+        members, width = a.members, a.hidden_size
+        self.drop_rate = a.drop_rate
+        self.norm1, self.norm2 = StackedNorm(members, width), StackedNorm(members, width)
+        self.qkv, self.out = StackedLinear(members, width, 3 * width), StackedLinear(members, width, width)
+        self.linear1, self.linear2 = StackedLinear(members, width, 2 * width), StackedLinear(members, 2 * width, width)
+        self.distance = nn.Parameter(torch.zeros(members, len(HEADS), 2 * FARTHEST + 1))
+
+    def forward(self, turns, layout, seen):
+        rate = self.drop_rate if self.training else 0.0
+        turns = turns + drop(self.out(self._attend(self.norm1(turns), layout, seen)), rate)
+        hidden = drop(F.gelu(self.linear1(self.norm2(turns))), rate)  # (K, N, 2 W)
+        return turns + drop(self.linear2(hidden), rate)
+
+    def _attend(self, turns, layout, seen):
+        members, number, width = turns.shape
+        rows, length = layout.mask.shape
+        projected = self.qkv(turns).transpose(0, 1).flatten(1)  # (N, K 3 W)
+        projected = layout.pad(projected).view(rows, length, members, 3, len(HEADS), -1)
+        query, key, value = projected.permute(3, 2, 0, 4, 1, 5)  # (K, B, H, L, W/H) each
+        place = torch.arange(length, device=turns.device)
+        steps = (place[None, :] - place[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST  # (L, L)
+        scores = (query * (width // len(HEADS)) ** -0.5) @ key.transpose(-1, -2)  # (K, B, H, L, L)
+        scores = scores + self.distance[:, :, steps][:, None]
+        attended = scores.masked_fill(~seen, -1e4).softmax(dim=-1) @ value  # (K, B, H, L, W/H)
+        attended = attended.permute(1, 3, 0, 2, 4).reshape(rows, length, members * width)
+        return layout.unpad(attended).view(number, members, width).transpose(0, 1)
+
+
+class StackedLinear(nn.Module):
+    """A linear layer for each member: (K, N, in) -> (K, N, out)."""
+
+    def __init__(self, members, width_in, width_out):
+        super().__init__()
+        bound = width_in**-0.5
+        self.weight = nn.Parameter(torch.empty(members, width_in, width_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(members, 1, width_out))
+
+    def forward(self, turns, bias=True):
+        return torch.baddbmm(self.bias, turns, self.weight) if bias else turns @ self.weight
+
+
+class StackedNorm(nn.Module):
+    """Layer normalisation with weights of each member: (K, N, W) -> (K, N, W)."""
+
+    def __init__(self, members, width):
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(torch.ones(members, 1, width)),
+            nn.Parameter(torch.zeros(members, 1, width)),
+        )
+
+    def forward(self, turns):
+        return torch.addcmul(self.bias, F.layer_norm(turns, turns.shape[-1:]), self.weight)

@@ -1,0 +1,69 @@
+"""What `--recipe` decides: the defaults of the options that differ, and how a training runs that no option tells."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training a network.
+
+    Attributes:
+        defaults: by option of `train.py`, its value where the user gives none.
+        label_smoothing: the share of a target that all emotions have alike.
+        average: decay, per step, of the average of the weights that is scored and kept; 0: the weights themselves.
+        keep: `best`, the epoch with the best dev weighted F1; or `last`.
+        alike: dialogues of like lengths make a batch, so that little of it is padding.
+        unused: options of the other recipe's network, which this one refuses.
+    """
+
+    defaults: dict = field(hash=False)
+    label_smoothing: float = 0.0
+    average: float = 0.0
+    keep: str = "best"
+    alike: bool = False
+    unused: tuple[str, ...] = ()
+
+
+RECIPES = {
+    "published": Recipe(
+        defaults={
+            "epochs": 100,
+            "batch_size": 64,
+            "optimizer": "adam",
+            "scheduler": None,
+            "learning_rate": 1e-4,
+            "weight_decay": 1e-8,
+            "drop_rate": 0.5,
+            "wp": 5,
+            "wf": 5,
+            "seqcontext_nlayer": 2,
+            "hidden_size": 100,
+        },
+    ),
+    "improved": Recipe(
+        defaults={
+            "epochs": 30,
+            "batch_size": 8,
+            "optimizer": "adamw",
+            "scheduler": "cosine",
+            "learning_rate": 3e-3,
+            "weight_decay": 1e-2,
+            "drop_rate": 0.4,
+            "wp": 3,
+            "wf": 3,
+            "seqcontext_nlayer": 2,
+            "hidden_size": 64,
+        },
+        label_smoothing=0.1,
+        average=0.98,
+        keep="last",
+        alike=True,
+        unused=("rnn", "gnn_nheads", "concat_gin_gout", "use_highway", "relations", "model_ckpt", "tuning"),
+    ),
+}
+
+
+def default_help(text, name):
+    """An option's help text with the default of each recipe."""
+    values = ", ".join(f"{recipe} {one.defaults[name]}" for recipe, one in RECIPES.items())
+    return f"{text} (default: {values})"

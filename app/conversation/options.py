@@ -1,0 +1,65 @@
+"""The options of `app/predict.py`. No library is loaded here, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from erc.options import option
+
+
+@dataclass
+class PredictOptions:
+    recording: list[Path] = option([], "a recording, or one for each speaker", positional=True)
+    out: Path = option(help="folder that is made: turns.csv, turns.json, report.html")
+    channels: list[str] | None = option(
+        None, "who speaks on each channel of the recording, or in each of several recordings: two names, say M F"
+    )
+    turns: Path | None = option(
+        None, "who speaks when and says what: TextGrid, ELAN (.eaf), RTTM, WebVTT, SRT, or a manifest (.csv)"
+    )
+    dialogue: str | None = option(None, "a dialogue of the table --csv_path, or of a manifest of several")
+    csv_path: Path | None = option(None, "annotation table that MIRAI/preprocess.py wrote, with txt_wav/ beside it")
+    text: Path | None = option(None, "a conversation as text alone: lines `speaker: text`, or a manifest (.csv)")
+    extractor: Path | None = option(
+        None, "checkpoint of MIRAI/trainer_hf.py or trainer_hf_MMER.py (default: the sample's)"
+    )
+    cgnn: Path | None = option(None, "checkpoint of COGMEN_code/train.py on that extractor's features")
+    unsure: float = option(0.5, "mark turns whose largest probability is below this")
+    reasons: bool = option(True, "for each turn, what its label rests on; takes a prediction for each turn and reason")
+    transcribe: bool = option(False, "write down what is said where there is no text, by Vosk's Korean recogniser")
+    pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
+    page_mb: float = option(20.0, "sound up to this size is put into the page, more into audio/ beside it")
+    overwrite: bool = option(False, "replace an earlier report in --out")
+    quiet: bool = option(False, "print nothing but warnings and errors")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        ways = {
+            "a recording": bool(self.recording),
+            "--text": self.text is not None,
+            "--csv_path": self.csv_path is not None,
+        }
+        if (given := [name for name, there in ways.items() if there]) and len(given) > 1:
+            raise ValueError(f"{given[0]}: and {given[1]}; give one of them")
+        if self.turns and (self.text or self.csv_path):
+            raise ValueError("--turns: says when a recording's turns are; --text and --csv_path have none")
+        if not given and not self.turns:
+            raise ValueError("recording: give a recording, --turns MANIFEST, --csv_path with --dialogue, or --text")
+        if self.csv_path and not self.dialogue:
+            raise ValueError("--csv_path: needs --dialogue, such as --dialogue Sess19_impro01")
+        if self.dialogue and self.recording and not self.turns:
+            raise ValueError("--dialogue: is of --csv_path or of a manifest; the recording has none")
+        if (self.extractor is None) != (self.cgnn is None):
+            found, other = ("extractor", "cgnn") if self.cgnn is None else ("cgnn", "extractor")
+            raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
+        for name in ("pause", "page_mb"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
+        if self.transcribe and self.text:
+            raise ValueError("--transcribe: listens to speech, which --text has none of")
+        if not 0 <= self.unsure <= 1:
+            raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
+        if self.channels is not None:
+            if not self.recording:
+                raise ValueError("--channels: names the speakers of a recording; there is none")
+            if len(set(self.channels)) < len(self.channels):
+                raise ValueError(f"--channels {' '.join(self.channels)}: expected a name of its own for each channel")

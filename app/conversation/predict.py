@@ -1,0 +1,102 @@
+"""The whole way: a conversation in, a folder with its tables and its report out."""
+
+import functools
+
+from tqdm import tqdm
+
+from conversation.models import load_models
+from conversation.recognition import recognise
+from conversation.report.page import write_report
+from conversation.results import FORMAT, Results, as_data, write_results
+from conversation.sources import read_conversation
+from conversation.turns import Note
+from erc.files import new_folder
+from erc.options import UserError
+from erc.untrusted import read_json
+
+
+def predict_into(options):
+    """Write the report that `PredictOptions` ask for into --out; on failure nothing is left of it.
+
+    Returns:
+        Results
+    """
+    with new_folder(options.out, options.overwrite, _is_report, "a report") as folder:
+        results, data = predict_conversation(options)
+        write_results(folder, data)
+        write_report(folder, data, results.conversation, options.page_mb)
+    return results
+
+
+def predict_conversation(options):
+    """(`Results`, the same as plain values) of the conversation that the options ask for."""
+    conversation = read_conversation(options, _bar(options.quiet, "listening", "channel"))
+    if options.transcribe:
+        recognise(conversation, _bar(options.quiet, "writing down", "turn"))
+
+    from conversation.prediction import make_dialogue, probabilities
+    from conversation.reasons import explain
+    from erc.runtime import find_device
+
+    device = find_device(options.device)
+    models = load_models(options, conversation)
+    conversation.notes = models.notes + conversation.notes + _text_notes(conversation, models)
+    dialogue = make_dialogue(conversation, models, device, options.quiet)
+    rows = probabilities([dialogue], models, device)
+    losses = {}
+    if options.reasons:
+        bar = functools.partial(tqdm, unit="batch", disable=options.quiet or None, leave=False)
+        labels, best = rows.argmax(axis=1), rows.max(axis=1)
+        losses = explain(
+            dialogue, labels, best, models, device, lambda items, name: bar(items, desc=f"without the {name}")
+        )
+    emotions = tuple(models.checkpoint.emotions)
+    names = {language: models.corpus.called(language) for language in ("en", "ko")}
+    results = Results(conversation, emotions, names, rows, losses, options.unsure, models.names)
+    return results, as_data(results)
+
+
+def summary(results):
+    """What is printed: how often each emotion is, how many turns are unsure, what should be known."""
+    turns, labels = len(results.labels), results.labels.tolist()
+    counts = {name: labels.count(k) for k, name in enumerate(results.emotions)}
+    found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]) if count)
+    lines = [f"{turns} turns of {', '.join(results.conversation.speakers)}: {found}"]
+    if count := int(results.unsure.sum()):
+        lines.append(f"{count} of them unsure: no probability of {results.unsure_below:g} or more")
+    return "\n".join(lines)
+
+
+def _text_notes(conversation, models):
+    """What should be said of missing text."""
+    without = sum(not turn.text for turn in conversation.turns)
+    if "t" not in models.checkpoint.modalities:
+        if without < len(conversation.turns):
+            return []
+        return [
+            Note(
+                "There is no text; the turns are judged by their sound and the conversation alone.",
+                "텍스트가 없어 목소리와 대화 흐름만으로 판단했습니다.",
+            )
+        ]
+    if not without:
+        return []
+    return [
+        Note(
+            f"{without} of {len(conversation.turns)} turns have no text and are judged as if nothing were said.",
+            f"발화 {len(conversation.turns)}개 중 {without}개는 텍스트가 없어 말이 없는 것으로 보았습니다.",
+        )
+    ]
+
+
+def _bar(quiet, name, unit):
+    return functools.partial(tqdm, desc=name, unit=unit, disable=quiet or None, leave=False)
+
+
+def _is_report(folder):
+    """Whether an earlier run made a folder."""
+    try:
+        content = read_json(folder / "turns.json")
+    except UserError:
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT

@@ -1,0 +1,27 @@
+"""RTTM, what speaker diarisation writes: a line for each turn, `SPEAKER <file> <channel> <start> <duration> <NA> <NA>
+<speaker> ...`. It has no text."""
+
+from conversation.turns import Turn
+from erc.corpus.annotations import seconds
+from erc.corpus.transcripts import read_text
+from erc.options import UserError
+
+_START, _DURATION, _SPEAKER = 3, 4, 7  # places in a line
+
+
+def read_rttm(path):
+    text, _ = read_text(path, "an RTTM file", "give the file that a speaker diarisation wrote")
+    turns = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0] != "SPEAKER":
+            continue
+        times = [seconds(word) for word in words[_START : _DURATION + 1]]
+        if len(words) <= _SPEAKER or None in times:
+            raise UserError(
+                f"{path}, line {number}: expected SPEAKER, file, channel, start, duration, <NA>, <NA>, speaker; "
+                f"found {line[:100]!r}"
+            )
+        start, length = times
+        turns.append(Turn(start, start + length, words[_SPEAKER]))
+    return turns

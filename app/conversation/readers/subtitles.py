@@ -1,0 +1,52 @@
+"""WebVTT and SRT: a cue is a turn. Its speaker is the voice of the cue (`<v Anna>`), or a name before a colon."""
+
+import io
+import re
+
+from conversation.extras import needs
+from conversation.turns import Turn
+from erc.corpus.transcripts import read_text
+from erc.options import UserError
+
+_NAMED = re.compile(r"\s*(?:\[([^\]\n]{1,60})\]|([^:：\n]{1,60})[:：])\s*(.*)", re.DOTALL)
+
+
+def read_vtt(path):
+    with needs("webvtt-py"):
+        import webvtt
+    text, _ = read_text(path, "a WebVTT file", "give the file of subtitles")
+    return [
+        _turn(path, number, cue.start_in_seconds + _thousandths(cue.start), _end(cue), cue.voice, cue.text)
+        for number, cue in enumerate(webvtt.from_buffer(io.StringIO(text), "vtt"), start=1)
+    ]
+
+
+def read_srt(path):
+    with needs("pysubs2"):
+        import pysubs2
+    text, _ = read_text(path, "an SRT file", "give the file of subtitles")
+    cues = [cue for cue in pysubs2.SSAFile.from_string(text, "srt") if not cue.is_comment]
+    return [
+        _turn(path, number, cue.start / 1000, cue.end / 1000, None, cue.plaintext)
+        for number, cue in enumerate(cues, start=1)
+    ]
+
+
+def _end(cue):
+    return cue.end_in_seconds + _thousandths(cue.end)
+
+
+def _thousandths(time):
+    """Of `00:01:02.345`: 0.345."""
+    return int(time.rpartition(".")[2]) / 1000
+
+
+def _turn(path, number, start, end, voice, text):
+    speaker = voice
+    if not speaker and (found := _NAMED.fullmatch(text)):
+        speaker, text = found[1] or found[2], found[3]
+    if not speaker or not speaker.strip():
+        raise UserError(
+            f"{path}, cue {number}: says no speaker: {text[:60]!r}; expected <v NAME> (WebVTT) or `NAME: text`"
+        )
+    return Turn(start, end, speaker.strip(), " ".join(text.split()), "given" if text.strip() else "none")

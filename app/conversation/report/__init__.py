@@ -1,0 +1,1 @@
+"""The report: a page that can be heard, seen and corrected."""

@@ -1,0 +1,208 @@
+"""The ways to a `Conversation`: a recording, with turns or without; a dialogue of a corpus; text alone."""
+
+from conversation.activity import find_speech
+from conversation.readers import read_turns
+from conversation.readers.plain import read_plain
+from conversation.recording import duration, is_silent, quality_notes, read_recording
+from conversation.turns import Conversation, Note, Turn, cut
+from erc.corpus.annotations import read_annotations
+from erc.corpus.transcripts import read_transcript
+from erc.options import UserError
+from mirai.speech import read_speech
+
+_OVERLAP = 0.1  # seconds that two turns of one speaker may have in common
+
+
+def read_conversation(options, progress):
+    """The conversation that `PredictOptions` ask for.
+
+    Args:
+        progress: a function that wraps a list, such as tqdm.
+    Raises:
+        UserError: something cannot be read, or the parts do not belong together.
+    """
+    if options.text:
+        turns = read_plain(options.text, options.dialogue)
+        conversation = Conversation(turns[0].dialogue or options.text.stem, [options.text.name], turns)
+    elif options.csv_path:
+        conversation = _of_corpus(options.csv_path, options.dialogue)
+    elif not options.recording:
+        conversation = _of_manifest(options.turns, options.dialogue)
+    else:
+        channels, notes = _channels(options)
+        sources = [path.name for path in options.recording]
+        if options.turns:
+            sources.append(options.turns.name)
+            turns = _given_turns(options, channels)
+        else:
+            turns = _found_turns(options, channels, notes, progress)
+        name = turns[0].dialogue or options.recording[0].stem
+        conversation = Conversation(name, sources, turns, notes)
+    conversation.sort()
+    _check_speakers(conversation)
+    return conversation
+
+
+class _Channel:
+    """The sound of one speaker, or (speaker None) of all."""
+
+    def __init__(self, speaker, wave, file_name, number):
+        self.speaker, self.wave, self.file_name, self.number = speaker, wave, file_name, number
+
+    @property
+    def name(self):
+        part = f"channel {self.number}" if self.number else self.file_name
+        return f"{part} ({self.speaker})" if self.speaker else part
+
+    def turn(self, start, end, speaker):
+        """A turn that is cut from it."""
+        wave = cut(self.wave, start, end)
+        return Turn(start, end, speaker, file_name=self.file_name, channel=self.number, wave=wave)
+
+
+def _channels(options):
+    """(list of `_Channel`, notes): a speaker each where --channels says so, else one with all."""
+    waves = [(path, channel) for path in options.recording for channel in enumerate(read_recording(path), start=1)]
+    names = options.channels
+    if names is None and options.turns and len(options.recording) == 1:
+        path, mixed = options.recording[0], sum(wave for _, (_, wave) in waves) / len(waves)
+        return [_Channel(None, mixed, path.name, None)], quality_notes(path.name, mixed)
+    several = len(options.recording) > 1
+    if several and len(waves) > len(options.recording):
+        shown = ", ".join(path.name for path in options.recording)
+        raise UserError(f"{shown}: of several recordings each is a speaker and has one channel; found {len(waves)}")
+    what = "recordings" if several else f"channels in {options.recording[0].name}"
+    if names is None and len(waves) == 1:
+        raise UserError(
+            f"{options.recording[0]}: has one channel, and nothing says who speaks when. Give --turns FILE (TextGrid, "
+            "ELAN, RTTM, WebVTT, SRT or a manifest), or a recording with each speaker on a channel"
+        )
+    if names is None:
+        raise UserError(f"{len(waves)} {what}: say who speaks on each, such as --channels M F")
+    if len(names) != len(waves):
+        raise UserError(f"--channels {' '.join(names)}: {len(names)} names for {len(waves)} {what}")
+    channels = [
+        _Channel(name, wave, path.name, None if several or len(waves) == 1 else number)
+        for name, (path, (number, wave)) in zip(names, waves, strict=True)
+    ]
+    return channels, [note for channel in channels for note in quality_notes(channel.name, channel.wave)]
+
+
+def _found_turns(options, channels, notes, progress):
+    """Turns by voice activity; a channel without any is told in `notes`."""
+    if all(is_silent(channel.wave) for channel in channels):
+        shown = ", ".join(str(path) for path in options.recording)
+        raise UserError(f"{shown}: silent: no sample is louder than -60 dB; is it the right file, and the right track?")
+    stretches = find_speech([channel.wave for channel in channels], options.pause, progress)
+    turns = []
+    for channel, found in zip(channels, stretches, strict=True):
+        turns += [channel.turn(start, end, channel.speaker) for start, end in found]
+        if not found:
+            notes.append(
+                Note(
+                    f"Nobody speaks on {channel.name}; the turns of the others are judged without theirs.",
+                    f"{channel.name}에서는 말소리를 찾지 못했습니다. 나머지 화자의 발화만으로 판단했습니다.",
+                )
+            )
+    if not turns:
+        raise UserError(
+            f"{', '.join(path.name for path in options.recording)}: no speech was found in "
+            f"{duration(channels[0].wave):.0f} s; if there is some, say when with --turns FILE"
+        )
+    return turns
+
+
+def _given_turns(options, channels):
+    """The turns of --turns, each with its speech."""
+    turns = read_turns(options.turns, options.dialogue)
+    by_speaker = {channel.speaker: channel for channel in channels}
+    for number, turn in enumerate(turns, start=1):
+        where = f"{options.turns}, turn {number} ({turn.speaker})"
+        if turn.start is None:
+            raise UserError(f"{where}: has no start and end, by which it is cut from {options.recording[0].name}")
+        channel = by_speaker.get(turn.speaker, by_speaker.get(None))
+        if channel is None:
+            raise UserError(f"{where}: --channels names {', '.join(by_speaker)}, not {turn.speaker}")
+        length = duration(channel.wave)
+        if turn.start >= length or turn.end > length + 1:
+            raise UserError(
+                f"{where}: from {turn.start:g} to {turn.end:g} s; {channel.file_name} has {length:.1f} s. Do the two "
+                "belong together?"
+            )
+        cut_turn = channel.turn(turn.start, min(turn.end, length), turn.speaker)
+        turn.end, turn.wave = cut_turn.end, cut_turn.wave
+        turn.file_name, turn.channel = cut_turn.file_name, cut_turn.channel
+    return turns
+
+
+def _of_manifest(path, dialogue):
+    """A dialogue whose manifest names its sound files."""
+    turns = read_turns(path, dialogue)
+    files, clock = {}, 0.0
+    timed = all(turn.start is not None for turn in turns)
+    for number, turn in enumerate(turns, start=1):
+        where = f"{path}, turn {number} ({turn.speaker})"
+        if not turn.file_name:
+            if any(other.file_name for other in turns):
+                raise UserError(f"{where}: has no file_name, others have; expected one for every turn or for none")
+            if path.suffix.lower() != ".csv":
+                raise UserError(f"{path}: says when someone speaks; give the recording too")
+            raise UserError(f"{path}: no file_name in it; give the recording too, or --text {path}")
+        if turn.file_name not in files:
+            files[turn.file_name] = read_recording(path.parent / turn.file_name)
+        waves = files[turn.file_name]
+        if turn.channel and turn.channel > len(waves):
+            raise UserError(f"{where}: channel {turn.channel}; {turn.file_name} has {len(waves)}")
+        wave = waves[turn.channel - 1] if turn.channel else sum(waves) / len(waves)
+        if timed:
+            if turn.start >= duration(wave):
+                raise UserError(f"{where}: begins at {turn.start:g} s; {turn.file_name} has {duration(wave):.1f} s")
+            turn.end = min(turn.end, duration(wave))
+            turn.wave = cut(wave, turn.start, turn.end)
+        else:  # one after another, as they stand
+            turn.wave, turn.start, turn.end = wave, clock, clock + duration(wave)
+            clock = turn.end
+    return Conversation(turns[0].dialogue or path.stem, [path.name, *files], turns)
+
+
+def _of_corpus(table, dialogue):
+    """A dialogue of a corpus that `MIRAI/preprocess.py` prepared."""
+    utterances = read_annotations(table)
+    chosen = [utterance for utterance in utterances if utterance.dialogue == dialogue]
+    if not chosen:
+        names = sorted({utterance.dialogue for utterance in utterances})
+        raise UserError(
+            f"--dialogue {dialogue}: not in {table}, which has {len(names)}, from {names[0]} to {names[-1]}"
+        )
+    turns = []
+    for utterance in chosen:
+        path = table.parent / "txt_wav" / f"{utterance.segment_id}.wav"
+        text = read_transcript(path.with_suffix(".txt"))
+        turns.append(
+            Turn(
+                utterance.wav_start,
+                utterance.wav_end,
+                utterance.speaker,
+                text=text,
+                text_source="given" if text else "none",
+                segment_id=utterance.segment_id,
+                emotion=utterance.emotion,
+                file_name=path.name,
+                wave=read_speech(path),
+            )
+        )
+    return Conversation(dialogue, [table.name], turns)
+
+
+def _check_speakers(conversation):
+    """Refuse a speaker who speaks twice at once."""
+    last = {}
+    for turn in conversation.turns:
+        before = last.get(turn.speaker)
+        if turn.start is not None and before is not None and turn.start < before.end - _OVERLAP:
+            raise UserError(
+                f"{conversation.sources[-1]}: {turn.speaker} speaks from {before.start:g} to {before.end:g} s and "
+                f"again from {turn.start:g} s; expected one turn of a speaker at a time"
+            )
+        if before is None or turn.start is None or turn.end > before.end:
+            last[turn.speaker] = turn

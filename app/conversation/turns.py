@@ -1,0 +1,115 @@
+"""`Conversation` and `Turn`: what is said by whom and when, whatever it was read from."""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from erc.options import UserError
+from mirai.speech import SAMPLE_RATE
+
+SHORTEST = 0.02  # seconds of a turn
+_NOT_IN_IDS = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that whoever reads the results should know, in both languages of the report."""
+
+    en: str
+    ko: str
+
+
+@dataclass
+class Turn:
+    """One turn of one speaker.
+
+    Attributes:
+        start, end: seconds on the conversation's clock; None: there is no clock, as in text alone.
+        text: as the network reads it; empty where there is none.
+        text_source: `given`, `recognised` or `none`.
+        text_confidence: of recognised text, 0 to 1.
+        segment_id: unique in the conversation.
+        emotion: the label that came with the turn; empty: none did.
+        dialogue: what the file that it was read from calls the conversation, where it does.
+        file_name, channel: the sound file that it was cut from, and its channel from 1 on where it has several.
+        wave: (samples,) float32 at 16 kHz; None without speech.
+    """
+
+    start: float | None
+    end: float | None
+    speaker: str
+    text: str = ""
+    text_source: str = "none"
+    text_confidence: float | None = None
+    segment_id: str = ""
+    emotion: str = ""
+    dialogue: str = ""
+    file_name: str = ""
+    channel: int | None = None
+    wave: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def seconds(self):
+        """The duration of its speech; 0 without."""
+        return 0.0 if self.wave is None else len(self.wave) / SAMPLE_RATE
+
+
+@dataclass
+class Conversation:
+    """Turns in time order.
+
+    Attributes:
+        name: names it in tables and files.
+        sources: the names of the files it was read from.
+        notes: list of `Note`.
+    """
+
+    name: str
+    sources: list[str]
+    turns: list[Turn]
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def speakers(self):
+        """Their names, in the order of their first turns."""
+        return list(dict.fromkeys(turn.speaker for turn in self.turns))
+
+    @property
+    def has_speech(self):
+        return any(turn.wave is not None for turn in self.turns)
+
+    @property
+    def has_text(self):
+        return any(turn.text for turn in self.turns)
+
+    def sort(self):
+        """Put the turns into time order and name those that have no segment id."""
+        if all(turn.start is not None for turn in self.turns):
+            self.turns.sort(key=lambda turn: (turn.start, turn.end))
+        counts, taken = {}, {turn.segment_id for turn in self.turns}
+        for turn in self.turns:
+            if not turn.segment_id:
+                part = _NOT_IN_IDS.sub("_", f"{self.name}_{turn.speaker}")
+                while not turn.segment_id or turn.segment_id in taken:
+                    counts[part] = counts.get(part, 0) + 1
+                    turn.segment_id = f"{part}{counts[part]:03}"
+                taken.add(turn.segment_id)
+
+
+def cut(wave, start, end):
+    """The samples from `start` to `end` seconds, without copying them; at least `SHORTEST`."""
+    first = round(start * SAMPLE_RATE)
+    return wave[first : max(round(end * SAMPLE_RATE), first + round(SHORTEST * SAMPLE_RATE))]
+
+
+def check_times(turns, path):
+    """Refuse turns that end before they start.
+
+    Raises:
+        UserError: names the file and the turn.
+    """
+    for number, turn in enumerate(turns, start=1):
+        where = f"{path}, turn {number} ({turn.speaker})"
+        if turn.start < 0 or turn.end <= turn.start:
+            raise UserError(f"{where}: from {turn.start:g} to {turn.end:g} s; expected 0 <= start < end")

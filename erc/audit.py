@@ -1,0 +1,87 @@
+"""What the test turns share with the training turns (dev among them), and what that is worth.
+
+Each kind of sharing is a mask over the N test turns. Whoever is scored on turns that training has seen in one form or
+another is scored in part on looking up.
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from erc.corpus.corpora import MODALITIES, UNLABELLED
+
+ALIKE = 0.95  # cosine of the features of two turns that are nearly the same
+_CHUNK = 1024  # turns that are compared at once
+
+
+def shared(splits, corpus, txt_wav=None):
+    """By kind of sharing, which test turns share it with a training turn.
+
+    Args:
+        splits: {split: list of `Dialogue`}.
+        txt_wav: the folder of the speech, to find recordings that are there twice.
+    Returns:
+        {kind: (N,) bool}
+    """
+    train, test = [*splits["train"], *splits["dev"]], splits["test"]
+    kinds = {"session": _sessions, "speaker": _speakers, "script": _scripts, "sentence": _sentences}
+    if txt_wav:
+        kinds["recording"] = lambda dialogue, _: [
+            _digest(Path(txt_wav) / f"{name}.wav") for name in dialogue.segment_ids
+        ]
+    masks = {}
+    for kind, keys in kinds.items():
+        before = {key for dialogue in train for key in keys(dialogue, corpus)} - {None}
+        masks[kind] = np.array([key in before for dialogue in test for key in keys(dialogue, corpus)])
+    for modality in train[0].features:
+        rows = [np.concatenate([one.features[modality] for one in part]) for part in (train, test)]
+        masks[f"{MODALITIES[modality]} alike"] = _nearest(*rows) > ALIKE
+    return masks
+
+
+def told_by_sentence(splits):
+    """Of the test turns whose sentence is in training, how many have the label that is commonest there with it."""
+    labels = defaultdict(Counter)
+    for dialogue in [*splits["train"], *splits["dev"]]:
+        for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True):
+            if sentence and label != UNLABELLED:
+                labels[sentence][label] += 1
+    told = [
+        labels[sentence].most_common(1)[0][0] == label
+        for dialogue in splits["test"]
+        for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True)
+        if sentence in labels and label != UNLABELLED
+    ]
+    return sum(told), len(told)
+
+
+def _sessions(dialogue, corpus):
+    return [corpus.session_of(dialogue.id)] * len(dialogue)
+
+
+def _speakers(dialogue, corpus):
+    """People: where a corpus calls its speakers M and F, each session has its own."""
+    session = corpus.session_of(dialogue.id) if corpus.speakers else None
+    return [(session, speaker) for speaker in dialogue.speakers]
+
+
+def _scripts(dialogue, corpus):
+    return [re.sub(corpus.session, "", dialogue.id, count=1) if corpus.session else None] * len(dialogue)
+
+
+def _sentences(dialogue, _):
+    return [sentence or None for sentence in dialogue.sentences]
+
+
+def _digest(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _nearest(train, test):
+    """(N,) the largest cosine of each test turn's features with a training turn's."""
+    train, test = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (train, test))
+    return np.concatenate([(test[k : k + _CHUNK] @ train.T).max(axis=1) for k in range(0, len(test), _CHUNK)])

@@ -1,0 +1,1 @@
+"""Scores that can be quoted: what files of predictions say, with intervals over whole dialogues."""

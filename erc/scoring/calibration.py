@@ -1,0 +1,69 @@
+"""Whether probabilities mean what they say, and how right the surest predictions are.
+
+N: turns; K: emotions. The confidence of a turn is the probability of its prediction.
+"""
+
+import numpy as np
+
+BINS = 15
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
+LEAST = 1e-6  # a smaller probability of the label counts as this one, as six decimals tell no smaller ones apart
+
+
+def calibration(labels, predictions, probabilities):
+    """Scores of the probabilities.
+
+    ECE: the mean over the turns of |accuracy - mean confidence| of the turn's bin; 15 bins of equal width (C. Guo et
+    al., On Calibration of Modern Neural Networks, ICML 2017, section 2). Brier: the mean of the squared distance
+    between the probabilities and the label's one-hot vector, 0 to 2 (G. Brier, Monthly Weather Review 78, 1950). NLL:
+    the mean of -ln of the label's probability.
+
+    Args:
+        labels, predictions: (N,) emotion numbers.
+        probabilities: (N, K).
+    Returns:
+        dict: `ece, brier, nll, confidence` (its mean) and `reliability`, a dict `from, to, turns, confidence, accuracy`
+        for each bin, the last two None where it is empty.
+    """
+    every = np.arange(len(labels))
+    confidence, right = probabilities[every, predictions], labels == predictions
+    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins, ece = [], 0.0
+    for k in range(BINS):
+        inside = number == k
+        turns = int(inside.sum())
+        values = (float(confidence[inside].mean()), float(right[inside].mean())) if turns else (None, None)
+        bins.append(
+            {"from": k / BINS, "to": (k + 1) / BINS, "turns": turns, "confidence": values[0], "accuracy": values[1]}
+        )
+        ece += turns / len(labels) * abs(values[0] - values[1]) if turns else 0
+    return {
+        "ece": ece,
+        "brier": float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1).mean()),
+        "nll": float(-np.log(np.maximum(probabilities[every, labels], LEAST)).mean()),
+        "confidence": float(confidence.mean()),
+        "unlike_argmax": int((confidence < probabilities.max(axis=1)).sum()),
+        "reliability": bins,
+    }
+
+
+def coverage(labels, predictions, probabilities):
+    """The accuracy of the most confident turns, and the area under the curve of risk over coverage.
+
+    Turns of equal confidence share their mean, so that the order of the file never matters. AURC: the mean of the risk
+    (1 - accuracy) of the n most confident turns over n = 1 ... N (Y. Geifman, G. Uziel and R. El-Yaniv, Bias-Reduced
+    Uncertainty Estimation for Deep Neural Classifiers, ICLR 2019).
+
+    Returns:
+        dict: `accuracy`, by coverage ("100", "90", ...: percent of the turns, rounded up), and `aurc`.
+    """
+    confidence = probabilities[np.arange(len(labels)), predictions]
+    _, number = np.unique(-confidence, return_inverse=True)
+    right = np.bincount(number, labels == predictions) / np.bincount(number)  # by confidence, the highest first
+    accuracy = np.cumsum(right[np.sort(number)]) / np.arange(1, len(labels) + 1)
+    return {
+        "accuracy": {
+            f"{100 * share:.0f}": float(accuracy[int(np.ceil(share * len(labels) - 1e-9)) - 1]) for share in COVERAGES
+        },
+        "aurc": float((1 - accuracy).mean()),
+    }
