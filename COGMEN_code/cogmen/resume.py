@@ -15,6 +15,7 @@ from erc.untrusted import damaged, read_torch, shown
 
 FORMAT = "cogmen-training-state"
 VERSION = 2
+_ADDED = {"average": None, "steps_done": 0}  # in version 2; a training of version 1 has no use for them
 # Options that a resumed run may change: they do not change its steps.
 _FREE = ("epochs", "device", "resume", "save_every", "out_dir", "preprocessed_feature")
 _FREE += ("options", "log_in_comet", "comet_workspace")
@@ -123,8 +124,10 @@ class StateKeeper:
         if not self.path.exists():
             raise UserError(f"--resume: there is no {self.path}: no training of this name was interrupted")
         content = read_torch(self.path)
-        if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+        version = content.get("version") if isinstance(content, dict) and content.get("format") == FORMAT else None
+        if version not in (1, VERSION):
             raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
+        content = _ADDED | content if version == 1 else content
         with damaged(self.path, "damaged training state"):
             self._check_same(content)
             self._check_form(content)

@@ -43,6 +43,11 @@ def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
     whole = run()  # the state of its last step is left
     content = read_torch(state)
     assert content["epoch"] == 1 and run(resume=True) == whole
+    write_torch(
+        state,
+        {name: value for name, value in content.items() if name not in ("average", "steps_done")} | {"version": 1},
+    )
+    assert run(resume=True) == whole  # as earlier versions wrote it
 
     def read():
         write_torch(state, content)
