@@ -1,20 +1,22 @@
 """Checkpoints of the dialogues' networks: a dict of plain values and tensors, read without running anything in it."""
 
 import dataclasses
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
+from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
 from erc.options import UserError
+from erc.scoring.calibration import at_temperature
 from erc.untrusted import check_weights, damaged, read_torch, shown
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
 
-_MAX_LAYERS, _MAX_SIZE = 100, 1 << 20
+_MAX_LAYERS, _MAX_SIZE, _HOTTEST = 100, 1 << 20, 1000
 _NETWORKS = {Architecture: CGNN, ImprovedArchitecture: MaskedAttentionNetwork}
 
 
@@ -29,6 +31,9 @@ class Checkpoint:
         windows: `{"wp", "wf"}`, past and future turns that a turn sees.
         options: every option of the training run.
         epoch, dev_weighted_f1: the epoch kept and its score on the dev dialogues.
+        temperature: divides the log-probabilities, so that they mean what they say; fitted on the dev dialogues.
+        unsure: a turn whose largest probability is below is marked; of the others 90% are right on the dev dialogues.
+            None: there is no such.
     """
 
     network: CGNN | MaskedAttentionNetwork
@@ -40,6 +45,22 @@ class Checkpoint:
     options: dict
     epoch: int
     dev_weighted_f1: float
+    temperature: float = 1.0  # of files from before there was one
+    unsure: float | None = None
+
+    def dialogue_set(self, dialogues, corpus, device):
+        """The `DialogueSet` of some dialogues for its network."""
+        a = self.network.architecture
+        return DialogueSet(
+            *(dialogues, self.modalities, corpus, self.windows["wp"], self.windows["wf"]),
+            *(a.num_speakers, device, a.relations),
+        )
+
+    def probabilities(self, outputs):
+        """(N, emotions) array of the network's outputs for N turns."""
+        if self.network.architecture.multilabel:
+            return outputs.double().sigmoid().numpy()
+        return at_temperature(outputs, self.temperature)
 
     @property
     def emotion(self):
@@ -71,7 +92,11 @@ def load_checkpoint(path):
     """
     content = _read(path)
     with damaged(path):
-        kept = {field.name: content[field.name] for field in fields(Checkpoint) if field.name != "network"}
+        kept = {
+            field.name: content[field.name] if field.default is MISSING else content.get(field.name, field.default)
+            for field in fields(Checkpoint)
+            if field.name != "network"
+        }
         sizes = content["architecture"]
         for name, value in sizes.items():  # before layer after layer is made
             limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
@@ -138,6 +163,10 @@ def _check_kept(path, kept, architecture):
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
+    for name, most in (("temperature", _HOTTEST), ("unsure", 1)):
+        value = kept[name]
+        if not ((type(value) is float and 0 < value <= most) or (name, value) == ("unsure", None)):
+            raise UserError(f"{path}: damaged: its {name} is {shown(value)}, expected more than 0, at most {most}")
 
 
 def _num_speakers(corpus, architecture):

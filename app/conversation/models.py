@@ -1,5 +1,6 @@
 """The two networks of a prediction: an extractor and the graph network that was trained on its embeddings."""
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ def _load(extractor_path, network_path, conversation, notes):
     extractor, _ = load_extractor(extractor_path)
     checkpoint = load_checkpoint(network_path)
     corpus = CORPORA.get(checkpoint.dataset) or own_corpus(network_path, checkpoint.dataset, checkpoint.emotions)
+    if checkpoint.network.architecture.num_speakers is None:  # it tells speakers only from each other
+        corpus = dataclasses.replace(corpus, speakers=())
     if tuple(extractor.description["emotions"]) != tuple(checkpoint.emotions):
         raise UserError(
             f"{extractor_path} knows the emotions {', '.join(extractor.description['emotions'])}, {network_path} "

@@ -23,7 +23,11 @@ class PredictOptions:
         None, "checkpoint of MIRAI/trainer_hf.py or trainer_hf_MMER.py (default: the sample's)"
     )
     cgnn: Path | None = option(None, "checkpoint of COGMEN_code/train.py on that extractor's features")
-    unsure: float = option(0.5, "mark turns whose largest probability is below this")
+    unsure: float | None = option(
+        None,
+        "mark turns whose largest probability is below this (default: what the network's training found, from which on "
+        "90% are right; none if it found no such number)",
+    )
     reasons: bool = option(True, "for each turn, what its label rests on; takes a prediction for each turn and reason")
     transcribe: bool = option(False, "write down what is said where there is no text, by Vosk's Korean recogniser")
     pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
@@ -56,7 +60,7 @@ class PredictOptions:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
         if self.transcribe and self.text:
             raise ValueError("--transcribe: listens to speech, which --text has none of")
-        if not 0 <= self.unsure <= 1:
+        if self.unsure is not None and not 0 <= self.unsure <= 1:
             raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
         if self.channels is not None:
             if not self.recording:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from cogmen.network.batching import DialogueSet
 from cogmen.training import predict
 from conversation.turns import Note
 from erc.corpus.annotations import Utterance
@@ -87,7 +86,7 @@ def name_speakers(conversation, models):
     """
     names, known = conversation.speakers, models.corpus.speakers
     count = models.checkpoint.network.architecture.num_speakers
-    if len(names) > count:
+    if count is not None and len(names) > count:
         raise UserError(
             f"{conversation.sources[0]}: {len(names)} speakers ({', '.join(names[:10])}), the graph network was "
             f"trained with {count}; give one that was trained with as many, or only the turns of {count}"
@@ -108,11 +107,6 @@ def name_speakers(conversation, models):
 
 def probabilities(dialogues, models, device):
     """(N, C) of all turns of some dialogues, in their order."""
-    checkpoint = models.checkpoint
-    network, windows = checkpoint.network.to(device), checkpoint.windows
-    num_speakers = network.architecture.num_speakers
-    dialogues = DialogueSet(
-        dialogues, checkpoint.modalities, models.corpus, windows["wp"], windows["wf"], num_speakers, device
-    )
-    log_probs, _ = predict(network, dialogues, _BATCH)
-    return log_probs.exp().numpy()
+    dialogues = models.checkpoint.dialogue_set(dialogues, models.corpus, device)
+    log_probs, _ = predict(models.checkpoint.network.to(device), dialogues, _BATCH)
+    return models.checkpoint.probabilities(log_probs)
