@@ -163,6 +163,10 @@ def _check_kept(path, kept, architecture):
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
+    if type(architecture.online) is not bool or (architecture.online and windows["wf"] != 0):
+        raise UserError(
+            f"{path}: damaged: its online is {shown(architecture.online)}, its window wf {shown(windows['wf'])}"
+        )
     for name, most in (("temperature", _HOTTEST), ("unsure", 1)):
         value = kept[name]
         if not ((type(value) is float and 0 < value <= most) or (name, value) == ("unsure", None)):

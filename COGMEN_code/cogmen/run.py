@@ -69,9 +69,10 @@ def build_network(options, data):
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
-        relations, asked = start.network.architecture.relations, network.architecture.relations
-        if relations != asked:
-            raise UserError(f"{options.model_ckpt}: trained with --relations {relations}, here --relations {asked}")
+        for name in ("relations", "online"):
+            found, asked = (getattr(one.architecture, name) for one in (start.network, network))
+            if found != asked:
+                raise UserError(f"{options.model_ckpt}: trained with --{name} {found}, here --{name} {asked}")
         network.load_state_dict(start.network.state_dict())
     return network
 

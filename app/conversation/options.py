@@ -9,7 +9,12 @@ from erc.options import option
 @dataclass
 class PredictOptions:
     recording: list[Path] = option([], "a recording, or one for each speaker", positional=True)
-    out: Path = option(help="folder that is made: turns.csv, turns.json, report.html")
+    out: Path | None = option(None, "folder that is made: turns.csv, turns.json, report.html")
+    watch: bool = option(
+        False,
+        "instead: answer turn by turn, a line of JSON for each on standard input, such as "
+        '{"speaker": "M", "text": "...", "file_name": "turn.wav"}; needs a network that was trained with --online',
+    )
     channels: list[str] | None = option(
         None, "who speaks on each channel of the recording, or in each of several recordings: two names, say M F"
     )
@@ -37,6 +42,14 @@ class PredictOptions:
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
+        if self.watch:
+            for name in ("recording", "out", "channels", "turns", "dialogue", "csv_path", "text", "transcribe"):
+                if getattr(self, name):
+                    raise ValueError(f"--{name}: does not go with --watch, which reads turns from standard input")
+            if self.cgnn is None:
+                raise ValueError("--watch: needs --extractor and --cgnn, a network that was trained with --online")
+        elif self.out is None:
+            raise ValueError("--out: give a folder for turns.csv, turns.json and report.html")
         ways = {
             "a recording": bool(self.recording),
             "--text": self.text is not None,
@@ -46,7 +59,7 @@ class PredictOptions:
             raise ValueError(f"{given[0]}: and {given[1]}; give one of them")
         if self.turns and (self.text or self.csv_path):
             raise ValueError("--turns: says when a recording's turns are; --text and --csv_path have none")
-        if not given and not self.turns:
+        if not given and not self.turns and not self.watch:
             raise ValueError("recording: give a recording, --turns MANIFEST, --csv_path with --dialogue, or --text")
         if self.csv_path and not self.dialogue:
             raise ValueError("--csv_path: needs --dialogue, such as --dialogue Sess19_impro01")

@@ -44,9 +44,13 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def make_dialogue(conversation, models, device, quiet):
-    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
-    turns, extractor = conversation.turns, models.extractor
+def embed(turns, models, device, quiet):
+    """By modality of the graph network, the (L, D) embeddings of L turns.
+
+    Raises:
+        UserError: a turn has no speech.
+    """
+    extractor = models.extractor
     used = {MODALITIES[modality] for modality in models.checkpoint.modalities}
     if extractor.fusion:
         used = set(extractor.modalities)
@@ -64,6 +68,13 @@ def make_dialogue(conversation, models, device, quiet):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
             table[batch] = result[name]
+    return {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities}
+
+
+def make_dialogue(conversation, models, device, quiet):
+    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
+    turns = conversation.turns
+    features = embed(turns, models, device, quiet)
     speakers, notes = name_speakers(conversation, models)
     conversation.notes += notes
     dialogue = Dialogue(
@@ -72,7 +83,7 @@ def make_dialogue(conversation, models, device, quiet):
         speakers,
         np.zeros(len(turns), dtype=np.int64),  # which no prediction looks at
         [clean(turn.text) for turn in turns],
-        {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities},
+        features,
     )
     check_dialogues([dialogue], models.corpus)
     return dialogue
