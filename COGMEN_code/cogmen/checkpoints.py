@@ -73,14 +73,14 @@ def save_checkpoint(path, checkpoint, half=False):
     state = checkpoint.network.state_dict()
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "architecture": dataclasses.asdict(checkpoint.network.architecture),
-        "state_dict": {name: value.cpu() for name, value in state.items()},
-        **{field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint) if field.name != "network"},
-    }
-    write_torch(path, content)
+    state = {name: value.cpu() for name, value in state.items()}
+    write_torch(path, {"format": FORMAT, "version": VERSION, "state_dict": state, **described(checkpoint)})
+
+
+def described(checkpoint):
+    """All of a checkpoint but its weights, as plain values."""
+    kept = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint) if field.name != "network"}
+    return {"architecture": dataclasses.asdict(checkpoint.network.architecture), **kept}
 
 
 def load_checkpoint(path):
@@ -91,6 +91,15 @@ def load_checkpoint(path):
             that does not fit.
     """
     content = _read(path)
+    return make_checkpoint(path, content, lambda: content["state_dict"])
+
+
+def make_checkpoint(path, content, read_weights):
+    """The `Checkpoint` of what `described` gives and of its weights, both read from `path`.
+
+    Raises:
+        UserError: names the part that does not fit.
+    """
     with damaged(path):
         kept = {
             field.name: content[field.name] if field.default is MISSING else content.get(field.name, field.default)
@@ -111,9 +120,10 @@ def load_checkpoint(path):
             expected = f"expected one of {', '.join(RELATIONS)}"
             raise UserError(f"{path}: its architecture has relations {shown(architecture.relations)}, {expected}")
         _check_kept(path, kept, architecture)
-        check_weights(path, content["state_dict"], lambda: _NETWORKS[type(architecture)](architecture))
+        weights = read_weights()
+        check_weights(path, weights, lambda: _NETWORKS[type(architecture)](architecture))
         network = _NETWORKS[type(architecture)](architecture)
-        network.load_state_dict(content["state_dict"])  # 16-bit floats become 32-bit ones
+        network.load_state_dict(weights)  # 16-bit floats become 32-bit ones
         return Checkpoint(network=network.eval(), **kept)
 
 

@@ -28,6 +28,7 @@ class PredictOptions:
         None, "checkpoint of MIRAI/trainer_hf.py or trainer_hf_MMER.py (default: the sample's)"
     )
     cgnn: Path | None = option(None, "checkpoint of COGMEN_code/train.py on that extractor's features")
+    model: Path | None = option(None, "folder of tools/export.py, with both of them")
     unsure: float | None = option(
         None,
         "mark turns whose largest probability is below this (default: what the network's training found, from which on "
@@ -46,7 +47,7 @@ class PredictOptions:
             for name in ("recording", "out", "channels", "turns", "dialogue", "csv_path", "text", "transcribe"):
                 if getattr(self, name):
                     raise ValueError(f"--{name}: does not go with --watch, which reads turns from standard input")
-            if self.cgnn is None:
+            if self.cgnn is None and self.model is None:
                 raise ValueError("--watch: needs --extractor and --cgnn, a network that was trained with --online")
         elif self.out is None:
             raise ValueError("--out: give a folder for turns.csv, turns.json and report.html")
@@ -68,6 +69,8 @@ class PredictOptions:
         if (self.extractor is None) != (self.cgnn is None):
             found, other = ("extractor", "cgnn") if self.cgnn is None else ("cgnn", "extractor")
             raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
+        if self.model and self.extractor:
+            raise ValueError("--model: holds an extractor and a graph network; leave out --extractor and --cgnn")
         for name in ("pause", "page_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
