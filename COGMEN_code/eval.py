@@ -5,7 +5,8 @@
 
 What a network of a corpus with several tasks (mosei) has learnt, its checkpoint says.
 With --out_dir it writes metrics.json, predictions.csv (a row per utterance, its probabilities at the temperature that
-training fitted on the dev dialogues) and confusion_matrix.png there.
+training fitted on the dev dialogues), and as PNG and SVG confusion_matrix, confidence (reliability; coverage and risk)
+and timelines (a row of turns for each speaker of a dialogue).
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from cogmen.network.batching import add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
-from erc.corpus.metrics import report, scores, write_evaluation, write_multilabel_evaluation
+from erc.corpus.metrics import report, scores
 from erc.corpus.targets import take_task
 from erc.files import claim
 from erc.options import option, parse, run
 from erc.runtime import find_device
+from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Options:
         choices=MODALITY_SETS,
     )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
-    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
+    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and pictures")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
@@ -70,7 +72,7 @@ def evaluate(options):
         result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions)
     print(report(result, corpus.headline))
     if options.out_dir:
-        print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
+        print(f"wrote {FILES} to {options.out_dir}")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ def main(argv=None):
     from erc.untrusted import read_json
     from mirai.checkpoint import load_extractor
 
-    extractor, checkpoint = load_extractor(options.extractor)[0], load_checkpoint(options.cgnn)
-    check_fit(options.extractor, options.cgnn, extractor, checkpoint)
-    metrics = read_json(options.metrics) if options.metrics else None
     with new_folder(options.out, options.overwrite, is_models, "an export") as folder:
+        extractor, checkpoint = load_extractor(options.extractor)[0], load_checkpoint(options.cgnn)
+        check_fit(options.extractor, options.cgnn, extractor, checkpoint)
+        metrics = read_json(options.metrics) if options.metrics else None
         write_models(folder, extractor, checkpoint, model_card(extractor, checkpoint, metrics, options.license))
         if options.onnx:
             from conversation.onnx_export import write_onnx

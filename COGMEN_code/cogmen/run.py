@@ -15,6 +15,7 @@ from erc.files import write_table
 from erc.options import UserError, to_dict
 from erc.runtime import find_device
 from erc.scoring.calibration import at_temperature, fit_temperature, sure_from
+from erc.scoring.pictures import draw_learning_curves
 
 
 @dataclass
@@ -131,5 +132,6 @@ def save_best(network, data, options, epoch, dev_weighted_f1, history):
     )
     save_checkpoint(path, checkpoint)
     write_table(path.with_suffix(".csv"), list(history[0]), [list(row.values()) for row in history])
+    draw_learning_curves(path.with_suffix(""), history, epoch)
     state_path(options).unlink(missing_ok=True)
     return path
