@@ -4,22 +4,25 @@
         --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 What a network of a corpus with several tasks (mosei) has learnt, its checkpoint says.
-With --out_dir it writes metrics.json, predictions.csv (a row per utterance) and confusion_matrix.png there.
+With --out_dir it writes metrics.json, predictions.csv (a row per utterance, its probabilities at the temperature that
+training fitted on the dev dialogues), and as PNG and SVG confusion_matrix, confidence (reliability; coverage and risk)
+and timelines (a row of turns for each speaker of a dialogue).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.network.batching import DialogueSet, add_absent
+from cogmen.network.batching import add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
-from erc.corpus.metrics import report, scores, write_evaluation, write_multilabel_evaluation
+from erc.corpus.metrics import report, scores
 from erc.corpus.targets import take_task
 from erc.files import claim
 from erc.options import option, parse, run
 from erc.runtime import find_device
+from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Options:
         choices=MODALITY_SETS,
     )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
-    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
+    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and pictures")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
@@ -58,24 +61,18 @@ def evaluate(options):
     modalities = options.modalities or checkpoint.modalities
     sizes = use_modalities(options.data_dir, splits, modalities)
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
-    network, windows = checkpoint.network.to(device), checkpoint.windows
-    a = network.architecture
     add_absent(splits["test"], checkpoint.feature_sizes)
-    test = DialogueSet(
-        *(splits["test"], checkpoint.modalities, corpus, windows["wp"], windows["wf"]),
-        *(a.num_speakers, device, a.relations),
-    )
-    outputs, labels = predict(network, test, options.batch_size)
+    test = checkpoint.dialogue_set(splits["test"], corpus, device)
+    outputs, labels = predict(checkpoint.network.to(device), test, options.batch_size)
     if options.out_dir is None:
         result = scores(labels, decide(outputs, corpus), corpus.emotions)
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
         write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
-        probabilities = outputs.double().sigmoid() if corpus.multilabel else outputs.exp()
-        result = write(options.out_dir, turns, probabilities.numpy(), corpus.emotions)
+        result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions)
     print(report(result, corpus.headline))
     if options.out_dir:
-        print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
+        print(f"wrote {FILES} to {options.out_dir}")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,9 @@ class TrainOptions:
         "same_other if there are more than two)",
         choices=RELATIONS,
     )
+    online: bool = option(
+        False, "a network that sees the past only, for app/predict.py --watch: causal context, --wf 0"
+    )
     rnn: str = option("transformer", "network of the context", choices=("transformer", "lstm", "gru"))
     seqcontext_nlayer: int | None = _by_recipe("seqcontext_nlayer", "layers of the context")
     hidden_size: int | None = _by_recipe(
@@ -100,6 +103,8 @@ class TrainOptions:
 
     def __post_init__(self):
         recipe = RECIPES[self.recipe]
+        if self.online and self.wf is None:
+            self.wf = 0
         for name, value in recipe.defaults.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
@@ -112,6 +117,8 @@ class TrainOptions:
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number of turns, or -1 for all")
+        if self.online and self.wf:
+            raise ValueError(f"--wf {self.wf}: --online sees no future turns; leave it out")
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:

@@ -78,18 +78,27 @@ def load_extractor(path):
         UserError: as `read_checkpoint`, or its parts do not fit together.
     """
     content = read_checkpoint(path)
+    hyper_parameters = content["hyper_parameters"]
+    return make_extractor(path, hyper_parameters["description"], lambda: content["state_dict"]), hyper_parameters
+
+
+def make_extractor(path, description, read_weights):
+    """The `Extractor` of a description and of its weights, both read from `path`.
+
+    Raises:
+        UserError: its parts do not fit together.
+    """
     with damaged(path, "damaged, or not ours: its description makes no network"):
-        hyper_parameters = content["hyper_parameters"]
-        description = hyper_parameters["description"]
         own_corpus(path, "its corpus", description["emotions"])  # checks them
         if description["fusion"] not in FUSIONS:
             raise UserError(f"{path}: of fusion {shown(description['fusion'])}, expected {' or '.join(FUSIONS)}")
-        weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
         _check_sizes(description)
+        weights = {str(name).removeprefix("extractor."): value for name, value in read_weights().items()}
         check_weights(path, weights, lambda: Extractor(description))
         extractor = Extractor(description)
         extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
-        return extractor.eval(), hyper_parameters
+        extractor.dataset_settings()  # its tokenizer is one
+        return extractor.eval()
 
 
 def check_emotions(path, extractor, corpus):

@@ -2,10 +2,11 @@
 
 import sys
 
-from erc.corpus.metrics import summary, write_evaluation
+from erc.corpus.metrics import summary
 from erc.corpus.splits import check_unseen, has_split, held_out, split
 from erc.files import write_table
 from erc.options import UserError, printable
+from erc.scoring.evaluation import write_evaluation
 from mirai.checkpoint import check_emotions, load_extractor
 from mirai.prediction import predict
 

@@ -9,7 +9,12 @@ from erc.options import option
 @dataclass
 class PredictOptions:
     recording: list[Path] = option([], "a recording, or one for each speaker", positional=True)
-    out: Path = option(help="folder that is made: turns.csv, turns.json, report.html")
+    out: Path | None = option(None, "folder that is made: turns.csv, turns.json, report.html")
+    watch: bool = option(
+        False,
+        "instead: answer turn by turn, a line of JSON for each on standard input, such as "
+        '{"speaker": "M", "text": "...", "file_name": "turn.wav"}; needs a network that was trained with --online',
+    )
     channels: list[str] | None = option(
         None, "who speaks on each channel of the recording, or in each of several recordings: two names, say M F"
     )
@@ -23,7 +28,12 @@ class PredictOptions:
         None, "checkpoint of MIRAI/trainer_hf.py or trainer_hf_MMER.py (default: the sample's)"
     )
     cgnn: Path | None = option(None, "checkpoint of COGMEN_code/train.py on that extractor's features")
-    unsure: float = option(0.5, "mark turns whose largest probability is below this")
+    model: Path | None = option(None, "folder of tools/export.py, with both of them")
+    unsure: float | None = option(
+        None,
+        "mark turns whose largest probability is below this (default: what the network's training found, from which on "
+        "90% are right; none if it found no such number)",
+    )
     reasons: bool = option(True, "for each turn, what its label rests on; takes a prediction for each turn and reason")
     transcribe: bool = option(False, "write down what is said where there is no text, by Vosk's Korean recogniser")
     pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
@@ -33,6 +43,14 @@ class PredictOptions:
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
+        if self.watch:
+            for name in ("recording", "out", "channels", "turns", "dialogue", "csv_path", "text", "transcribe"):
+                if getattr(self, name):
+                    raise ValueError(f"--{name}: does not go with --watch, which reads turns from standard input")
+            if self.cgnn is None and self.model is None:
+                raise ValueError("--watch: needs --extractor and --cgnn, a network that was trained with --online")
+        elif self.out is None:
+            raise ValueError("--out: give a folder for turns.csv, turns.json and report.html")
         ways = {
             "a recording": bool(self.recording),
             "--text": self.text is not None,
@@ -42,7 +60,7 @@ class PredictOptions:
             raise ValueError(f"{given[0]}: and {given[1]}; give one of them")
         if self.turns and (self.text or self.csv_path):
             raise ValueError("--turns: says when a recording's turns are; --text and --csv_path have none")
-        if not given and not self.turns:
+        if not given and not self.turns and not self.watch:
             raise ValueError("recording: give a recording, --turns MANIFEST, --csv_path with --dialogue, or --text")
         if self.csv_path and not self.dialogue:
             raise ValueError("--csv_path: needs --dialogue, such as --dialogue Sess19_impro01")
@@ -51,12 +69,14 @@ class PredictOptions:
         if (self.extractor is None) != (self.cgnn is None):
             found, other = ("extractor", "cgnn") if self.cgnn is None else ("cgnn", "extractor")
             raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
+        if self.model and self.extractor:
+            raise ValueError("--model: holds an extractor and a graph network; leave out --extractor and --cgnn")
         for name in ("pause", "page_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
         if self.transcribe and self.text:
             raise ValueError("--transcribe: listens to speech, which --text has none of")
-        if not 0 <= self.unsure <= 1:
+        if self.unsure is not None and not 0 <= self.unsure <= 1:
             raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
         if self.channels is not None:
             if not self.recording:

@@ -52,7 +52,8 @@ def predict_conversation(options):
         )
     emotions = tuple(models.checkpoint.emotions)
     names = {language: models.corpus.called(language) for language in ("en", "ko")}
-    results = Results(conversation, emotions, names, rows, losses, options.unsure, models.names)
+    unsure = models.checkpoint.unsure if options.unsure is None else options.unsure
+    results = Results(conversation, emotions, names, rows, losses, unsure, models.names, models.checkpoint.temperature)
     return results, as_data(results)
 
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from cogmen.network.batching import DialogueSet
 from cogmen.training import predict
 from conversation.turns import Note
 from erc.corpus.annotations import Utterance
@@ -45,9 +44,13 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def make_dialogue(conversation, models, device, quiet):
-    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
-    turns, extractor = conversation.turns, models.extractor
+def embed(turns, models, device, quiet):
+    """By modality of the graph network, the (L, D) embeddings of L turns.
+
+    Raises:
+        UserError: a turn has no speech.
+    """
+    extractor = models.extractor
     used = {MODALITIES[modality] for modality in models.checkpoint.modalities}
     if extractor.fusion:
         used = set(extractor.modalities)
@@ -65,6 +68,13 @@ def make_dialogue(conversation, models, device, quiet):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
             table[batch] = result[name]
+    return {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities}
+
+
+def make_dialogue(conversation, models, device, quiet):
+    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
+    turns = conversation.turns
+    features = embed(turns, models, device, quiet)
     speakers, notes = name_speakers(conversation, models)
     conversation.notes += notes
     dialogue = Dialogue(
@@ -73,7 +83,7 @@ def make_dialogue(conversation, models, device, quiet):
         speakers,
         np.zeros(len(turns), dtype=np.int64),  # which no prediction looks at
         [clean(turn.text) for turn in turns],
-        {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities},
+        features,
     )
     check_dialogues([dialogue], models.corpus)
     return dialogue
@@ -87,7 +97,7 @@ def name_speakers(conversation, models):
     """
     names, known = conversation.speakers, models.corpus.speakers
     count = models.checkpoint.network.architecture.num_speakers
-    if len(names) > count:
+    if count is not None and len(names) > count:
         raise UserError(
             f"{conversation.sources[0]}: {len(names)} speakers ({', '.join(names[:10])}), the graph network was "
             f"trained with {count}; give one that was trained with as many, or only the turns of {count}"
@@ -108,11 +118,6 @@ def name_speakers(conversation, models):
 
 def probabilities(dialogues, models, device):
     """(N, C) of all turns of some dialogues, in their order."""
-    checkpoint = models.checkpoint
-    network, windows = checkpoint.network.to(device), checkpoint.windows
-    num_speakers = network.architecture.num_speakers
-    dialogues = DialogueSet(
-        dialogues, checkpoint.modalities, models.corpus, windows["wp"], windows["wf"], num_speakers, device
-    )
-    log_probs, _ = predict(network, dialogues, _BATCH)
-    return log_probs.exp().numpy()
+    dialogues = models.checkpoint.dialogue_set(dialogues, models.corpus, device)
+    log_probs, _ = predict(models.checkpoint.network.to(device), dialogues, _BATCH)
+    return models.checkpoint.probabilities(log_probs)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cogmen.network.model import drop
+from cogmen.network.model import drop, later_turns
 
 HEADS = ("own", "other", "near", "all")  # which turns each head of attention sees
 FARTHEST = 10  # turns; the bias of all that are farther is the same
@@ -38,6 +38,7 @@ class ImprovedArchitecture:
         drop_rate, input_drop: dropout of what a layer adds and of the classifier's input; of the features.
         modality_drop: how often training leaves a modality out of a dialogue, where there are several.
         recipe: which network a checkpoint holds.
+        online: no head sees a turn that comes later.
     """
 
     feature_sizes: dict
@@ -49,6 +50,7 @@ class ImprovedArchitecture:
     input_drop: float = 0.2
     modality_drop: float = 0.75
     recipe: str = "improved"
+    online: bool = False
 
     def __post_init__(self):
         if self.hidden_size % len(HEADS):
@@ -64,7 +66,7 @@ class ImprovedArchitecture:
     @classmethod
     def from_options(cls, options, feature_sizes, num_emotions):
         """The architecture that `TrainOptions` ask for."""
-        names = ("hidden_size", "seqcontext_nlayer", "drop_rate")
+        names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "online")
         return cls(feature_sizes, num_emotions, **{name: getattr(options, name) for name in names})
 
 
@@ -90,6 +92,8 @@ class MaskedAttentionNetwork(nn.Module):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
         seen = seen_turns(batch.layout.pad(batch.speakers[:, None])[..., 0], batch.layout.mask, *batch.windows)
+        if a.online:
+            seen = seen & ~later_turns(seen)
         for layer in self.layers:
             turns = layer(turns, batch.layout, seen)
         log_probs = self.clf(drop(self.norm(turns), rate)).log_softmax(dim=-1)  # (K, N, E)

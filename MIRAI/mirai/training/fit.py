@@ -20,6 +20,7 @@ from erc.corpus.splits import clip, labelled, split
 from erc.files import claim
 from erc.options import UserError
 from erc.runtime import check_compiler, find_device, stop_signals
+from erc.scoring.pictures import draw_learning_curves
 from erc.tracking import Comet
 from mirai.checkpoint import read_checkpoint
 from mirai.dataset import UtteranceDataset
@@ -71,6 +72,9 @@ def fit(options):
                 scores.comet = held.enter_context(contextlib.closing(Comet(options, options.exp_name)))
         held.enter_context(_faults(options, trainer, folder / LAST))
         trainer.fit(module, Data(*datasets, options), ckpt_path=resumed, weights_only=True)
+        if trainer.is_global_zero and scores.history:
+            kept = min(scores.history, key=lambda row: row["val_loss"])["epoch"]
+            draw_learning_curves(folder / "learning_curves", scores.history, kept)
     _report(folder / BEST, options)
 
 
