@@ -45,8 +45,12 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def make_dialogue(conversation, models, device, quiet):
-    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
+def make_dialogue(conversation, models, device, quiet, progress=None):
+    """The conversation as a `Dialogue` with the features of the graph network's modalities.
+
+    Args:
+        progress: a function that wraps the list of batches, where the extractor's own bar is not wanted.
+    """
     turns, extractor = conversation.turns, models.extractor
     used = {MODALITIES[modality] for modality in models.checkpoint.modalities}
     if extractor.fusion:
@@ -61,7 +65,7 @@ def make_dialogue(conversation, models, device, quiet):
     batches = plan_batches(dataset, range(len(dataset)), _SETTINGS, device)
     tables = {}
     results = run_batches(extractor, dataset, batches, device, _SETTINGS, quiet=quiet)
-    for batch, result in zip(batches, results, strict=True):
+    for batch, result in zip(progress(batches) if progress else batches, results, strict=True):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
             table[batch] = result[name]
