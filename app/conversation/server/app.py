@@ -18,8 +18,8 @@ from conversation.server.jobs import DONE
 from conversation.server.request import make_request
 
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; media-src blob:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; media-src blob:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 # The page itself says what its script, style and sound may do; a header can only forbid more.
 _REPORT_POLICY = "connect-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -58,6 +58,7 @@ def _listen(options):
         listener.bind(address)
     except OSError as error:
         raise UserError(
-            f"--host {options.host} --port {options.port}: {error.strerror}; another program may use it, try another --port"
+            f"--host {options.host} --port {options.port}: {error.strerror}; does another program use it? "
+            "Try another --port"
         ) from None
     return listener

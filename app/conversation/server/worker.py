@@ -3,8 +3,8 @@
     python -m conversation.server.worker
 
 Lines of JSON: a request on standard input, `{"folder", "options", "names"}`, is answered by any number of
-`{"progress": {"stage", "done", "total"}}` and one `{"result": {...}}` or `{"error": text}`. JSON and not pickles: whoever takes
-over the process that decodes a stranger's file shall not get the server too.
+`{"progress": {"stage", "done", "total"}}` and one `{"result": {...}}` or `{"error": text}`. JSON and not pickles:
+whoever takes over the process that decodes a stranger's file shall not get the server too.
 """
 
 import dataclasses
@@ -23,7 +23,8 @@ from erc.options import UserError
 def main():
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
-    from conversation.models import load_models  # and with it the networks' libraries, before the first request
+    from conversation import predict, prediction, reasons  # noqa: F401 (their libraries, before the first request)
+    from conversation.models import load_models
 
     load = OncePerKind(load_models)
 
