@@ -58,7 +58,6 @@ def make_app(jobs, settings):
 
     title = "Emotions in a conversation"
     app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Guard, host=settings.host, port=settings.port, token=settings.token)
     _add_pages(app, settings)
     _add_conversations(app, jobs, settings)
 
@@ -70,7 +69,7 @@ def make_app(jobs, settings):
     async def wrong_address(request, wrong):
         return error(wrong.status_code, f"{request.method} {request.url.path}: {wrong.detail}")
 
-    return app
+    return Guard(app, settings.host, settings.port, settings.token)
 
 
 def _add_conversations(app, jobs, settings):
@@ -148,7 +147,7 @@ def _add_pages(app, settings):
 
     @app.get("/docs", include_in_schema=False)
     async def get_interface():
-        text = render_interface(app.openapi())
+        text = render_interface(app.openapi(), settings)
         return HTMLResponse(text, headers={"Content-Security-Policy": _PAGE_POLICY})
 
     @app.get("/login", include_in_schema=False)

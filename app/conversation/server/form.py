@@ -100,6 +100,8 @@ async def read_form(request, folder, max_bytes):
         raise Refused(400, "not a form, or cut off") from None
     except (ClientDisconnect, TimeoutError):
         raise Refused(408, "the upload did not come to its end") from None
+    except OSError as error:
+        raise Refused(507, f"the server could not keep the upload: {error.strerror}") from None
     finally:
         reader.close()
     return reader.form

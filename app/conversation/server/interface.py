@@ -55,8 +55,8 @@ SCHEMAS = {
 }
 
 
-def render_interface(description):
-    """The page of an OpenAPI description."""
+def render_interface(description, settings):
+    """The page of an OpenAPI description of the server with these `DemoOptions`."""
     import jinja2
 
     template = files("conversation.server").joinpath("interface.html").read_text(encoding="utf-8")
@@ -66,7 +66,9 @@ def render_interface(description):
         for path, methods in description["paths"].items()
         for method, one in methods.items()
     ]
-    return environment.from_string(template).render(title=description["info"]["title"], routes=routes)
+    return environment.from_string(template).render(
+        title=description["info"]["title"], routes=routes, settings=settings
+    )
 
 
 def _fields(route):

@@ -26,7 +26,7 @@ class Job:
 
     Attributes:
         request: `conversation.server.request.Request`.
-        ended: when the work ended, by the jobs' clock; None before.
+        added, ended: when it came, and when the work ended, by the jobs' clock; None: it has not.
         result: what the worker says of it, once it is done.
     """
 
@@ -37,6 +37,7 @@ class Job:
     progress: dict = field(default_factory=dict)
     error: str | None = None
     result: dict = field(default_factory=dict)
+    added: float = 0.0
     ended: float | None = None
 
 
@@ -81,7 +82,7 @@ class Jobs:
 
     def add(self, folder, request):
         """Queue the request whose files are in a folder that `receive` made; returns its `Job`."""
-        job = self.jobs[folder.name] = Job(folder.name, folder, request)
+        job = self.jobs[folder.name] = Job(folder.name, folder, request, added=self.clock())
         self.arrived.set()
         return job
 
@@ -115,7 +116,10 @@ class Jobs:
         remove(job.folder)
 
     def sweep(self):
-        """Delete what has been held long enough."""
+        """Delete what has been held long enough, and the uploads of what has waited as long."""
+        for job in self.queue():
+            if job.added + self.keep <= self.clock():
+                self._fail(job, f"waited longer than {self.keep / 60:g} minutes for others; send it again")
         ended = [job for job in self.jobs.values() if job.ended is not None]
         for job in ended[: max(0, len(ended) - _FINISHED)]:
             self.delete(job)
@@ -143,12 +147,14 @@ class Jobs:
         if job.id not in self.jobs:  # deleted meanwhile
             remove(job.folder)
             return
-        job.ended = self.clock()
         if "result" in answer and all((job.folder / "result" / name).is_file() for name in RESULTS):
-            job.status, job.result = DONE, answer["result"]
+            job.status, job.result, job.ended = DONE, answer["result"], self.clock()
         else:
-            job.status, job.error = FAILED, answer.get("error", "the work ended without a result")
-            remove(job.folder)
+            self._fail(job, answer.get("error", "the work ended without a result"))
+
+    def _fail(self, job, error):
+        job.status, job.error, job.ended = FAILED, error, self.clock()
+        remove(job.folder)
 
     async def close(self):
         """End the work and delete everything."""

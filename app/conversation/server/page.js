@@ -188,7 +188,7 @@ async function listen(take) {
 
 function holdable(button) {
   const start = () => { startTake(Number(button.dataset.speaker)); showTakes(); };
-  const end = () => { if (microphone.current) { endTake(); showTakes(); } };
+  const end = () => { if (microphone.current?.speaker === Number(button.dataset.speaker)) { endTake(); showTakes(); } };
   button.addEventListener("pointerdown", (event) => { button.setPointerCapture(event.pointerId); start(); });
   for (const name of ["pointerup", "pointercancel", "blur"]) button.addEventListener(name, end);
   button.addEventListener("keydown", (event) => { if ([" ", "Enter"].includes(event.key) && !event.repeat) start(); });
