@@ -129,7 +129,8 @@ class Jobs:
 
     async def work(self):
         """Work on what is queued, until cancelled."""
-        await self.runner.start()
+        with contextlib.suppress(OSError):  # then the first conversation is told
+            await self.runner.start()
         while True:
             queue = self.queue()
             if not queue:
@@ -140,7 +141,10 @@ class Jobs:
 
     async def _work_on(self, job):
         job.status = RUNNING
-        answer = await self.runner.run(job.request, job.folder, job.progress.update)
+        try:
+            answer = await self.runner.run(job.request, job.folder, job.progress.update)
+        except Exception as error:  # the next one in the queue shall not suffer
+            answer = {"error": f"unexpected {type(error).__name__}: the server could not have it worked on"}
         for path in job.folder.glob("*"):  # the uploads
             if path.is_file():
                 path.unlink()
