@@ -458,7 +458,8 @@ def test_the_worker_writes_a_report_with_peoples_names_for_files(models, call):
         return load_models(*arguments)
 
     call.wav.rename(folder / "a1b2.wav")
-    call.csv.rename(folder / "c3d4.csv")
+    hostile = call.csv.read_text().replace("call.wav", "/etc/passwd")  # which is not opened
+    (folder / "c3d4.csv").write_text(hostile)
     told, loader = [], OncePerKind(load)
     options = {"recording": [str(folder / "a1b2.wav")], "turns": str(folder / "c3d4.csv")}
     request = asked(folder, models, {"a1b2": "통화", "c3d4": "turns"}, **options)

@@ -132,6 +132,7 @@ function sendUpload(event) {
   event.preventDefault();
   const form = $("upload"), chosen = [...form.recording.files];
   if (!chosen.length) return complain(form, word("choosefirst"));
+  if (chosen.reduce((sum, file) => sum + file.size, 0) > LIMITS.mb * 1e6) return complain(form, word("tooLarge"));
   const body = new FormData();
   if (form.told.value === "turns") {
     if (form.turns.files[0]) body.append("turns", form.turns.files[0]);

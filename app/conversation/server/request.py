@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from conversation.options import PredictOptions
 from conversation.server.form import Refused, Upload
@@ -128,4 +129,6 @@ def _number(text):
 def _plain(value):
     if isinstance(value, list):
         return [_plain(one) for one in value]
-    return value if isinstance(value, bool | float) else str(value)
+    if isinstance(value, Path):
+        return str(value.absolute())  # the worker has another working directory
+    return value

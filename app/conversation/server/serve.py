@@ -27,6 +27,8 @@ def serve(options):
     from conversation.server.runner import Runner
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # before and after uvicorn's own
+    if hasattr(signal, "SIGHUP"):  # a terminal that is closed
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with _listen(options) as listener, tempfile.TemporaryDirectory(prefix="conversations-") as folder:
         jobs = Jobs(folder, Runner(60 * options.max_work), options.max_queue, 60 * options.keep)
         app = make_app(jobs, options)
