@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,6 +121,32 @@ def test_a_conversation_from_upload_to_deletion(serve):
     assert asked.options["channels"] == ["M", "F"] and "recording" in asked.options
     assert client.delete(answer.headers["location"]).status_code == 204
     assert client.get(status["files"]["report"]).status_code == 404 and list(client.folder.iterdir()) == []
+
+
+def test_text_alone(serve):
+    client = serve()
+    client.runner.waits = True
+    part = '--x\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
+    body = part.format("recording", '; filename=""', "") + part.format("text", "", "M: 안녕\nF: =1+1 <b>") + "--x--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}  # as a browser sends it that was given no file
+    answer = client.post("/conversations", content=body.encode(), headers=kind)
+    assert answer.status_code == 202 and answer.json()["sources"] == ["text.txt"]
+    while not client.runner.asked:
+        client.get(answer.headers["location"])
+    (path,) = files(client.folder)
+    assert client.runner.asked[0].options["text"] == str(path) and path.suffix == ".txt"
+    assert path.read_text() == "M: 안녕\nF: =1+1 <b>\n"
+
+
+def test_models_are_found_from_where_the_user_is(serve, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.ckpt", "b.pt"):
+        (tmp_path / name).touch()
+    client = serve(extractor=Path("a.ckpt"), cgnn=Path("b.pt"), unsure=0.7)
+    finished(client, post(client))
+    (asked,) = client.runner.asked
+    assert asked.options["extractor"] == str(tmp_path / "a.ckpt") and asked.options["unsure"] == 0.7
+    assert "sample models" not in client.get("/").text
 
 
 def zipped():

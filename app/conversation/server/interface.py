@@ -39,11 +39,13 @@ def _error(text):
     return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
-_REFUSED = {403: _error("Sent by a page of another site."), 401: _error("The token is missing or wrong.")}
+_REFUSED = {401: _error("The token is missing or wrong."), 403: _error("Sent by a page of another site.")}
 _GONE = {404: _error("There is no such conversation, or none any more.")}
 SCHEMAS = {
     "made": {
+        202: {"description": "It is queued."},
         **_REFUSED,
+        400: _error("A broken form, or one with unknown fields."),
         413: _error("Too large."),
         415: _error("No form, or a file of a kind that is not taken."),
         422: _error("A recording that is none or too long, parts that do not fit each other."),
