@@ -319,7 +319,7 @@ def test_every_answer_has_its_headers(serve):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
-        assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "same-origin"
         assert not [name for name in headers if name.startswith("access-control")]
     assert client.options("/conversations", headers={"Origin": "http://evil.example"}).status_code == 403
 

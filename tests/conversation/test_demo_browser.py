@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="no chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
 )
+TOKEN = "a token that nobody guesses"
 LINES = [
     ("M", "오늘 면접 결과가 나왔어", "neutral"),
     ("F", "정말요 어떻게 됐어요", "surprise"),
@@ -35,7 +36,7 @@ def demo(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, REPOSITORY / "app/demo.py", "--port", str(port), "--device", "cpu"]
+    command = [sys.executable, REPOSITORY / "app/demo.py", "--port", str(port), "--device", "cpu", "--token", TOKEN]
     environment = {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -55,7 +56,11 @@ def page(chromium, demo):  # noqa: F811
     for log in ("browser", "performance"):
         chromium.get_log(log)
     chromium.get(demo.url)
-    wait(chromium, lambda: find(chromium, "#upload .strong")[0].text)
+    if chromium.current_url == demo.url + "/login":  # the first time
+        find(chromium, "[name=token]")[0].send_keys(TOKEN)
+        find(chromium, "button")[0].click()
+        assert chromium.get_cookies()[0]["httpOnly"] and chromium.get_cookies()[0]["sameSite"] == "Strict"
+    wait(chromium, lambda: find(chromium, "#upload .strong") and find(chromium, "#upload .strong")[0].text)
     yield chromium
     assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     assert [url for url in requests(chromium) if not url.startswith((demo.url, "data:", "blob:"))] == []
