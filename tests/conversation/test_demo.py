@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 import sys
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from erc.options import parse
+from erc.options import UserError, parse
 from tests.conversation.conftest import RATE, TURNS, tones, write_sound
 
 pytest.importorskip("fastapi", reason="fastapi of requirements-app.txt is not installed")
@@ -375,6 +376,18 @@ def test_wrong_options(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         parse(DemoOptions, arguments)
     assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_an_address_in_use_is_told():
+    pytest.importorskip("uvicorn")
+    from conversation.server.serve import serve as run_server
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"--port {port}: Address already in use"):
+            run_server(DemoOptions(port=port))
 
 
 def test_the_queue_has_an_end(serve):

@@ -1,5 +1,6 @@
 """Starts the server and sees to it that nothing is left when it ends."""
 
+import contextlib
 import logging
 import signal
 import sys
@@ -26,10 +27,7 @@ def serve(options):
     from conversation.server.jobs import Jobs
     from conversation.server.runner import Runner
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # before and after uvicorn's own
-    if hasattr(signal, "SIGHUP"):  # a terminal that is closed
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    with _listen(options) as listener, tempfile.TemporaryDirectory(prefix="conversations-") as folder:
+    with _listen(options) as listener, _private_folder() as folder:
         jobs = Jobs(folder, Runner(60 * options.max_work), options.max_queue, 60 * options.keep)
         app = make_app(jobs, options)
         host = f"[{options.host}]" if ":" in options.host else options.host
@@ -45,6 +43,16 @@ def serve(options):
             timeout_graceful_shutdown=_PATIENCE,
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _private_folder():
+    """A folder that is deleted in the end, also by SIGTERM before and after uvicorn handles it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if hasattr(signal, "SIGHUP"):  # a terminal that is closed
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    with tempfile.TemporaryDirectory(prefix="conversations-") as folder:
+        yield folder
 
 
 def _listen(options):
