@@ -44,9 +44,11 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def embed(turns, models, device, quiet):
+def embed(turns, models, device, quiet, progress=None):
     """By modality of the graph network, the (L, D) embeddings of L turns.
 
+    Args:
+        progress: a function that wraps the list of batches, where the extractor's own bar is not wanted.
     Raises:
         UserError: a turn has no speech.
     """
@@ -64,17 +66,17 @@ def embed(turns, models, device, quiet):
     batches = plan_batches(dataset, range(len(dataset)), _SETTINGS, device)
     tables = {}
     results = run_batches(extractor, dataset, batches, device, _SETTINGS, quiet=quiet)
-    for batch, result in zip(batches, results, strict=True):
+    for batch, result in zip(progress(batches) if progress else batches, results, strict=True):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
             table[batch] = result[name]
     return {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities}
 
 
-def make_dialogue(conversation, models, device, quiet):
+def make_dialogue(conversation, models, device, quiet, progress=None):
     """The conversation as a `Dialogue` with the features of the graph network's modalities."""
     turns = conversation.turns
-    features = embed(turns, models, device, quiet)
+    features = embed(turns, models, device, quiet, progress)
     speakers, notes = name_speakers(conversation, models)
     conversation.notes += notes
     dialogue = Dialogue(
