@@ -5,6 +5,8 @@ from pathlib import Path
 
 from erc.options import option
 
+MAX_SPEAKERS = 8  # that --speakers tells apart
+
 
 @dataclass
 class PredictOptions:
@@ -12,6 +14,9 @@ class PredictOptions:
     out: Path = option(help="folder that is made: turns.csv, turns.json, report.html")
     channels: list[str] | None = option(
         None, "who speaks on each channel of the recording, or in each of several recordings: two names, say M F"
+    )
+    speakers: int | None = option(
+        None, "how many speak in a recording that does not keep them apart; who says what is guessed by the voices"
     )
     turns: Path | None = option(
         None, "who speaks when and says what: TextGrid, ELAN (.eaf), RTTM, WebVTT, SRT, or a manifest (.csv)"
@@ -58,6 +63,14 @@ class PredictOptions:
             raise ValueError("--transcribe: listens to speech, which --text has none of")
         if not 0 <= self.unsure <= 1:
             raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
+        if self.speakers is not None:
+            if not 2 <= self.speakers <= MAX_SPEAKERS:
+                raise ValueError(f"--speakers {self.speakers}: expected 2 to {MAX_SPEAKERS}")
+            if len(self.recording) != 1:
+                raise ValueError("--speakers: is of one recording in which all speak")
+            for name in ("turns", "channels"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--speakers: guesses who speaks; --{name} says it")
         if self.channels is not None:
             if not self.recording:
                 raise ValueError("--channels: names the speakers of a recording; there is none")
