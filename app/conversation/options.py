@@ -31,6 +31,9 @@ class PredictOptions:
     unsure: float = option(0.5, "mark turns whose largest probability is below this")
     reasons: bool = option(True, "for each turn, what its label rests on; takes a prediction for each turn and reason")
     transcribe: bool = option(False, "write down what is said where there is no text, by Vosk's Korean recogniser")
+    asr: str | None = option(
+        None, "write it down by this: directory of a faster-whisper model, or Wav2Vec2 with a CTC head (or hub name)"
+    )
     pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
     page_mb: float = option(20.0, "sound up to this size is put into the page, more into audio/ beside it")
     overwrite: bool = option(False, "replace an earlier report in --out")
@@ -59,8 +62,9 @@ class PredictOptions:
         for name in ("pause", "page_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
-        if self.transcribe and self.text:
-            raise ValueError("--transcribe: listens to speech, which --text has none of")
+        if (self.transcribe or self.asr) and self.text:
+            raise ValueError(f"--{'asr' if self.asr else 'transcribe'}: listens to speech, which --text has none of")
+        self.transcribe = self.transcribe or self.asr is not None
         if not 0 <= self.unsure <= 1:
             raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
         if self.speakers is not None:

@@ -31,14 +31,14 @@ def predict_into(options):
 def predict_conversation(options):
     """(`Results`, the same as plain values) of the conversation that the options ask for."""
     conversation = read_conversation(options, _bar(options.quiet, "listening", "channel"))
-    if options.transcribe:
-        recognise(conversation, _bar(options.quiet, "writing down", "turn"))
 
     from conversation.prediction import make_dialogue, probabilities
     from conversation.reasons import explain
     from erc.runtime import find_device
 
     device = find_device(options.device)
+    if options.transcribe:
+        recognise(conversation, options.asr, device, _bar(options.quiet, "writing down", "turn"))
     models = load_models(options, conversation)
     conversation.notes = models.notes + conversation.notes + _text_notes(conversation, models)
     dialogue = make_dialogue(conversation, models, device, options.quiet)
