@@ -37,6 +37,7 @@ class PredictOptions:
     pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
     page_mb: float = option(20.0, "sound up to this size is put into the page, more into audio/ beside it")
     overwrite: bool = option(False, "replace an earlier report in --out")
+    int8: bool = option(False, "encoders compute in 8-bit integers, on a CPU: faster, less exact (docs/benchmarks.md)")
     quiet: bool = option(False, "print nothing but warnings and errors")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 

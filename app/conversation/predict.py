@@ -40,8 +40,15 @@ def predict_conversation(options):
     if options.transcribe:
         recognise(conversation, options.asr, device, _bar(options.quiet, "writing down", "turn"))
     models = load_models(options, conversation)
+    one_by_one = {}
+    if options.int8:
+        from mirai.network.quantisation import quantise
+
+        quantise(models.extractor, device)
+        models.names["extractor"] += " (int8)"
+        one_by_one["batch_size"] = 1
     conversation.notes = models.notes + conversation.notes + _text_notes(conversation, models)
-    dialogue = make_dialogue(conversation, models, device, options.quiet)
+    dialogue = make_dialogue(conversation, models, device, options.quiet, **one_by_one)
     rows = probabilities([dialogue], models, device)
     losses = {}
     if options.reasons:

@@ -19,7 +19,6 @@ from erc.options import UserError
 from mirai.dataset import UtteranceDataset, split_windows
 from mirai.prediction import plan_batches, run_batches
 
-_SETTINGS = SimpleNamespace(batch_size=64, batch_seconds=None, precision="32-true", num_workers=0)
 _BATCH = 16  # dialogues at once
 
 
@@ -45,8 +44,12 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def make_dialogue(conversation, models, device, quiet):
-    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
+def make_dialogue(conversation, models, device, quiet, batch_size=64):
+    """The conversation as a `Dialogue` with the features of the graph network's modalities.
+
+    Args:
+        batch_size: utterances that the extractor gets at once, at most.
+    """
     turns, extractor = conversation.turns, models.extractor
     used = {MODALITIES[modality] for modality in models.checkpoint.modalities}
     if extractor.fusion:
@@ -58,9 +61,10 @@ def make_dialogue(conversation, models, device, quiet):
     if "audio" in used and (without := [turn for turn in turns if turn.wave is None]):
         raise UserError(f"{without[0].segment_id}: has no speech, other turns have; expected it for all or for none")
     dataset = TurnDataset(turns, **settings)
-    batches = plan_batches(dataset, range(len(dataset)), _SETTINGS, device)
+    running = SimpleNamespace(batch_size=batch_size, batch_seconds=None, precision="32-true", num_workers=0)
+    batches = plan_batches(dataset, range(len(dataset)), running, device)
     tables = {}
-    results = run_batches(extractor, dataset, batches, device, _SETTINGS, quiet=quiet)
+    results = run_batches(extractor, dataset, batches, device, running, quiet=quiet)
     for batch, result in zip(batches, results, strict=True):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
