@@ -138,8 +138,8 @@ def run_measured(script, *arguments):
     """Run a script that must succeed, in a process of its own.
 
     Returns:
-        two dicts of `seconds` and `bytes` of memory: of the whole run (its peak, and its `cpu` seconds, of all threads),
-        and of its imports.
+        two dicts of `seconds` and `bytes` of memory: of the whole run (its peak; and `cpu`, the seconds of all its
+        threads), and of its imports.
     """
     command = [sys.executable, "-c", _MEASURED_RUN, str(script), *map(str, arguments)]
     process = subprocess.run(command, capture_output=True, text=True)

@@ -325,3 +325,11 @@ def test_turns_are_found_where_someone_speaks(run_script, tmp_path, capsys):
     assert [one[0] for one in found] == [one[0] for one in expected]  # the last two overlap
     assert np.allclose([one[1:] for one in found], [one[1:] for one in expected], atol=0.35)
     assert "Nobody speaks on channel 3 (X)" in capsys.readouterr().err
+
+
+def test_encoders_in_8_bit_integers(predict, call):
+    """Near to the exact ones, a turn's answer not touched by others, and the results say it."""
+    exact, rounded = predict(call.wav, "--turns", call.csv), predict(call.wav, "--turns", call.csv, "--int8")
+    pairs = [(a["probabilities"], b["probabilities"]) for a, b in zip(exact["turns"], rounded["turns"], strict=True)]
+    assert exact["models"]["extractor"] == "best.ckpt" and rounded["models"]["extractor"] == "best.ckpt (int8)"
+    assert 0 < max(np.abs(np.subtract(a, b)).max() for a, b in pairs) < 0.1
