@@ -52,7 +52,7 @@ def main(argv=None):
         shares = scores[:, 0] / scores[:, 1]
         right = f"{scores[:, 0].sum() / scores[:, 1].sum():.1%}"
         few = (f"{np.median(shares):.1%}", f"{shares.min():.1%}")
-        rows.append((kind, len(scores), f"{scores[:, 1].sum() / 60:.1f}", right, *few))
+        rows.append((kind, str(len(scores)), f"{scores[:, 1].sum() / 60:.1f}", right, *few))
     print(markdown([("voices", "recordings", "minutes of speech", "right", "median", "worst recording"), *rows]))
 
 

@@ -133,3 +133,21 @@ def test_report(run_script, capsys, monkeypatch):
         mean, least = map(float, figures[f"--int8: cosine of {modality} embeddings, mean, least"].split(", "))
         assert 0.99 < least <= mean <= 1
     assert float(figures["encoders, tiny: seconds for a second of speech"]) > 0
+
+
+def test_speakers(run_script, data, capsys, monkeypatch):  # noqa: F811
+    """Whoever is found right is counted by the better naming of two voices; silence counts for nothing."""
+    module, wave = load_script("benchmarks/speakers.py"), np.ones(16_000, np.float32)
+    found = [(0.0, 1.5, 1), (2.0, 2.5, 0)]
+    monkeypatch.setattr(module, "find_speech", lambda channels, *_: [[(0.0, len(channels[0]) / 16_000)]])
+    monkeypatch.setattr(module, "guess_speakers", lambda *_: found)
+    assert np.allclose(module.score([(0.5, "M", wave), (2.0, "F", wave)]), (1.5, 2.0))
+    found[:] = [(0.0, 9.0, 0)]
+    assert np.allclose(module.score([(0.5, "M", wave), (2.0, "F", wave), (3.1, "M", wave)]), (2.0, 3.0))
+    turns = module.alternating([wave] * 3, [wave] * 2)
+    assert [speaker for _, speaker, _ in turns] == ["A", "B", "A", "B"]
+    pauses = np.diff([start for start, _, _ in turns]) - 1
+    assert (pauses >= 0.1).all() and (pauses <= 0.5).all()
+    run_script("benchmarks/speakers.py", "--csv_path", data / "annotation_speaker_only.csv")
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == ["a woman and a man", "two of one sex"]
