@@ -106,3 +106,48 @@ def test_reasons(run_script, data, trained, tmp_path, capsys, monkeypatch):  # n
     assert all(counted[cause][2] == counted[cause][0] for cause in ("voice", "conversation"))
     total = sum(int(row[0]) for row in counted.values())
     assert f"the planted cause in {turns} of {total} turns: {int(turns) / total:.1%}" in printed
+
+
+def test_report(run_script, capsys, monkeypatch):
+    """Its reports are stood in for: three starts of Python would take long. The encoders are tiny ones."""
+    module = load_script("benchmarks/report.py")
+
+    def report(script, recording, *arguments):
+        assert script == "app/predict.py" and recording.stat().st_size > 0
+        emotions = ["sad", "happy" if "--int8" in arguments else "sad"]
+        turns = [{"emotion": emotion, "probabilities": [0.75, 0.25]} for emotion in emotions]
+        if "--int8" in arguments:
+            turns[1]["probabilities"] = [0.25, 0.75]
+        out = arguments[arguments.index("--out") + 1]
+        out.mkdir()
+        (out / "turns.json").write_text(json.dumps({"turns": turns}))
+        return {"seconds": 2.0, "cpu": 1.5, "bytes": 3 << 20}, {}
+
+    monkeypatch.setattr(module, "run_measured", report)
+    run_script("benchmarks/report.py", "--minutes", 0.1, "--size", "tiny", "--seconds", 10)
+    figures = table(capsys.readouterr().out)
+    assert figures["report, turns and text given"] == "2.0 s, 1.5 CPU s"
+    assert figures["--int8: turns of the same emotion"] == "50.0% of 2"
+    assert figures["&nbsp; change of a probability, mean, largest"] == "0.2500, 0.500"
+    for modality in ("text", "audio"):
+        mean, least = map(float, figures[f"--int8: cosine of {modality} embeddings, mean, least"].split(", "))
+        assert 0.99 < least <= mean <= 1
+    assert float(figures["encoders, tiny: seconds for a second of speech"]) > 0
+
+
+def test_speakers(run_script, data, capsys, monkeypatch):  # noqa: F811
+    """Whoever is found right is counted by the better naming of two voices; silence counts for nothing."""
+    module, wave = load_script("benchmarks/speakers.py"), np.ones(16_000, np.float32)
+    found = [(0.0, 1.5, 1), (2.0, 2.5, 0)]
+    monkeypatch.setattr(module, "find_speech", lambda channels, *_: [[(0.0, len(channels[0]) / 16_000)]])
+    monkeypatch.setattr(module, "guess_speakers", lambda *_: found)
+    assert np.allclose(module.score([(0.5, "M", wave), (2.0, "F", wave)]), (1.5, 2.0))
+    found[:] = [(0.0, 9.0, 0)]
+    assert np.allclose(module.score([(0.5, "M", wave), (2.0, "F", wave), (3.1, "M", wave)]), (2.0, 3.0))
+    turns = module.alternating([wave] * 3, [wave] * 2)
+    assert [speaker for _, speaker, _ in turns] == ["A", "B", "A", "B"]
+    pauses = np.diff([start for start, _, _ in turns]) - 1
+    assert (pauses >= 0.1).all() and (pauses <= 0.5).all()
+    run_script("benchmarks/speakers.py", "--csv_path", data / "annotation_speaker_only.csv")
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == ["a woman and a man", "two of one sex"]

@@ -29,6 +29,7 @@ class Models:
         corpus: the `Corpus` that they were trained on.
         names: what the results call them.
         notes: list of `Note`.
+        batch_size: utterances that the extractor gets at once, at most.
     """
 
     extractor: object
@@ -36,6 +37,7 @@ class Models:
     corpus: Corpus
     names: dict
     notes: list
+    batch_size: int = 64
 
 
 def load_models(options, conversation):
@@ -44,6 +46,18 @@ def load_models(options, conversation):
     Raises:
         UserError: they do not fit each other, or need what the conversation lacks.
     """
+    models = _read(options, conversation)
+    if options.int8:
+        from erc.runtime import find_device
+        from mirai.network.quantisation import quantise
+
+        quantise(models.extractor, find_device(options.device))
+        models.names["extractor"] += " (int8)"
+        models.batch_size = 1  # no answer depends on what else is in a batch
+    return models
+
+
+def _read(options, conversation):
     if options.model:
         return _fitting(options.model, options.model, *read_models(options.model), conversation, [])
     if options.extractor:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from erc.options import option
 
+MAX_SPEAKERS = 8  # that --speakers tells apart
+
 
 @dataclass
 class PredictOptions:
@@ -17,6 +19,9 @@ class PredictOptions:
     )
     channels: list[str] | None = option(
         None, "who speaks on each channel of the recording, or in each of several recordings: two names, say M F"
+    )
+    speakers: int | None = option(
+        None, "how many speak in a recording that does not keep them apart; who says what is guessed by the voices"
     )
     turns: Path | None = option(
         None, "who speaks when and says what: TextGrid, ELAN (.eaf), RTTM, WebVTT, SRT, or a manifest (.csv)"
@@ -36,15 +41,30 @@ class PredictOptions:
     )
     reasons: bool = option(True, "for each turn, what its label rests on; takes a prediction for each turn and reason")
     transcribe: bool = option(False, "write down what is said where there is no text, by Vosk's Korean recogniser")
+    asr: str | None = option(
+        None, "write it down by this: directory of a faster-whisper model, or Wav2Vec2 with a CTC head (or hub name)"
+    )
     pause: float = option(0.6, "seconds of silence that end a turn, where turns are looked for")
     page_mb: float = option(20.0, "sound up to this size is put into the page, more into audio/ beside it")
     overwrite: bool = option(False, "replace an earlier report in --out")
+    int8: bool = option(False, "encoders compute in 8-bit integers, on a CPU: faster, less exact (docs/benchmarks.md)")
     quiet: bool = option(False, "print nothing but warnings and errors")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
         if self.watch:
-            for name in ("recording", "out", "channels", "turns", "dialogue", "csv_path", "text", "transcribe"):
+            for name in (
+                "recording",
+                "out",
+                "channels",
+                "speakers",
+                "turns",
+                "dialogue",
+                "csv_path",
+                "text",
+                "transcribe",
+                "asr",
+            ):
                 if getattr(self, name):
                     raise ValueError(f"--{name}: does not go with --watch, which reads turns from standard input")
             if self.cgnn is None and self.model is None:
@@ -74,10 +94,19 @@ class PredictOptions:
         for name in ("pause", "page_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
-        if self.transcribe and self.text:
-            raise ValueError("--transcribe: listens to speech, which --text has none of")
+        if (self.transcribe or self.asr) and self.text:
+            raise ValueError(f"--{'asr' if self.asr else 'transcribe'}: listens to speech, which --text has none of")
+        self.transcribe = self.transcribe or self.asr is not None
         if self.unsure is not None and not 0 <= self.unsure <= 1:
             raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
+        if self.speakers is not None:
+            if not 2 <= self.speakers <= MAX_SPEAKERS:
+                raise ValueError(f"--speakers {self.speakers}: expected 2 to {MAX_SPEAKERS}")
+            if len(self.recording) != 1:
+                raise ValueError("--speakers: is of one recording in which all speak")
+            for name in ("turns", "channels"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--speakers: guesses who speaks; --{name} says it")
         if self.channels is not None:
             if not self.recording:
                 raise ValueError("--channels: names the speakers of a recording; there is none")

@@ -38,14 +38,14 @@ def predict_conversation(options, bar=None, load=load_models):
     features = bar and bar("features", "batch")  # by default the extractor shows a bar of its own
     bar = bar or functools.partial(_bar, options.quiet)
     conversation = read_conversation(options, bar("listening", "channel"))
-    if options.transcribe:
-        recognise(conversation, bar("writing down", "turn"))
 
     from conversation.prediction import make_dialogue, probabilities
     from conversation.reasons import explain
     from erc.runtime import find_device
 
     device = find_device(options.device)
+    if options.transcribe:
+        recognise(conversation, options.asr, device, bar("writing down", "turn"))
     models = load(options, conversation)
     conversation.notes = models.notes + conversation.notes + _text_notes(conversation, models)
     dialogue = make_dialogue(conversation, models, device, options.quiet, features)

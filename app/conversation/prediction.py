@@ -18,7 +18,6 @@ from erc.options import UserError
 from mirai.dataset import UtteranceDataset, split_windows
 from mirai.prediction import plan_batches, run_batches
 
-_SETTINGS = SimpleNamespace(batch_size=64, batch_seconds=None, precision="32-true", num_workers=0)
 _BATCH = 16  # dialogues at once
 
 
@@ -63,9 +62,10 @@ def embed(turns, models, device, quiet, progress=None):
     if "audio" in used and (without := [turn for turn in turns if turn.wave is None]):
         raise UserError(f"{without[0].segment_id}: has no speech, other turns have; expected it for all or for none")
     dataset = TurnDataset(turns, **settings)
-    batches = plan_batches(dataset, range(len(dataset)), _SETTINGS, device)
+    running = SimpleNamespace(batch_size=models.batch_size, batch_seconds=None, precision="32-true", num_workers=0)
+    batches = plan_batches(dataset, range(len(dataset)), running, device)
     tables = {}
-    results = run_batches(extractor, dataset, batches, device, _SETTINGS, quiet=quiet)
+    results = run_batches(extractor, dataset, batches, device, running, quiet=quiet)
     for batch, result in zip(progress(batches) if progress else batches, results, strict=True):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))

@@ -52,6 +52,7 @@ def as_data(results):
                 "start": _rounded(turn.start),
                 "end": _rounded(turn.end),
                 "speaker": turn.speaker,
+                "speaker_source": turn.speaker_source,
                 "text": turn.text,
                 "text_source": turn.text_source,
                 "text_confidence": _rounded(turn.text_confidence),

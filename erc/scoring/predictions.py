@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.corpus.annotations import read_csv
+from erc.corpus.annotations import plain_cell, read_csv
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.options import UserError
 
@@ -137,7 +137,7 @@ def _read_file(path):
         cells = row.fitted(len(columns))
         if len(cells) != len(columns):
             raise UserError(f"{path}, row {row.number}: {len(cells)} cells, expected {len(columns)} as in row 1")
-        fitted.append([_plain(cell) for cell in cells])
+        fitted.append([plain_cell(cell) for cell in cells])
     if not fitted:
         raise UserError(f"{path}: no rows, only a header; {_ADVICE}")
     cells = dict(zip(columns, map(list, zip(*fitted, strict=True)), strict=True))
@@ -151,11 +151,6 @@ def _read_file(path):
         first[name] = file.rows[k]
     file.probabilities = {name.removeprefix("p_"): cells[name] for name in columns if re.fullmatch("p_.+", name)}
     return file
-
-
-def _plain(cell):
-    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula (`erc.files.table_text`)."""
-    return cell[1:] if re.match("'[=+@-]", cell) else cell
 
 
 def _corpus_of(files):

