@@ -72,7 +72,7 @@ def evaluate(options):
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
         write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
         probabilities = outputs.double().sigmoid() if corpus.multilabel else outputs.exp()
-        result = write(options.out_dir, turns, probabilities.numpy(), corpus.emotions)
+        result = write(options.out_dir, turns, probabilities.numpy(), corpus.emotions, checkpoint.record())
     print(report(result, corpus.headline))
     if options.out_dir:
         print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")

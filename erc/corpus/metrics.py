@@ -85,12 +85,13 @@ def report(result, headline=Corpus.headline):
     return "\n".join(lines)
 
 
-def write_evaluation(folder, turns, probabilities, emotions):
+def write_evaluation(folder, turns, probabilities, emotions, record=None):
     """Score and write `metrics.json`, `predictions.csv` and `confusion_matrix.png` into `folder`.
 
     Args:
         turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
+        record: how what is scored was chosen, for `metrics.json`.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
@@ -104,11 +105,12 @@ def write_evaluation(folder, turns, probabilities, emotions):
     ]
     write_table(folder / "predictions.csv", header, rows)
     _draw_confusion(folder / "confusion_matrix.png", [("", np.array(result["confusion"]), emotions)])
+    result |= {"record": record} if record else {}
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result
 
 
-def write_multilabel_evaluation(folder, turns, probabilities, emotions):
+def write_multilabel_evaluation(folder, turns, probabilities, emotions, record=None):
     """The same where a turn may have several emotions: 0 or 1 as label and prediction of each.
 
     Args:
@@ -126,6 +128,7 @@ def write_multilabel_evaluation(folder, turns, probabilities, emotions):
     write_table(folder / "predictions.csv", ["segment_id", "dialogue", "speaker", *columns], rows)
     panels = [(emotion, np.array(matrix), ("no", "yes")) for emotion, matrix in result["confusion"].items()]
     _draw_confusion(folder / "confusion_matrix.png", panels)
+    result |= {"record": record} if record else {}
     write_json(folder / "metrics.json", result)
     return result
 
