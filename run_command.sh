@@ -29,7 +29,7 @@
 #   --sessions N           size of the sample corpus (20)
 #   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2"; KEMDy20: "1 2 3")
 #   --test_sessions "N..." sessions that are held out ("19 20"; KEMDy20: 33 to 40, which is our choice)
-#   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table shows the mean over folds
+#   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table scores all together
 #   --fold_by speaker      no speaker is on both sides of a fold
 #   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest:
 #                          data/NAME and models_zoo/NAME)
@@ -109,7 +109,8 @@ folds=${folds:-$cv}
 ((extractor_seeds > 1)) && extractors=$extractor_seeds || extractors=''
 # What a run's results are apart from; recipe and folds have no part in the names of extractors.
 variant=${recipe:+${recipe}_}${cross_fit:+cross${cross_fit}_}
-kind=${folds:+_${folds}_folds}${extractors:+_${extractors}_extractors}${cross_fit:+_cross_fit_$cross_fit}${recipe:+_$recipe}
+kind=${folds:+_${folds}_folds}${extractors:+_${extractors}_extractors}
+kind+=${cross_fit:+_cross_fit_$cross_fit}${recipe:+_$recipe}
 steps=$data/steps results=$zoo/results$kind
 on_device=(--device "$device")
 encoders=(--text_encoder "$text_encoder" --audio_encoder "$audio_encoder")

@@ -223,7 +223,7 @@ preprocess_features() {
 # that the network is to lack.
 train_and_score() {
     local preprocessed=$1 zoo=$2 seeds=$5 modalities seed run checkpoint fold=${fold:-} ablation=${ablation:-}
-    local name=$fold${ablation:+${ablation}_}seed results=$3/cgnn
+    local name=$fold${ablation:+${ablation}_}seed what="${fold//_/, }${ablation:+$ablation, }seed " results=$3/cgnn
     [[ -z $ablation ]] || results=$3/ablations/$ablation
     for modalities in $4; do
         # Scores of seeds beyond those asked for, left by an earlier run, do not belong into the table.
@@ -233,7 +233,7 @@ train_and_score() {
         for ((seed = 24; seed < 24 + seeds; seed++)); do
             run=$modalities/${fold}seed$seed
             checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_$name$seed.pt
-            step "train_$modalities${name%seed}$seed" "Stage 3: train the graph network, $modalities, ${name//_/, } $seed" \
+            step "train_$modalities${name%seed}$seed" "Stage 3: train the graph network, $modalities, $what$seed" \
                 --in "$preprocessed" --out "$checkpoint" --state "${checkpoint%.pt}.resume" -- \
                 "$python" COGMEN_code/train.py --dataset "$dataset" --modalities "$modalities" --from_begin \
                 --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "$name$seed" --seed "$seed" \
