@@ -69,7 +69,7 @@ def evaluate(options):
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
         write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
-        result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions)
+        result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions, checkpoint.record())
     print(report(result, corpus.headline))
     if options.out_dir:
         print(f"wrote {FILES} to {options.out_dir}")

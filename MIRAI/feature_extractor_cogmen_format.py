@@ -6,17 +6,19 @@
 
 Writes <name>_feat.pkl beside the dialogue file, which stays as it is. Utterances of any length are extracted. Finished
 parts are kept in <name>_feat.parts/ until the end: a run that was stopped goes on when it is started again. With
---shard 1/4, 2/4, ... many processes or machines make the parts of one file; --merge then joins them.
+--shard 1/4, 2/4, ... many processes or machines make the parts of one file; --merge then joins them. --cross_fit
+CKPT... embeds each session that the checkpoint was trained on by one of these, which was not: docs/protocol.md.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
 from erc.corpus.formatting import check_join, join_embeddings
-from erc.corpus.splits import check_unseen
 from erc.options import option, parse, run
 from mirai.options import PredictionOptions
 
@@ -27,6 +29,9 @@ class ExtractionOptions(PredictionOptions):
     features_format_path: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only.pkl",
         "dialogue file of cogmen_formatting.py",
+    )
+    cross_fit: list[Path] = option(
+        [], "checkpoints for the training sessions: each is embedded by one that did not see it"
     )
     shard: str | None = option(None, "K/N: make only the K-th of N shares of the parts, and no file")
     merge: bool = option(False, "join the finished parts; extract nothing")
@@ -45,7 +50,7 @@ class ExtractionOptions(PredictionOptions):
 def main(argv=None):
     options = parse(ExtractionOptions, argv, __doc__)
     from erc.runtime import find_device
-    from mirai.checkpoint import check_emotions, load_extractor
+    from mirai.crossing import share_out
     from mirai.extraction import Extraction
 
     device = find_device(options.device)
@@ -54,28 +59,28 @@ def main(argv=None):
     segment_ids = [utterance.segment_id for utterance in utterances]
     file = read_dialogues(options.features_format_path, corpus)
     check_join(file.dialogues, segment_ids)  # before the long work
-    extractor, kept = load_extractor(options.model_save_path)
-    check_emotions(options.model_save_path, extractor, corpus)
-    held_out = set(file.test_ids)
-    test = [utterance for utterance in utterances if utterance.dialogue in held_out]
-    advice = (
-        "Take a checkpoint of a training with this table, or --test_1920 and cogmen_formatting.py's --test_sessions"
-    )
-    check_unseen(test, kept["trained_on"], options.model_save_path, advice)
+    shares = share_out(options.model_save_path, options.cross_fit, utterances, set(file.test_ids), corpus)
     output = options.features_format_path.with_name(f"{options.features_format_path.stem}_feat.pkl")
-    extraction = Extraction(extractor, options.model_save_path, utterances, options, output)
-    with extraction.alone(options.shard):
-        if not options.merge:
-            parts = extraction.run(device, options.shard)
+    first, done, total = Extraction.of(*shares[0], options, output), 0, 0
+    with first.alone(options.shard):
+        tables, names = [], []
+        for path, own in shares:
+            extraction = Extraction.of(path, own, options, output)  # one extractor at a time is in memory
+            if not options.merge:
+                done += len(extraction.run(device, options.shard))
+                total += len(extraction.parts)
+            if not options.shard:
+                tables.append(extraction.join())
+                names += [utterance.segment_id for utterance in own]
         if options.shard:
-            print("shard {} of {}: its {} parts of {} are in".format(*options.shard, len(parts), len(extraction.parts)))
-            print(f"{extraction.folder}; when all shards have finished, --merge instead of --shard joins them")
+            print("shard {} of {}: its {} parts of {} are in".format(*options.shard, done, total))
+            print(f"{first.folder}; when all shards have finished, --merge instead of --shard joins them")
             return
-        embeddings = extraction.join()
-        join_embeddings(file.dialogues, segment_ids, embeddings)
+        embeddings = {modality: np.concatenate([one[modality] for one in tables]) for modality in tables[0]}
+        join_embeddings(file.dialogues, names, embeddings)
         check_dialogues(file.dialogues, corpus)  # an extractor may give values that are not finite
         write_dialogues(output, file)
-        extraction.remove()
+        first.remove()
     sizes = ", ".join(f"{modality} {rows.shape[1]}" for modality, rows in embeddings.items())
     print(f"{len(segment_ids)} utterances in {len(file.dialogues)} dialogues; embeddings: {sizes}")
     print(f"wrote {output}")

@@ -7,6 +7,7 @@ from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
+from cogmen.recipes import RECIPES
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
 from erc.options import UserError
@@ -67,6 +68,20 @@ class Checkpoint:
         """The task of the corpus that the network has learnt; None where the corpus has no choice."""
         return CORPORA[self.dataset].task_of(self.emotions) if self.dataset in CORPORA else None
 
+    def record(self):
+        """How the weights were chosen, and when the test dialogues were scored: part of `metrics.json`."""
+        selected_on, scored = "unknown", "unknown"
+        if self.epoch is not None:  # else another program trained it
+            best = RECIPES[self.options.get("recipe", "published")].keep == "best"
+            selected_on = "dev weighted F1" if best else "nothing: the last epoch"
+            scored = "once by train.py, with the chosen weights; by eval.py, which chooses nothing"
+        return {
+            "selected_on": selected_on,
+            "epoch": self.epoch,
+            "dev_weighted_f1": self.dev_weighted_f1,
+            "test_scored": scored,
+        }
+
 
 def save_checkpoint(path, checkpoint, half=False):
     """Write a checkpoint; `half` stores its weights as 16-bit floats."""
@@ -109,8 +124,9 @@ def make_checkpoint(path, content, read_weights):
         sizes = content["architecture"]
         for name, value in sizes.items():  # before layer after layer is made
             limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
-            if type(value) is int and not 0 < value <= limit:
-                raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected 1 to {limit}")
+            least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
+            if type(value) is int and not least <= value <= limit:
+                raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
         # There was one network, and no word of the recipe, before there were two.
         architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
         for name in sizes.keys() & {"drop_rate", "input_drop", "modality_drop"}:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
-from cogmen.recipes import RECIPES, default_help
+from cogmen.recipes import ABLATIONS, RECIPES, default_help
 from cogmen.resume import Progress, StateKeeper, average_into
 from erc.corpus.corpora import TASKS, UNLABELLED
 from erc.corpus.metrics import scores
@@ -70,12 +70,17 @@ class TrainOptions:
     wf: int | None = _by_recipe("wf", "future turns that it sees there; -1: all")
     relations: str | None = option(
         None,
-        "what an edge of the graph tells: which speakers, or whether it is the same one (default: speakers, "
-        "same_other if there are more than two)",
+        "what an edge of the graph tells: which speakers, whether it is the same one, or neither, only which turn is "
+        "first (default: speakers, same_other if there are more than two)",
         choices=RELATIONS,
     )
     online: bool = option(
         False, "a network that sees the past only, for app/predict.py --watch: causal context, --wf 0"
+    )
+    ablate: str | None = option(
+        None,
+        "leave a part out, to see what it is worth (improved: no_mask, not no_graph)",
+        choices=sorted({name for parts in ABLATIONS.values() for name in parts}),
     )
     rnn: str = option("transformer", "network of the context", choices=("transformer", "lstm", "gru"))
     seqcontext_nlayer: int | None = _by_recipe("seqcontext_nlayer", "layers of the context")
@@ -123,6 +128,7 @@ class TrainOptions:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
+        self._ablate()
         check_comet_options(self, searching=self.tuning)
         if self.tuning and self.model_ckpt:
             raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
@@ -130,6 +136,24 @@ class TrainOptions:
             raise ValueError(
                 "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"
             )
+
+    @property
+    def ablated(self):
+        """What `--ablate` changes: the values of options, and of fields of the network's architecture."""
+        return ABLATIONS[self.recipe][self.ablate] if self.ablate else {}
+
+    def _ablate(self):
+        if self.ablate and self.ablate not in ABLATIONS[self.recipe]:
+            raise ValueError(f"--ablate {self.ablate}: --recipe {self.recipe} has {', '.join(ABLATIONS[self.recipe])}")
+        if self.ablate and self.tuning:
+            raise ValueError("--ablate: --tuning searches whole networks; give one of them")
+        if self.ablate == "no_context" and self.rnn != "transformer":
+            raise ValueError(
+                f"--ablate no_context: needs --rnn transformer, a {self.rnn} has no path around its layers"
+            )
+        for name, value in self.ablated.items():
+            if name in TrainOptions.__dataclass_fields__:
+                setattr(self, name, value)
 
 
 class Diverged(UserError):

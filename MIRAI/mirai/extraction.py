@@ -18,6 +18,7 @@ import numpy as np
 
 from erc.files import atomic_writer, claim, is_claimed
 from erc.options import UserError
+from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
 
@@ -67,6 +68,11 @@ class Extraction:
         self.parts = plan_parts(utterances)
         with checkpoint.open("rb") as file:
             self.checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
+
+    @classmethod
+    def of(cls, checkpoint, utterances, options, output):
+        """The extraction by the extractor in a checkpoint."""
+        return cls(load_extractor(checkpoint)[0], checkpoint, utterances, options, output)
 
     @contextlib.contextmanager
     def alone(self, shard=None):

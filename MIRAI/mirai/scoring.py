@@ -36,7 +36,12 @@ def score(path, utterances, corpus, test_sessions, options, device, out_dir):
     check_unseen(test, kept["trained_on"], path, advice)
     probabilities = predict(extractor, test, options, device)
     turns = ((row.segment_id, row.dialogue, row.speaker, row.label) for row in test)
-    result = write_evaluation(out_dir, turns, probabilities, corpus.emotions)
+    record = {
+        "selected_on": "dev loss",
+        "epoch": kept.get("validation", {}).get("epoch"),
+        "test_scored": "by inference.py alone, with the chosen weights; training reads no held-out utterance",
+    }
+    result = write_evaluation(out_dir, turns, probabilities, corpus.emotions, record)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}
 
 

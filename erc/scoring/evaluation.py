@@ -12,12 +12,13 @@ from erc.scoring.pictures import draw_confidence, draw_confusion, draw_timelines
 FILES = "metrics.json, predictions.csv and pictures (confusion matrix, confidence, timelines)"
 
 
-def write_evaluation(folder, turns, probabilities, emotions):
+def write_evaluation(folder, turns, probabilities, emotions, record=None):
     """Score and write `metrics.json`, `predictions.csv` and the pictures of `erc.scoring.pictures` into `folder`.
 
     Args:
         turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
+        record: how what is scored was chosen, for `metrics.json`.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
@@ -33,11 +34,12 @@ def write_evaluation(folder, turns, probabilities, emotions):
     draw_confusion(folder, [("", np.array(result["confusion"]), emotions)])
     draw_confidence(folder, np.array([label for *_, label in turns]), predictions, probabilities)
     draw_timelines(folder, turns, predictions, emotions)
+    result |= {"record": record} if record else {}
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result
 
 
-def write_multilabel_evaluation(folder, turns, probabilities, emotions):
+def write_multilabel_evaluation(folder, turns, probabilities, emotions, record=None):
     """The same where a turn may have several emotions: 0 or 1 as label and prediction of each.
 
     Args:
@@ -55,5 +57,6 @@ def write_multilabel_evaluation(folder, turns, probabilities, emotions):
     write_table(folder / "predictions.csv", ["segment_id", "dialogue", "speaker", *columns], rows)
     panels = [(emotion, np.array(matrix), ("no", "yes")) for emotion, matrix in result["confusion"].items()]
     draw_confusion(folder, panels)
+    result |= {"record": record} if record else {}
     write_json(folder / "metrics.json", result)
     return result

@@ -80,7 +80,7 @@ def weight(name, value):
         (architecture(hidden_size=10**9), "hidden_size 1000000000, expected 1 to 1048576"),
         (architecture(hidden_size=1 << 20), r"its network has [\d,]+ bytes, more than 8,589,934,592"),
         (architecture(hidden_size=5), r"has the wrong shape .* expected"),
-        (architecture(seqcontext_nlayer=10**9), "seqcontext_nlayer 1000000000, expected 1 to 100"),
+        (architecture(seqcontext_nlayer=10**9), "seqcontext_nlayer 1000000000, expected 0 to 100"),
         (architecture(seqcontext_nlayer=100), r"it has no layer rnn\.rnn\.bias_hh_l1"),
         (architecture(num_emotions=6), "its number of emotions is 6, its other parts say 7"),
         (architecture(num_speakers=3), "its number of speakers is 3"),

@@ -39,6 +39,7 @@ class ImprovedArchitecture:
         modality_drop: how often training leaves a modality out of a dialogue, where there are several.
         recipe: which network a checkpoint holds.
         online: no head sees a turn that comes later.
+        heads: which turns each head of attention sees, words of `HEADS`, as many of them.
     """
 
     feature_sizes: dict
@@ -51,8 +52,11 @@ class ImprovedArchitecture:
     modality_drop: float = 0.75
     recipe: str = "improved"
     online: bool = False
+    heads: str = " ".join(HEADS)
 
     def __post_init__(self):
+        if len(self.heads.split()) != len(HEADS) or not set(self.heads.split()) <= set(HEADS):
+            raise ValueError(f"heads {self.heads!r}: expected {len(HEADS)} words of {', '.join(HEADS)}")
         if self.hidden_size % len(HEADS):
             raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {len(HEADS)}, the heads")
 
@@ -67,7 +71,9 @@ class ImprovedArchitecture:
     def from_options(cls, options, feature_sizes, num_emotions):
         """The architecture that `TrainOptions` ask for."""
         names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "online")
-        return cls(feature_sizes, num_emotions, **{name: getattr(options, name) for name in names})
+        chosen = {name: getattr(options, name) for name in names}
+        chosen |= {name: value for name, value in options.ablated.items() if name in cls.__dataclass_fields__}
+        return cls(feature_sizes, num_emotions, **chosen)
 
 
 class MaskedAttentionNetwork(nn.Module):
@@ -91,7 +97,8 @@ class MaskedAttentionNetwork(nn.Module):
     def forward(self, batch):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
-        seen = seen_turns(batch.layout.pad(batch.speakers[:, None])[..., 0], batch.layout.mask, *batch.windows)
+        speakers = batch.layout.pad(batch.speakers[:, None])[..., 0]
+        seen = seen_turns(speakers, batch.layout.mask, *batch.windows, a.heads.split())
         if a.online:
             seen = seen & ~later_turns(seen)
         for layer in self.layers:
@@ -127,13 +134,14 @@ class MaskedAttentionNetwork(nn.Module):
         return f"{name}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
 
 
-def seen_turns(speakers, mask, wp, wf):
+def seen_turns(speakers, mask, wp, wf, heads=HEADS):
     """Which turns each head sees: its kind of turns, of the same dialogue, and always the turn itself.
 
     Args:
         speakers: (B, L) speaker numbers.
         mask: (B, L) True where there is a turn.
         wp, wf: past and future turns that `near` sees; -1: all of them.
+        heads: the kind of each head, of `HEADS`.
     Returns:
         (B, H, L, L) bool: [b, h, i, j], turn i sees turn j by head h.
     """
@@ -143,8 +151,8 @@ def seen_turns(speakers, mask, wp, wf):
     same = speakers[:, :, None] == speakers[:, None, :]  # (B, L, L)
     near = (ahead >= -(wp if wp >= 0 else length)) & (ahead <= (wf if wf >= 0 else length))
     kinds = {"own": same, "other": ~same, "near": near.expand_as(same), "all": torch.ones_like(same)}
-    heads = torch.stack([kinds[head] for head in HEADS], dim=1)
-    return (heads & mask[:, None, None, :]) | (ahead == 0)
+    seen = torch.stack([kinds[head] for head in heads], dim=1)
+    return (seen & mask[:, None, None, :]) | (ahead == 0)
 
 
 class AttentionLayer(nn.Module):

@@ -36,6 +36,7 @@ class Architecture:
         multilabel: a turn has any number of the emotions: the outputs are a logit of each, no log-probabilities.
         online: a turn's context is the turns before it; with a graph that has no later ones either, no answer depends
             on what is said afterwards.
+        graph: False: without the graph (`--ablate no_graph`), a linear layer in its place.
     """
 
     feature_size: int
@@ -51,12 +52,14 @@ class Architecture:
     relations: str = "speakers"
     multilabel: bool = False
     online: bool = False
+    graph: bool = True
 
     @classmethod
     def from_options(cls, options, feature_size, num_emotions, num_speakers, multilabel=False):
         """The architecture that `TrainOptions` ask for."""
         chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
         chosen["relations"] = options.relations or usual_relations(num_speakers)
+        chosen |= {name: value for name, value in options.ablated.items() if name in cls.__dataclass_fields__}
         return cls(feature_size, num_emotions, num_speakers, multilabel=multilabel, **chosen)
 
 
@@ -71,7 +74,7 @@ class CGNN(nn.Module):
         super().__init__()
         self.architecture = a = architecture
         self.rnn = TransformerContext(a) if a.rnn == "transformer" else RecurrentContext(a)
-        self.gcn = GraphLayers(self.rnn.width, a)
+        self.gcn = (GraphLayers if a.graph else NoGraph)(self.rnn.width, a)
         graph_width = a.hidden_size * a.gnn_nheads
         self.clf = Classifier(graph_width + (self.rnn.width if a.concat_gin_gout else 0), a)
 
@@ -231,6 +234,17 @@ class GraphLayers(nn.Module):
         # A batch of a single turn has no variance of its own: it is normalised by what was seen so far.
         alone = self.training and len(turns) == 1
         return F.leaky_relu(self.bn.eval()(turns) if alone else self.bn.train(self.training)(turns))
+
+
+class NoGraph(nn.Module):
+    """In the place of `GraphLayers`: every turn by itself through a linear layer and leaky ReLU."""
+
+    def __init__(self, width, a):
+        super().__init__()
+        self.linear = nn.Linear(width, a.hidden_size * a.gnn_nheads)
+
+    def forward(self, context, edge_index, edge_type):
+        return F.leaky_relu(self.linear(context))
 
 
 class Classifier(nn.Module):
