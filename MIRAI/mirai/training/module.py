@@ -16,9 +16,12 @@ from mirai.training.sampling import EpochBatches, batches_in_order
 
 
 def cosine_and_cross_entropy(logits, labels):
-    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,) -> scalar."""
-    targets = one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
-    similar = torch.ones_like(labels)  # (B,) what every pair is to be
+    """0.1 x cross-entropy + mean of 1 - cos(logits, target); logits (B, C), labels (B,) or soft ones (B, C) -> scalar.
+
+    The target is the soft label, or the one-hot label.
+    """
+    targets = labels if labels.ndim == 2 else one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
+    similar = torch.ones_like(logits[:, 0])  # (B,) what every pair is to be
     return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, targets, similar)
 
 
@@ -64,7 +67,7 @@ class ExtractorTraining(pl.LightningModule):
         self.sums = {}
 
     def training_step(self, batch, number):
-        loss = self.loss(self.extractor(batch), batch.labels)
+        loss = self.loss(self.extractor(batch), batch.labels if batch.targets is None else batch.targets)
         own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
         self._count("train_loss", loss, own)
         # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
