@@ -86,7 +86,10 @@ def test_which_turns_without_a_label_are_training_turns(tmp_path):
     rows = [type(row)(**{**vars(row), **change}) for row, change in zip(rows, changes, strict=True)]
     assert without_label(rows, True, [19], [2]) == rows[:1]
     assert without_label(rows, False, [19]) == rows[:3]
-    rows = [type(row)(**{**vars(row), "split": split}) for row, split in zip(rows, ["test", "dev", "train", "train"])]
+    rows = [
+        type(row)(**{**vars(row), "split": split})
+        for row, split in zip(rows, ["test", "dev", "train", "train"], strict=True)
+    ]
     assert without_label(rows, False, [19]) == [rows[2]]
 
 
