@@ -6,6 +6,7 @@ from pathlib import Path
 from erc.corpus.annotations import table_corpus
 from erc.options import option, to_dict
 from erc.tracking import check_comet_options
+from mirai.recipes import RECIPES
 
 TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
@@ -136,6 +137,7 @@ class TrainingOptions(_CommonOptions):
     """Those of the extractor that concatenates its embeddings."""
 
     using_model: str = option("both", "modalities", choices=list(USING_MODEL))
+    recipe: str = option("published", "the published network and training, or ours", choices=list(RECIPES))
     fusion = "concat"  # no option
 
 
@@ -143,8 +145,9 @@ class TrainingOptions(_CommonOptions):
 class FusionTrainingOptions(_CommonOptions):
     """Those of the cross-modal network, which always takes both modalities."""
 
-    using_model = "both"  # no options, these two
+    using_model = "both"  # no options, these three
     fusion = "mmer"
+    recipe = "published"
 
 
 def check_test_sessions(options):

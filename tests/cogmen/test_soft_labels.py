@@ -23,8 +23,8 @@ RATERS = 10
 
 
 def with_votes(dialogues, share=lambda: 0.5, seed=0):
-    """Each of ten raters names the emotion with the probability that `share` gives for the turn, or any; the label is the
-    majority's."""
+    """Each of ten raters names the emotion with the probability that `share` gives for the turn, or any; the label is
+    the majority's."""
     generator = np.random.default_rng(seed)
     for dialogue in dialogues:
         votes = np.zeros((len(dialogue), 7), dtype=np.float32)

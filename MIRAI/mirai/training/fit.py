@@ -51,7 +51,7 @@ def fit(options):
     quieten()
     pl.seed_everything(options.seed, verbose=False)
     encoders = options.text_encoder, options.audio_encoder
-    description = describe(options.using_model, *encoders, options.fusion, corpus.emotions)
+    description = describe(options.using_model, *encoders, options.fusion, corpus.emotions, options.recipe)
     extractor = Extractor.from_pretrained(description, *encoders)
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train])
     settings = extractor.dataset_settings()

@@ -11,7 +11,9 @@ from torch.utils.data import DataLoader
 from erc.corpus.metrics import scores
 from erc.options import UserError
 from mirai.checkpoint import hyper_parameters
+from mirai.training.augmentation import change_speed, draw_speed
 from mirai.training.callbacks import ignore_signals
+from mirai.training.rates import parameter_groups, warm_up_schedule
 from mirai.training.sampling import EpochBatches, batches_in_order
 
 
@@ -51,10 +53,19 @@ class ExtractorTraining(pl.LightningModule):
             compile_layers(extractor)
 
     def configure_optimizers(self):
+        recipe = self.extractor.recipe
         weights = [weights for weights in self.parameters() if weights.requires_grad]
+        if recipe.warm_up:
+            weights = parameter_groups(self.extractor, self.options.lr, recipe)
         # With 16-mixed the fused one would take the scale off the gradients after they were clipped.
         fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
-        return torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+        optimizer = torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+        if not recipe.warm_up:
+            return optimizer
+        # Lightning's own estimate makes the loaders, which a resumed run may only do once it knows its epoch.
+        steps = self.options.max_epochs * self.trainer.datamodule.steps_per_epoch()
+        schedule = warm_up_schedule(optimizer, steps, recipe.warm_up)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
         # As Lightning's own, which refuses every fused optimizer.
@@ -67,6 +78,8 @@ class ExtractorTraining(pl.LightningModule):
         self.sums = {}
 
     def training_step(self, batch, number):
+        if len(speeds := self.extractor.recipe.speeds) > 1:
+            batch = change_speed(batch, draw_speed(speeds))
         loss = self.loss(self.extractor(batch), batch.labels if batch.targets is None else batch.targets)
         own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
         self._count("train_loss", loss, own)
@@ -152,8 +165,23 @@ class Data(pl.LightningDataModule):
         self.train, self.dev, self.options = train, dev, options
 
     def train_dataloader(self):
+        sampler = self._sampler()
+        # A resumed run's; Lightning sets it only after it has asked for the length and begun to read ahead.
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(self.train, sampler)
+
+    def steps_per_epoch(self):
+        """Steps of the optimizer in an epoch; where batches are of limited duration, in the first one."""
+        return math.ceil(len(self._sampler()) / self.options.accumulate_grad)
+
+    def val_dataloader(self):
         options = self.options
-        sampler = EpochBatches(
+        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
+        return self._loader(self.dev, batches)
+
+    def _sampler(self):
+        options = self.options
+        return EpochBatches(
             self.train.lengths,
             options.batch_size,
             options.batches_per_step,
@@ -161,14 +189,6 @@ class Data(pl.LightningDataModule):
             options.max_batch_seconds,
             *self._process(),
         )
-        # A resumed run's; Lightning sets it only after it has asked for the length and begun to read ahead.
-        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
-        return self._loader(self.train, sampler)
-
-    def val_dataloader(self):
-        options = self.options
-        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
-        return self._loader(self.dev, batches)
 
     def _process(self):
         return self.trainer.global_rank, self.trainer.world_size
