@@ -8,13 +8,18 @@ With --out_dir it writes metrics.json, predictions.csv (a row per utterance) and
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cogmen.checkpoints import check_fits, load_checkpoint
+from cogmen.feelings import predict_feelings, ratings_of
 from cogmen.network.batching import DialogueSet, add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
+from erc.corpus.feelings import feeling_scores, feeling_summary
 from erc.corpus.metrics import report, scores, write_evaluation, write_multilabel_evaluation
 from erc.corpus.targets import take_task
 from erc.files import claim
@@ -66,14 +71,19 @@ def evaluate(options):
         *(a.num_speakers, device, a.relations),
     )
     outputs, labels = predict(network, test, options.batch_size)
+    felt = None
+    if a.valence_arousal:
+        felt = np.concatenate(ratings_of(splits["test"])), predict_feelings(network, test, options.batch_size)
     if options.out_dir is None:
         result = scores(labels, decide(outputs, corpus), corpus.emotions)
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
-        write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
+        write = write_multilabel_evaluation if corpus.multilabel else partial(write_evaluation, feelings=felt)
         probabilities = outputs.double().sigmoid() if corpus.multilabel else outputs.exp()
         result = write(options.out_dir, turns, probabilities.numpy(), corpus.emotions)
     print(report(result, corpus.headline))
+    if felt:
+        print(feeling_summary(feeling_scores(*felt)))
     if options.out_dir:
         print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
 

@@ -71,6 +71,9 @@ def build_network(options, data):
         relations, asked = start.network.architecture.relations, network.architecture.relations
         if relations != asked:
             raise UserError(f"{options.model_ckpt}: trained with --relations {relations}, here --relations {asked}")
+        if start.network.architecture.valence_arousal != options.valence_arousal:
+            told = "without" if options.valence_arousal else "with"
+            raise UserError(f"{options.model_ckpt}: trained {told} --valence_arousal; train with what it was trained")
         network.load_state_dict(start.network.state_dict())
     return network
 

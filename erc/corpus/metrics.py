@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from erc.corpus.corpora import UNLABELLED, Corpus, in_order
+from erc.corpus.feelings import FEELINGS, feeling_scores
 from erc.files import atomic_writer, write_json, write_table
 from erc.options import UserError
 
@@ -85,12 +86,14 @@ def report(result, headline=Corpus.headline):
     return "\n".join(lines)
 
 
-def write_evaluation(folder, turns, probabilities, emotions):
+def write_evaluation(folder, turns, probabilities, emotions, feelings=None):
     """Score and write `metrics.json`, `predictions.csv` and `confusion_matrix.png` into `folder`.
 
     Args:
         turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
+        feelings: (ratings, predictions), each (N, 2) of 1 to 5, valence and arousal, where they are predicted. They are
+            columns of predictions.csv, and `ccc` in metrics.json.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
@@ -102,10 +105,18 @@ def write_evaluation(folder, turns, probabilities, emotions):
         [*names, "" if label == UNLABELLED else emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
         for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True)
     ]
+    if feelings:
+        header += [*FEELINGS, *(f"predicted_{name}" for name in FEELINGS)]
+        rows = [[*row, *_cells(rated), *_cells(felt)] for row, rated, felt in zip(rows, *feelings, strict=True)]
+        result["ccc"] = feeling_scores(*feelings)
     write_table(folder / "predictions.csv", header, rows)
     _draw_confusion(folder / "confusion_matrix.png", [("", np.array(result["confusion"]), emotions)])
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result
+
+
+def _cells(values):
+    return ["" if math.isnan(value) else f"{value:.6g}" for value in values.tolist()]
 
 
 def write_multilabel_evaluation(folder, turns, probabilities, emotions):

@@ -38,6 +38,7 @@ class ImprovedArchitecture:
         drop_rate, input_drop: dropout of what a layer adds and of the classifier's input; of the features.
         modality_drop: how often training leaves a modality out of a dialogue, where there are several.
         recipe: which network a checkpoint holds.
+        valence_arousal: valence and arousal are further outputs.
     """
 
     feature_sizes: dict
@@ -49,6 +50,7 @@ class ImprovedArchitecture:
     input_drop: float = 0.2
     modality_drop: float = 0.75
     recipe: str = "improved"
+    valence_arousal: bool = False
 
     def __post_init__(self):
         if self.hidden_size % len(HEADS):
@@ -64,7 +66,7 @@ class ImprovedArchitecture:
     @classmethod
     def from_options(cls, options, feature_sizes, num_emotions):
         """The architecture that `TrainOptions` ask for."""
-        names = ("hidden_size", "seqcontext_nlayer", "drop_rate")
+        names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "valence_arousal")
         return cls(feature_sizes, num_emotions, **{name: getattr(options, name) for name in names})
 
 
@@ -74,6 +76,7 @@ class MaskedAttentionNetwork(nn.Module):
     A modality whose features are all 0 in a turn is absent from it.
 
     Shapes: a batch of N turns -> log-probabilities, in training (K, N, E) of each member, else (N, E) of their mean.
+    With `feelings` these and (K, N, 2) or (N, 2), valence and arousal on a scale of -1 to 1.
     """
 
     def __init__(self, architecture):
@@ -85,15 +88,22 @@ class MaskedAttentionNetwork(nn.Module):
         self.layers = nn.ModuleList(AttentionLayer(a) for _ in range(a.seqcontext_nlayer))
         self.norm = StackedNorm(a.members, a.hidden_size)
         self.clf = StackedLinear(a.members, a.hidden_size, a.num_emotions)
+        if a.valence_arousal:  # last, so that the other weights are drawn as without it
+            self.feelings = StackedLinear(a.members, a.hidden_size, 2)
 
-    def forward(self, batch):
+    def forward(self, batch, feelings=False):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
         seen = seen_turns(batch.layout.pad(batch.speakers[:, None])[..., 0], batch.layout.mask, *batch.windows)
         for layer in self.layers:
             turns = layer(turns, batch.layout, seen)
-        log_probs = self.clf(drop(self.norm(turns), rate)).log_softmax(dim=-1)  # (K, N, E)
-        return log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        turns = drop(self.norm(turns), rate)
+        log_probs = self.clf(turns).log_softmax(dim=-1)  # (K, N, E)
+        outputs = log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        if not feelings:
+            return outputs
+        felt = self.feelings(turns)  # (K, N, 2)
+        return outputs, felt if self.training else felt.mean(dim=0)
 
     def _embed(self, batch):
         """(N, D of all modalities) -> (K, N, W), the mean over the modalities that a turn has."""
