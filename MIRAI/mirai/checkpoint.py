@@ -17,7 +17,7 @@ _PARTS = {
     *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
-_FIRST = {"fusion": "concat", "recipe": "published"}
+_FIRST = {"fusion": "concat", "recipe": "published", "valence_arousal": False}
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
 
 
@@ -90,6 +90,8 @@ def load_extractor(path):
         recipes = list(RECIPES)[: 1 if description["fusion"] == "mmer" else None]
         if description["recipe"] not in recipes:
             raise UserError(f"{path}: of recipe {shown(description['recipe'])}, expected {' or '.join(recipes)}")
+        if not isinstance(description["valence_arousal"], bool):
+            raise UserError(f"{path}: damaged: its valence_arousal is {shown(description['valence_arousal'])}")
         weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
         _check_sizes(description)
         check_weights(path, weights, lambda: Extractor(description))

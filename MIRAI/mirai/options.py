@@ -54,6 +54,7 @@ class _CommonOptions(_InputOptions):
         "ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=["ce", "cs_and_ce"]
     )
     soft_labels: bool = option(False, "train on the shares of the raters' votes; validation keeps the labels")
+    valence_arousal: bool = option(False, "learn the raters' valence and arousal, too; scoring reports their CCC")
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
     lr: float = option(5e-5, "learning rate of AdamW")

@@ -32,7 +32,15 @@ _ATTENTION = {"attn_implementation": "sdpa"}
 _HUB_TIMEOUT = 5  # seconds to connect to the hub
 
 
-def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions=KEMDY19.emotions, recipe="published"):
+def describe(
+    using_model,
+    text_encoder,
+    audio_encoder,
+    fusion="concat",
+    emotions=KEMDY19.emotions,
+    recipe="published",
+    valence_arousal=False,
+):
     """The description of an extractor: all that is needed to build it again, as plain values.
 
     Args:
@@ -41,6 +49,7 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
         fusion: concat, or (with both) mmer.
         emotions: the corpus's.
         recipe: one of `mirai.recipes.RECIPES`.
+        valence_arousal: whether these are further outputs.
     Raises:
         UserError: an encoder cannot be found or does not fit.
     """
@@ -55,6 +64,7 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
         "using_model": using_model,
         "fusion": fusion,
         "recipe": recipe,
+        "valence_arousal": valence_arousal,
         "text": describe_text(text_encoder) if "text" in used else None,
         "audio": describe_audio(audio_encoder) if "audio" in used else None,
         "width": width,

@@ -58,6 +58,8 @@ class Extractor(nn.Module):
             self.poolings = nn.ModuleDict({name: AttentivePooling(width) for name in self.modalities})
             if "audio" in self.modalities:
                 self._prepare_speech()
+        if description["valence_arousal"]:  # last, so that the other weights are drawn as without it
+            self.feelings = nn.Linear(width * len(self.modalities), 2)
         self.train()  # pretrained encoders come in evaluation mode
 
     @classmethod
@@ -80,12 +82,13 @@ class Extractor(nn.Module):
             "normalize": Normalizer(audio) if audio else None,
         }
 
-    def forward(self, batch):
-        """`UtteranceBatch` -> logits (B, C)."""
+    def forward(self, batch, feelings=False):
+        """`UtteranceBatch` -> logits (B, C); with `feelings` these and (B, 2), as `feel` gives them."""
         embeddings = self.embed(batch)
         if self.training and self.recipe.modality_drop and len(embeddings) > 1:
             embeddings = leave_out(embeddings, self.recipe.modality_drop)
-        return self.classify(embeddings)
+        logits = self.classify(embeddings)
+        return (logits, self.feel(embeddings)) if feelings else logits
 
     def embed(self, batch):
         """`UtteranceBatch` -> {"text": (B, D), "audio": (B, D)}, those in use, in this order. Without
@@ -109,7 +112,14 @@ class Extractor(nn.Module):
 
     def classify(self, embeddings):
         """Embeddings, as `embed` returns them -> logits (B, C)."""
-        return self.classifier(torch.cat([embeddings[modality] for modality in self.modalities], dim=1))
+        return self.classifier(self._join(embeddings))
+
+    def feel(self, embeddings):
+        """Embeddings -> (B, 2) valence and arousal, on a scale of -1 to 1."""
+        return self.feelings(self._join(embeddings))
+
+    def _join(self, embeddings):
+        return torch.cat([embeddings[modality] for modality in self.modalities], dim=1)
 
     def _encode_speech(self, batch):
         """h (B, L, D), the windows of an utterance joined, and its mask (B, L): True where there is a frame."""

@@ -28,7 +28,7 @@ from mirai.network.extractor import Extractor
 from mirai.training.callbacks import BEST, LAST, AtomicCheckpoints, EpochScores, StopOnSignal, Stopped
 from mirai.training.module import Data, ExtractorTraining
 from mirai.training.resume import check_same, find_checkpoint
-from mirai.training.targets import TrainingDataset, read_votes, targets_of
+from mirai.training.targets import TrainingDataset, feelings_of, read_votes, targets_of
 
 GRADIENT_CLIP = 2.0  # norm
 BYTES_PER_WEIGHT = 4 * 7  # best.ckpt; last.ckpt with AdamW's two moments; and the next last.ckpt before it is renamed
@@ -51,13 +51,16 @@ def fit(options):
     quieten()
     pl.seed_everything(options.seed, verbose=False)
     encoders = options.text_encoder, options.audio_encoder
-    description = describe(options.using_model, *encoders, options.fusion, corpus.emotions, options.recipe)
+    description = describe(
+        options.using_model, *encoders, options.fusion, corpus.emotions, options.recipe, options.valence_arousal
+    )
     extractor = Extractor.from_pretrained(description, *encoders)
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train])
     settings = extractor.dataset_settings()
     targets = targets_of(train, votes, corpus) if options.soft_labels else None
+    feelings = feelings_of(train, options.csv_path) if options.valence_arousal else None
     datasets = [
-        TrainingDataset(train, options.txt_wav, targets=targets, **settings),
+        TrainingDataset(train, options.txt_wav, targets=targets, feelings=feelings, **settings),
         UtteranceDataset(dev, options.txt_wav, **settings),
     ]
     if resumed:

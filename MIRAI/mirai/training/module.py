@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
+from erc.corpus.feelings import WEIGHT, squared_error
 from erc.corpus.metrics import scores
 from erc.options import UserError
 from mirai.checkpoint import hyper_parameters
@@ -80,7 +81,10 @@ class ExtractorTraining(pl.LightningModule):
     def training_step(self, batch, number):
         if len(speeds := self.extractor.recipe.speeds) > 1:
             batch = change_speed(batch, draw_speed(speeds))
-        loss = self.loss(self.extractor(batch), batch.labels if batch.targets is None else batch.targets)
+        logits, felt = (self.extractor(batch), None) if batch.feelings is None else self.extractor(batch, feelings=True)
+        loss = self.loss(logits, batch.labels if batch.targets is None else batch.targets)
+        if felt is not None:
+            loss = loss + WEIGHT * squared_error(felt, batch.feelings)
         own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
         self._count("train_loss", loss, own)
         # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
