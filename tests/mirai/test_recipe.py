@@ -347,3 +347,18 @@ def test_the_published_extractor_has_none_of_it(trained):
     del old["recipe"]  # as of a checkpoint from before there were two
     torch.save(content, trained.parent / "old.ckpt")
     assert load_extractor(trained.parent / "old.ckpt")[0].description["recipe"] == "published"
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(encoders, dataset):
+    found = []
+    for keeps_less in (False, True):
+        network = make(encoders).train()
+        options = TrainingOptions(exp_name="x", csv_path=Path("x.csv"), gradient_checkpointing=keeps_less)
+        ExtractorTraining(network, options, [])
+        torch.manual_seed(5)
+        np.random.seed(5)  # noqa: NPY002 (transformers' SpecAugment draws from it)
+        torch.nn.functional.cross_entropy(network(batch_of(dataset)), torch.tensor([0, 1, 2, 3, 4])).backward()
+        found.append({name: weights.grad for name, weights in network.named_parameters() if weights.grad is not None})
+    assert found[0].keys() == found[1].keys() and len(found[0]) > 50
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-7, rtol=0, msg=name)
