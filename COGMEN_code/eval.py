@@ -10,13 +10,18 @@ and timelines (a row of turns for each speaker of a dialogue).
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cogmen.checkpoints import check_fits, load_checkpoint
+from cogmen.feelings import predict_feelings, ratings_of
 from cogmen.network.batching import add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
+from erc.corpus.feelings import feeling_scores, feeling_summary
 from erc.corpus.metrics import report, scores
 from erc.corpus.targets import take_task
 from erc.files import claim
@@ -63,14 +68,20 @@ def evaluate(options):
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
     add_absent(splits["test"], checkpoint.feature_sizes)
     test = checkpoint.dialogue_set(splits["test"], corpus, device)
-    outputs, labels = predict(checkpoint.network.to(device), test, options.batch_size)
+    network = checkpoint.network.to(device)
+    outputs, labels = predict(network, test, options.batch_size)
+    felt = None
+    if network.architecture.valence_arousal:
+        felt = np.concatenate(ratings_of(splits["test"])), predict_feelings(network, test, options.batch_size)
     if options.out_dir is None:
         result = scores(labels, decide(outputs, corpus), corpus.emotions)
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
-        write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
+        write = write_multilabel_evaluation if corpus.multilabel else partial(write_evaluation, feelings=felt)
         result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions, checkpoint.record())
     print(report(result, corpus.headline))
+    if felt:
+        print(feeling_summary(feeling_scores(*felt)))
     if options.out_dir:
         print(f"wrote {FILES} to {options.out_dir}")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.corpus.annotations import read_annotations, table_corpus
+from erc.corpus.feelings import feeling_summary
 from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import UserError, option, parse, run
@@ -62,6 +63,8 @@ def infer(options):
     test_sessions = options.test_sessions if options.test_1920 else None
     result = score(options.ckpt_path, utterances, corpus, test_sessions, options, device, options.out_dir)
     print(f"{result['model']}: {summary(result, corpus.headline)}")
+    if "ccc" in result:
+        print(f"{result['model']}: {feeling_summary(result['ccc'])}")
     print(f"wrote {FILES} to {options.out_dir}")
 
 

@@ -178,6 +178,7 @@ def _check_kept(path, kept, architecture):
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
         ("multilabel", architecture.multilabel, corpus.multilabel),
+        ("valence_arousal", architecture.valence_arousal, bool(architecture.valence_arousal)),
         ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
         ("feature size", architecture.feature_size, sum(sizes.values())),
         ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),

@@ -190,8 +190,10 @@ class StateKeeper:
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels, speakers and features."""
+    """A checksum of the dialogues' names, labels, what else is learnt of them, speakers and features."""
     check = 0
+    for rows in (*(dialogues.targets or ()), *(dialogues.feelings or ())):
+        check = zlib.crc32(rows.cpu().numpy(), check)
     for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
         for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):

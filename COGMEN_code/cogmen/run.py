@@ -70,7 +70,7 @@ def build_network(options, data):
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
-        for name in ("relations", "online"):
+        for name in ("relations", "online", "valence_arousal"):
             found, asked = (getattr(one.architecture, name) for one in (start.network, network))
             if found != asked:
                 raise UserError(f"{options.model_ckpt}: trained with --{name} {found}, here --{name} {asked}")

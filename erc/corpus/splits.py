@@ -57,6 +57,18 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
     return Split(train, dev, test)
 
 
+def without_label(utterances, test_1920, test_sessions, dev_sessions=()):
+    """The utterances without a label that belong to the training part of `split`, for who can learn from them anyway.
+
+    By chance only labelled ones are held out, so that then all others are training utterances.
+    """
+    others = [utterance for utterance in utterances if utterance.label == UNLABELLED]
+    if has_split(utterances):
+        return [utterance for utterance in others if utterance.split == "train"]
+    sessions = {*(test_sessions if test_1920 else ()), *dev_sessions}
+    return [utterance for utterance in others if utterance.session not in sessions]
+
+
 def held_out(utterances, test_sessions):
     """The utterances that the table's column `split` holds out, or those of the test sessions."""
     if has_split(utterances):

@@ -1,10 +1,12 @@
 """The files of an evaluation: `metrics.json`, `predictions.csv`, pictures."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from erc.corpus.corpora import UNLABELLED
+from erc.corpus.feelings import FEELINGS, feeling_scores
 from erc.corpus.metrics import scores
 from erc.files import write_json, write_table
 from erc.scoring.pictures import draw_confidence, draw_confusion, draw_timelines
@@ -12,13 +14,15 @@ from erc.scoring.pictures import draw_confidence, draw_confusion, draw_timelines
 FILES = "metrics.json, predictions.csv and pictures (confusion matrix, confidence, timelines)"
 
 
-def write_evaluation(folder, turns, probabilities, emotions, record=None):
+def write_evaluation(folder, turns, probabilities, emotions, record=None, feelings=None):
     """Score and write `metrics.json`, `predictions.csv` and the pictures of `erc.scoring.pictures` into `folder`.
 
     Args:
         turns: (segment id, dialogue, speaker, label) of each of N turns.
         probabilities: (N, emotions) rows that sum to 1.
         record: how what is scored was chosen, for `metrics.json`.
+        feelings: (ratings, predictions), each (N, 2) of 1 to 5, valence and arousal, where they are predicted. They are
+            columns of predictions.csv, and `ccc` in metrics.json.
     Returns:
         dict: the scores, as in `metrics.json`.
     """
@@ -30,6 +34,10 @@ def write_evaluation(folder, turns, probabilities, emotions, record=None):
         [*names, "" if label == UNLABELLED else emotions[label], emotions[prediction], *(f"{p:.6f}" for p in row)]
         for (*names, label), prediction, row in zip(turns, predictions, probabilities, strict=True)
     ]
+    if feelings:
+        header += [*FEELINGS, *(f"predicted_{name}" for name in FEELINGS)]
+        rows = [[*row, *_cells(rated), *_cells(felt)] for row, rated, felt in zip(rows, *feelings, strict=True)]
+        result["ccc"] = feeling_scores(*feelings)
     write_table(folder / "predictions.csv", header, rows)
     draw_confusion(folder, [("", np.array(result["confusion"]), emotions)])
     draw_confidence(folder, np.array([label for *_, label in turns]), predictions, probabilities)
@@ -37,6 +45,10 @@ def write_evaluation(folder, turns, probabilities, emotions, record=None):
     result |= {"record": record} if record else {}
     write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
     return result
+
+
+def _cells(values):
+    return ["" if math.isnan(value) else f"{value:.6g}" for value in values.tolist()]
 
 
 def write_multilabel_evaluation(folder, turns, probabilities, emotions, record=None):

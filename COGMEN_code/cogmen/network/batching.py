@@ -53,7 +53,9 @@ class Layout:
 @dataclass
 class DialogueBatch:
     """Some dialogues, packed: `features` (N, D), `labels` (N,), or (N, emotions) where a turn may have several,
-    `speakers` (N,), `layout`; `windows` (wp, wf).
+    `speakers` (N,), `layout`; `windows` (wp, wf). In training with soft labels `targets` (N, emotions), the share of
+    each emotion; all 0 where a turn has none. In training of
+    valence and arousal `feelings` (N, 2), on the networks' scale.
 
     Their graph, where the network has one: `edge_index` (2, E), `edge_type` (E,).
     """
@@ -65,6 +67,8 @@ class DialogueBatch:
     layout: Layout
     speakers: torch.Tensor | None = None
     windows: tuple[int, int] = (-1, -1)
+    targets: torch.Tensor | None = None
+    feelings: torch.Tensor | None = None
 
 
 def add_absent(dialogues, feature_sizes):
@@ -104,6 +108,7 @@ class DialogueSet:
         # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
         self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
         self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]
+        self.targets = self.feelings = None
         self.speakers = [np.array(corpus.speaker_numbers(dialogue.speakers)) for dialogue in dialogues]
         if num_speakers is None:
             return
@@ -121,6 +126,15 @@ class DialogueSet:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing here writes to it
             return torch.from_numpy(array).to(self.device)
+
+    def train_on(self, targets):
+        """Give the batches targets, for each dialogue (L, emotions) float32, by which their losses count turns."""
+        self.targets = [self._on_device(rows) for rows in targets]
+        self.labelled = np.array([(rows > 0).any(axis=1).sum() for rows in targets])
+
+    def train_feelings(self, feelings):
+        """Give the batches valence and arousal, for each dialogue (L, 2) float32."""
+        self.feelings = [self._on_device(rows) for rows in feelings]
 
     def __len__(self):
         return len(self.lengths)
@@ -149,6 +163,8 @@ class DialogueSet:
             layout=Layout.of(lengths, self.device),
             speakers=_send(np.concatenate([self.speakers[k] for k in numbers]), self.device),
             windows=self.windows,
+            targets=None if self.targets is None else torch.cat([self.targets[k] for k in numbers]),
+            feelings=None if self.feelings is None else torch.cat([self.feelings[k] for k in numbers]),
         )
 
     def _graph(self, numbers, lengths):

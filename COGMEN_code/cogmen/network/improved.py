@@ -40,6 +40,7 @@ class ImprovedArchitecture:
         recipe: which network a checkpoint holds.
         online: no head sees a turn that comes later.
         heads: which turns each head of attention sees, words of `HEADS`, as many of them.
+        valence_arousal: valence and arousal are further outputs.
     """
 
     feature_sizes: dict
@@ -53,6 +54,7 @@ class ImprovedArchitecture:
     recipe: str = "improved"
     online: bool = False
     heads: str = " ".join(HEADS)
+    valence_arousal: bool = False
 
     def __post_init__(self):
         if len(self.heads.split()) != len(HEADS) or not set(self.heads.split()) <= set(HEADS):
@@ -70,7 +72,7 @@ class ImprovedArchitecture:
     @classmethod
     def from_options(cls, options, feature_sizes, num_emotions):
         """The architecture that `TrainOptions` ask for."""
-        names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "online")
+        names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "online", "valence_arousal")
         chosen = {name: getattr(options, name) for name in names}
         chosen |= {name: value for name, value in options.ablated.items() if name in cls.__dataclass_fields__}
         return cls(feature_sizes, num_emotions, **chosen)
@@ -82,6 +84,7 @@ class MaskedAttentionNetwork(nn.Module):
     A modality whose features are all 0 in a turn is absent from it.
 
     Shapes: a batch of N turns -> log-probabilities, in training (K, N, E) of each member, else (N, E) of their mean.
+    With `feelings` these and (K, N, 2) or (N, 2), valence and arousal on a scale of -1 to 1.
     """
 
     def __init__(self, architecture):
@@ -93,8 +96,10 @@ class MaskedAttentionNetwork(nn.Module):
         self.layers = nn.ModuleList(AttentionLayer(a) for _ in range(a.seqcontext_nlayer))
         self.norm = StackedNorm(a.members, a.hidden_size)
         self.clf = StackedLinear(a.members, a.hidden_size, a.num_emotions)
+        if a.valence_arousal:  # last, so that the other weights are drawn as without it
+            self.feelings = StackedLinear(a.members, a.hidden_size, 2)
 
-    def forward(self, batch):
+    def forward(self, batch, feelings=False):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
         speakers = batch.layout.pad(batch.speakers[:, None])[..., 0]
@@ -103,8 +108,13 @@ class MaskedAttentionNetwork(nn.Module):
             seen = seen & ~later_turns(seen)
         for layer in self.layers:
             turns = layer(turns, batch.layout, seen)
-        log_probs = self.clf(drop(self.norm(turns), rate)).log_softmax(dim=-1)  # (K, N, E)
-        return log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        turns = drop(self.norm(turns), rate)
+        log_probs = self.clf(turns).log_softmax(dim=-1)  # (K, N, E)
+        outputs = log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        if not feelings:
+            return outputs
+        felt = self.feelings(turns)  # (K, N, 2)
+        return outputs, felt if self.training else felt.mean(dim=0)
 
     def _embed(self, batch):
         """(N, D of all modalities) -> (K, N, W), the mean over the modalities that a turn has."""

@@ -37,6 +37,7 @@ class Architecture:
         online: a turn's context is the turns before it; with a graph that has no later ones either, no answer depends
             on what is said afterwards.
         graph: False: without the graph (`--ablate no_graph`), a linear layer in its place.
+        valence_arousal: valence and arousal are further outputs.
     """
 
     feature_size: int
@@ -53,6 +54,7 @@ class Architecture:
     multilabel: bool = False
     online: bool = False
     graph: bool = True
+    valence_arousal: bool = False
 
     @classmethod
     def from_options(cls, options, feature_size, num_emotions, num_speakers, multilabel=False):
@@ -67,7 +69,7 @@ class CGNN(nn.Module):
     """Context, graph and classifier over a `cogmen.network.batching.DialogueBatch`.
 
     Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions), or logits where a turn may have
-    several emotions (`multilabel`).
+    several emotions (`multilabel`). With `feelings` these and (N, 2), valence and arousal on a scale of -1 to 1.
     """
 
     def __init__(self, architecture):
@@ -77,13 +79,16 @@ class CGNN(nn.Module):
         self.gcn = (GraphLayers if a.graph else NoGraph)(self.rnn.width, a)
         graph_width = a.hidden_size * a.gnn_nheads
         self.clf = Classifier(graph_width + (self.rnn.width if a.concat_gin_gout else 0), a)
+        if a.valence_arousal:  # last, so that the other weights are drawn as without it
+            self.feelings = nn.Linear(graph_width + (self.rnn.width if a.concat_gin_gout else 0), 2)
 
-    def forward(self, batch):
+    def forward(self, batch, feelings=False):
         context = self.rnn(batch.features, batch.layout)  # (N, G)
         graph_output = self.gcn(context, batch.edge_index, batch.edge_type)  # (N, hidden heads)
         if self.architecture.concat_gin_gout:
             graph_output = torch.cat([context, graph_output], dim=1)
-        return self.clf(graph_output)
+        outputs = self.clf(graph_output)
+        return (outputs, self.feelings(graph_output)) if feelings else outputs
 
     def __repr__(self):
         a = self.architecture

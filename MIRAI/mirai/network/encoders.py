@@ -16,6 +16,7 @@ from erc.options import UserError
 from mirai.dataset import RECEPTIVE_FIELD
 from mirai.network.fusion import HEADS
 from mirai.options import TEXT_ENCODER, USING_MODEL
+from mirai.recipes import RECIPES
 from mirai.speech import SAMPLE_RATE
 
 MAX_TOKENS = 512
@@ -31,7 +32,15 @@ _ATTENTION = {"attn_implementation": "sdpa"}
 _HUB_TIMEOUT = 5  # seconds to connect to the hub
 
 
-def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions=KEMDY19.emotions):
+def describe(
+    using_model,
+    text_encoder,
+    audio_encoder,
+    fusion="concat",
+    emotions=KEMDY19.emotions,
+    recipe="published",
+    valence_arousal=False,
+):
     """The description of an extractor: all that is needed to build it again, as plain values.
 
     Args:
@@ -39,6 +48,8 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
         text_encoder, audio_encoder: hub names or directories.
         fusion: concat, or (with both) mmer.
         emotions: the corpus's.
+        recipe: one of `mirai.recipes.RECIPES`.
+        valence_arousal: whether these are further outputs.
     Raises:
         UserError: an encoder cannot be found or does not fit.
     """
@@ -52,6 +63,8 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
     return {
         "using_model": using_model,
         "fusion": fusion,
+        "recipe": recipe,
+        "valence_arousal": valence_arousal,
         "text": describe_text(text_encoder) if "text" in used else None,
         "audio": describe_audio(audio_encoder) if "audio" in used else None,
         "width": width,
@@ -137,11 +150,16 @@ def pretrained_encoders(description, text_encoder, audio_encoder):
     encoders = {}
     if "text" in used:
         encoders["text"] = pretrained_text(text_encoder)
-        if description["fusion"] == "concat" and getattr(encoders["text"], "pooler", None) is None:
+        if needs_pooler(description) and getattr(encoders["text"], "pooler", None) is None:
             raise UserError(f"--text_encoder {text_encoder}: has no pooler; expected a model like RoBERTa or BERT")
     if "audio" in used:
         encoders["audio"] = pretrained_audio(audio_encoder)
     return encoders
+
+
+def needs_pooler(description):
+    """Whether the text's embedding is that of its encoder's pooler."""
+    return description["fusion"] == "concat" and not RECIPES[description["recipe"]].pools_layers
 
 
 def pretrained_text(name):
