@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from erc.corpus.shards import StoredRows
 from erc.files import write_torch
 from erc.options import UserError, to_dict
 from erc.untrusted import damaged, read_torch, shown
@@ -87,6 +88,7 @@ class StateKeeper:
     def __init__(self, path, options, trained, dialogues):
         self.path, self.options, self.dialogues = path, options, dialogues
         self.network, self.average, self.optimizer, self.scheduler, self.progress = trained
+        self._identity = None
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -103,7 +105,7 @@ class StateKeeper:
             "format": FORMAT,
             "version": VERSION,
             "options": to_dict(self.options),
-            "dialogues": _identity(self.dialogues),
+            "dialogues": self.identity,
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not self.network else None,
             "optimizer": self.optimizer.state_dict(),
@@ -171,6 +173,13 @@ class StateKeeper:
         return f"{done}; the same command with --resume goes on from {self.path}"
 
     @property
+    def identity(self):
+        """A checksum of the dialogues, which is made once."""
+        if self._identity is None:
+            self._identity = _identity(self.dialogues)
+        return self._identity
+
+    @property
     def _device(self):
         return self.progress.loss_sum.device
 
@@ -185,16 +194,20 @@ class StateKeeper:
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")
-        if content["dialogues"] != _identity(self.dialogues):
+        if content["dialogues"] != self.identity:
             raise UserError(f"--resume: {self.path} was begun with other training dialogues than these")
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels, speakers and features."""
+    """A checksum of the dialogues' names, labels, speakers and features; of features in shards, which would take long
+    to read, of the name of their set and where in it they are."""
     check = 0
     for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):
+        chosen = [dialogue.features[modality] for modality in dialogues.modalities]
+        stored = any(isinstance(rows, StoredRows) for rows in chosen)
+        features = repr(chosen).encode() if stored else dialogue.joined(dialogues.modalities)
+        for part in (dialogue.labels, speakers, features):
             check = zlib.crc32(part, check)
     return check
 

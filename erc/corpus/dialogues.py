@@ -14,16 +14,31 @@ features under `"a"`, `"t"`, `"v"`. Both files are checked by `check_dialogues`,
 What the published tools do not know stands in a second pickle behind the first, which they therefore never see: a dict
 of `corpus` (which it is, as `Corpus.to_data` has it) and, in the dialogue file, `dev_ids` and `ratings` by dialogue id.
 A file without it, as published ones are, is of the corpus that the user names.
+
+Either may be a folder of shards instead: `erc.corpus.shards`.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
 from erc.corpus.corpora import CORPORA, KEMDY19, MODALITIES, SPLITS, Corpus, corpus_from
 from erc.corpus.dialogue import A_NAME, COLUMNS, Dialogue, check_dialogues, is_list
+from erc.corpus.shards import (
+    PREPROCESSED,
+    check_complete,
+    check_member,
+    feature_sizes,
+    member_of,
+    read_index,
+    shard_path,
+    stored_features,
+    write_rows,
+)
 from erc.corpus.splits import check_held_out
 from erc.files import write_pickle
 from erc.options import UserError
@@ -38,6 +53,7 @@ class DialogueFile:
 
     Attributes:
         dev_ids: those of the training ids that are dev; None: nothing says which.
+        shard: where the file is one shard of several, (name of the set, number from 1, shards); the ids are its own.
     """
 
     dialogues: list[Dialogue]
@@ -45,6 +61,7 @@ class DialogueFile:
     test_ids: list[str]
     dev_ids: list[str] | None = None
     corpus: Corpus = KEMDY19
+    shard: tuple | None = None
 
 
 def read_dialogues(path, asked=None):
@@ -56,7 +73,7 @@ def read_dialogues(path, asked=None):
         UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
     (items, more), names = read_two_pickles(path), _ITEMS
-    more, corpus = _more(path, more, asked)
+    more, corpus = second_pickle(path, more, asked)
     if not corpus.has_segment_ids:
         has_dev_ids = corpus.has_dev_ids and isinstance(items, list | tuple) and len(items) == len(_ITEMS)
         names = (*_ITEMS[:-1], *(["dev_ids"] if has_dev_ids else []))
@@ -85,7 +102,8 @@ def read_dialogues(path, asked=None):
             )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus)
+    shard = member_of(more, path)
+    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus, shard)
 
 
 def write_dialogues(path, file):
@@ -99,47 +117,107 @@ def write_dialogues(path, file):
         "corpus": file.corpus.to_data(),
         "dev_ids": file.dev_ids,
         "ratings": {d.id: d.ratings for d in file.dialogues},
+        **({"shard": list(file.shard)} if file.shard else {}),
     }
     write_pickle(path, [items[name] for name in _ITEMS if name != "segment_ids" or file.corpus.has_segment_ids], more)
 
 
-def read_preprocessed(path, asked=None):
-    """The dialogues in a preprocessed file.
+def read_preprocessed(path, asked=None, lazy=False):
+    """The dialogues in a preprocessed file, or in a folder of shards.
 
     Args:
         asked: as `read_dialogues` has it.
+        lazy: of a folder, leave the features on the disk (`StoredRows`), and the segment ids and sentences of dialogues
+            that are not test, which are not needed to train, out of the memory.
     Returns:
         ({split: list of `Dialogue`}, Corpus)
     Raises:
         UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
-    splits, more = read_two_pickles(path)
-    _, corpus = _more(path, more, asked)
-    if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
-        raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
+    if Path(path).is_dir():
+        return _read_preprocessed_shards(Path(path), asked, lazy)
+    splits, corpus, _ = _read_splits(path, asked)
     try:
-        splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
-        check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
-        ids = {split: {dialogue.id for dialogue in splits[split]} for split in SPLITS}
-        for one, other in combinations(SPLITS, 2):
-            if both := ids[one] & ids[other]:
-                raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
-        check_held_out(corpus, sorted(ids["train"] | ids["dev"]), sorted(ids["test"]))
+        check_sides({split: [dialogue.id for dialogue in splits[split]] for split in SPLITS}, corpus)
     except UserError as error:
         raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus
 
 
+def _read_splits(path, asked):
+    """A preprocessed file or shard: its dialogues by split, its corpus and the shard that it is."""
+    splits, more = read_two_pickles(path)
+    more, corpus = second_pickle(path, more, asked)
+    if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
+        raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
+    try:
+        splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
+        check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
+    return splits, corpus, member_of(more, path)
+
+
+def _read_preprocessed_shards(path, asked, lazy):
+    index = read_index(path, PREPROCESSED, SPLITS)
+    _, corpus = second_pickle(path, {"corpus": index.get("corpus")}, asked)
+    sizes, shards = feature_sizes(index, path), index["shards"]
+    splits = {split: [] for split in SPLITS}
+    for number in range(1, shards + 1):
+        place = shard_path(path, number, shards)
+        own, _, member = _read_splits(place, corpus)
+        check_member(place, member, index, number)
+        every = [dialogue for split in SPLITS for dialogue in own[split]]
+        stored = stored_features(place, index["set"], [len(dialogue) for dialogue in every], sizes)
+        for dialogue, features in zip(every, stored, strict=True):
+            if (found := {modality: rows.shape[1] for modality, rows in features.items()}) != sizes:
+                raise UserError(f"{place}: features {found}, expected {sizes}; make the folder again")
+            dialogue.features = features if lazy else {m: np.asarray(rows) for m, rows in features.items()}
+            dialogue.speakers = [sys.intern(speaker) for speaker in dialogue.speakers]  # a name is held once
+        for split in SPLITS:
+            splits[split] += own[split]
+            if lazy and split != "test":
+                for dialogue in own[split]:
+                    dialogue.segment_ids, dialogue.sentences, dialogue.ratings = [], [], {}
+    check_complete(path, {split: {one.id for one in splits[split]} for split in SPLITS}, index, SPLITS)
+    for split in SPLITS:
+        order = {dialogue: place for place, dialogue in enumerate(index[split] or ())}
+        splits[split].sort(key=lambda dialogue: order[dialogue.id])  # stable: the parts of a dialogue stay in order
+    try:
+        check_sides({split: list(index[split] or ()) for split in SPLITS}, corpus)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; make the folder again with preprocess.py") from None
+    return splits, corpus
+
+
+def check_sides(ids, corpus):
+    """No dialogue, and no session where whole ones are held out, is in two splits; `ids` has a list for each."""
+    for one, other in combinations(ids, 2):
+        if both := set(ids[one]) & set(ids[other]):
+            raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
+    check_held_out(corpus, sorted({*ids["train"], *ids.get("dev", ())}), sorted(set(ids["test"])))
+
+
 def write_preprocessed(path, splits, corpus=KEMDY19):
     """Write {split: list of `Dialogue`}."""
-
-    def record(dialogue):
-        columns = {name: getattr(dialogue, name) for name in COLUMNS}
-        ratings = {"ratings": dialogue.ratings} if dialogue.ratings else {}
-        return {"id": dialogue.id, **columns, **dialogue.features, **ratings}
-
-    records = {split: [record(dialogue) for dialogue in splits[split]] for split in SPLITS}
+    records = {split: [_record(one) | one.features for one in splits[split]] for split in SPLITS}
     write_pickle(path, records, {"corpus": corpus.to_data()})
+
+
+def write_preprocessed_shard(folder, splits, corpus, shard, sizes):
+    """Write {split: list of `Dialogue`} as a shard (name of the set, number, shards): its features, of these `sizes` by
+    modality, in files of their own beside it."""
+    place, every = shard_path(folder, *shard[1:]), [dialogue for split in SPLITS for dialogue in splits[split]]
+    for modality, size in sizes.items():
+        write_rows(place.with_suffix(f".{modality}.npy"), [dialogue.features[modality] for dialogue in every], size)
+    records = {split: [_record(dialogue) for dialogue in splits[split]] for split in SPLITS}
+    write_pickle(place, records, {"corpus": corpus.to_data(), "shard": list(shard)})
+
+
+def _record(dialogue):
+    """What a preprocessed file has of a dialogue, without its features."""
+    columns = {name: getattr(dialogue, name) for name in COLUMNS}
+    return {"id": dialogue.id, **columns, **({"ratings": dialogue.ratings} if dialogue.ratings else {})}
 
 
 def use_modalities(path, splits, modalities):
@@ -165,7 +243,7 @@ def use_modalities(path, splits, modalities):
     return sizes
 
 
-def _more(path, more, asked):
+def second_pickle(path, more, asked):
     """The second pickle of a file, with all its keys, and the file's `Corpus`."""
     if more is None:
         if asked and not asked.emotions:
