@@ -225,3 +225,26 @@ def test_where_dialogues_are_cut():
     assert cut([1, 1, 100], 3) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     with pytest.raises(UserError, match="--shards 3: expected at most one a dialogue, there are 2"):
         cut([1, 1], 3)
+
+
+@pytest.mark.parametrize("name", ["index.json", "00002-of-00004.t.npy", "00001-of-00004.pkl"])
+def test_bytes_that_changed_give_errors_or_dialogues(own, name):
+    """What is read of a damaged folder is refused, or has the form that it is to have."""
+    random = np.random.default_rng(0)
+    content = (own / "p" / name).read_bytes()
+    refusals = 0
+    for _ in range(40):
+        damaged = bytearray(content[: random.integers(len(content))] if random.random() < 0.2 else content)
+        for place in random.integers(max(1, min(len(damaged), 400)), size=random.integers(1, 4)):
+            damaged[place : place + 1] = random.bytes(1)
+        (own / "p" / name).write_bytes(damaged)
+        try:
+            splits, _ = read_preprocessed(own / "p")
+        except UserError:
+            refusals += 1
+            continue
+        for dialogue in (one for split in SPLITS for one in splits[split]):
+            assert all(
+                rows.shape[0] == len(dialogue) and np.isfinite(rows).all() for rows in dialogue.features.values()
+            )
+    assert refusals > 5
