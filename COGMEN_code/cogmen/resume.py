@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from erc.corpus.shards import StoredRows
 from erc.files import write_torch
 from erc.options import UserError, to_dict
 from erc.untrusted import damaged, read_torch, shown
@@ -199,15 +198,11 @@ class StateKeeper:
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels, speakers and features; of features in shards, which would take long
-    to read, of the name of their set and where in it they are."""
+    """A checksum of the dialogues' names, labels, speakers and features."""
     check = 0
     for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        chosen = [dialogue.features[modality] for modality in dialogues.modalities]
-        stored = any(isinstance(rows, StoredRows) for rows in chosen)
-        features = repr(chosen).encode() if stored else dialogue.joined(dialogues.modalities)
-        for part in (dialogue.labels, speakers, features):
+        for part in (dialogue.labels, speakers, dialogue.identity(dialogues.modalities)):
             check = zlib.crc32(part, check)
     return check
 

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from erc.corpus.corpora import MODALITIES, UNLABELLED
+from erc.corpus.shards import StoredRows
 from erc.corpus.targets import stack_numbers
 from erc.options import UserError
 from erc.untrusted import is_name, shown
@@ -43,6 +44,14 @@ class Dialogue:
         """(L, D) the features of some modalities side by side."""
         chosen = [self.features[modality] for modality in modalities]
         return chosen[0] if len(chosen) == 1 else np.concatenate(chosen, axis=1)
+
+    def identity(self, modalities):
+        """Bytes that tell these features from others: they themselves, joined; of features that are still on the disk,
+        which would take long to read, the name of their set and where in it they are."""
+        chosen = [self.features[modality] for modality in modalities]
+        if any(isinstance(rows, StoredRows) for rows in chosen):
+            return repr(chosen).encode()
+        return np.ascontiguousarray(self.joined(modalities)).data.cast("B")
 
     def turns(self):
         """The segment id, dialogue id, speaker and label (a list if `multilabel`) of each turn."""

@@ -114,6 +114,15 @@ def test_a_resumed_training_ends_with_the_same_weights(run_script, made, tmp_pat
     assert all(torch.equal(ours[name], weights[name]) for name in weights)
 
 
+@pytest.mark.parametrize("modalities", ["t", "at"])
+def test_a_search_of_options_takes_shards(run_script, made, tmp_path, modalities):
+    arguments = ("--preprocessed_feature", made / "p", "--out_dir", tmp_path, "--trials", 1, "--epochs", 1)
+    for trials in (1, 2):  # the second time the study is found again
+        run_script("COGMEN_code/tune.py", *arguments, "--trials", trials, "--modalities", modalities, "--device", "cpu")
+    (rows,) = tmp_path.glob("tuning/*/trials.csv")
+    assert len(rows.read_text().splitlines()) == 3
+
+
 def refused(path, expected, read=read_preprocessed):
     with pytest.raises(UserError, match=expected):
         read(path)
