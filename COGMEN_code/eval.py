@@ -60,7 +60,7 @@ def main(argv=None):
 def evaluate(options):
     device = find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
-    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
+    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset), lazy=True)
     if checkpoint.dataset == corpus.name:  # else it is refused below
         corpus = take_task(options.data_dir, splits, corpus, checkpoint.emotion)
     modalities = options.modalities or checkpoint.modalities

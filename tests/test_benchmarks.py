@@ -5,6 +5,8 @@ import re
 import runpy
 
 import numpy as np
+import pytest
+import soundfile
 
 from cogmen.checkpoints import Checkpoint, save_checkpoint
 from cogmen.network.model import CGNN, Architecture
@@ -13,7 +15,8 @@ from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
 from erc.files import write_table
-from erc.options import REPOSITORY
+from erc.options import REPOSITORY, UserError
+from mirai.speech import SAMPLE_RATE, read_speech
 from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
@@ -80,6 +83,43 @@ def test_extractor(run_script, tmp_path, capsys):
     assert 0.05e9 < figures["flop_per_second"] < 0.5e9  # two small layers and seven small convolutions
     rows = table(capsys.readouterr().out)
     assert len(rows) == 10 and float(rows["seconds of speech trained on in a second"]) > 0
+
+
+def test_gpu_at_a_tiny_size(run_script, capsys):
+    """All that a GPU will be measured by; on a CPU what is resumed or computed there differs by nothing."""
+    run_script("benchmarks/gpu.py", "--device", "cpu")
+    figures = table(capsys.readouterr().out)
+    assert not [what for what, figure in figures.items() if "failed" in figure or "not measured" in figure]
+    (resumed,) = [figure for what, figure in figures.items() if "stopped and resumed" in what]
+    assert resumed == "0.0e+00; 0.0e+00"
+    equal = [float(figure) for what, figure in figures.items() if "difference" in what and "the CPU's" in what]
+    assert len(equal) == 4 and equal[:3] == [0, 0, 0] and 0 < equal[3] < 0.05
+    assert float(figures["extractor: seconds of speech trained on in a second"]) > 0
+    assert re.fullmatch(r"[\d.]+ s", figures["stage 3: 2 epochs with dev scoring, float32"])
+
+
+def test_gpu_shows_what_failed(run_script, capsys, monkeypatch):
+    module = load_script("benchmarks/gpu.py")
+    for name in ("stage3_resumed", "stage3_equality", "extracting", "embeddings"):
+        monkeypatch.setattr(module, name, named(name, lambda sizes, device: [("a part", "1 s", "")]))
+    monkeypatch.setattr(module, "stage3", named("stage3", lambda sizes, device: {}["absent"]))
+    monkeypatch.setattr(module, "training", named("training", lambda sizes, device: [("another", "2 s", "")]))
+    with pytest.raises(UserError, match="1 parts failed"):
+        run_script("benchmarks/gpu.py", "--device", "cpu")
+    figures = table(capsys.readouterr().out)
+    assert figures["stage3"] == "failed: KeyError: 'absent'" and figures["another"] == "2 s"
+
+
+def named(name, function):
+    function.__name__ = name
+    return function
+
+
+def test_speech_without_soundfile(tmp_path):
+    samples = np.arange(-500, 500, dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, SAMPLE_RATE)
+    ours = load_script("benchmarks/gpu.py").read_wave(tmp_path / "a.wav")
+    assert ours.dtype == np.float32 and np.array_equal(ours, read_speech(tmp_path / "a.wav"))
 
 
 def test_reasons(run_script, data, trained, tmp_path, capsys, monkeypatch):  # noqa: F811

@@ -43,7 +43,7 @@ def prepare(options, splits=SPLITS):
         UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
     """
     device = find_device(options.device)
-    dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset))
+    dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset), lazy=True)
     options.dataset = corpus.name  # part of the names of what the run writes
     corpus = take_task(options.preprocessed_feature, dialogues, corpus, options.emotion)
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)

@@ -104,14 +104,21 @@ def check_held_out(corpus, train_ids, test_ids):
 
 
 def divide(file, corpus, dev_sessions=(), seed=None):
-    """The dialogues of a `DialogueFile` by split.
+    """The dialogues of a `DialogueFile` by split: {split: list of `Dialogue`}. All else as `divide_ids` has it."""
+    by_id = {dialogue.id: dialogue for dialogue in file.dialogues}
+    return {split: [by_id[one] for one in ids] for split, ids in divide_ids(file, corpus, dev_sessions, seed).items()}
+
+
+def divide_ids(file, corpus, dev_sessions=(), seed=None):
+    """The ids of the dialogues by split.
 
     Args:
+        file: what has `train_ids`, `dev_ids` and `test_ids`.
         dev_sessions: these sessions' dialogues are dev. Without: those that the file names, or else the first 10% of
             the training ids, as published.
         seed: draws 10% at random instead.
     Returns:
-        dict: for `train`, `dev` and `test` a list of `Dialogue`.
+        dict: for `train`, `dev` and `test` a list of ids.
     Raises:
         UserError: the training dialogues lack a session, or none is left to train on.
     """
@@ -128,11 +135,10 @@ def divide(file, corpus, dev_sessions=(), seed=None):
         dev = set(pool[: max(1, count // 10)])
     if dev.issuperset(file.train_ids):
         raise UserError("no dialogue is left for training once the dev dialogues are taken out")
-    by_id = {dialogue.id: dialogue for dialogue in file.dialogues}
     return {
-        "train": [by_id[dialogue] for dialogue in file.train_ids if dialogue not in dev],
-        "dev": [by_id[dialogue] for dialogue in file.train_ids if dialogue in dev],
-        "test": [by_id[dialogue] for dialogue in file.test_ids],
+        "train": [dialogue for dialogue in file.train_ids if dialogue not in dev],
+        "dev": [dialogue for dialogue in file.train_ids if dialogue in dev],
+        "test": list(file.test_ids),
     }
 
 
