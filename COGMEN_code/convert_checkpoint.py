@@ -9,9 +9,7 @@ OLD.pt is a pickled module, which may come from anyone: nothing in it is execute
 from dataclasses import dataclass
 from pathlib import Path
 
-from cogmen.checkpoints import save_checkpoint
-from cogmen.published_checkpoints import convert
-from cogmen.training import MODALITY_SETS
+from cogmen.options import MODALITY_SETS
 from erc.corpus.corpora import CORPORA, MODALITIES, TASKS
 from erc.files import claim
 from erc.options import option, parse, run
@@ -39,6 +37,9 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    from cogmen.checkpoints import save_checkpoint
+    from cogmen.published_checkpoints import convert
+
     sizes = options.feature_sizes and {text[0]: int(text[2:]) for text in options.feature_sizes}
     with claim(options.new):
         checkpoint, unused = convert(options.old, options.dataset, options.modalities, sizes, options.emotion)

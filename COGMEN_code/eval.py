@@ -13,21 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.feelings import predict_feelings, ratings_of
-from cogmen.network.batching import add_absent
-from cogmen.training import MODALITY_SETS, decide, predict
-from erc.corpus.corpora import asked_corpus
-from erc.corpus.dialogues import read_preprocessed, use_modalities
-from erc.corpus.feelings import feeling_scores, feeling_summary
-from erc.corpus.metrics import report, scores
-from erc.corpus.targets import take_task
+from cogmen.options import MODALITY_SETS
 from erc.files import claim
 from erc.options import option, parse, run
-from erc.runtime import find_device
-from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
 
 
 @dataclass
@@ -58,6 +46,20 @@ def main(argv=None):
 
 
 def evaluate(options):
+    import numpy as np
+
+    from cogmen.checkpoints import check_fits, load_checkpoint
+    from cogmen.feelings import predict_feelings, ratings_of
+    from cogmen.network.batching import add_absent
+    from cogmen.training import decide, predict
+    from erc.corpus.corpora import asked_corpus
+    from erc.corpus.dialogues import read_preprocessed, use_modalities
+    from erc.corpus.feelings import feeling_scores, feeling_summary
+    from erc.corpus.metrics import report, scores
+    from erc.corpus.targets import take_task
+    from erc.runtime import find_device
+    from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
+
     device = find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
     splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset), lazy=True)

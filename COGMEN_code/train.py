@@ -9,14 +9,8 @@ SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same c
 with the weights that it would have had. --tuning searches options instead, as COGMEN_code/tune.py does.
 """
 
-import numpy as np
-
-from cogmen.feelings import predict_feelings, ratings_of
-from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
-from cogmen.training import TrainOptions, decide, dialogue_set, predict, train
+from cogmen.options import TrainOptions
 from cogmen.tuning.options import TuneOptions
-from erc.corpus.feelings import feeling_scores, feeling_summary
-from erc.corpus.metrics import scores, summary
 from erc.files import claim
 from erc.options import given, parse, run
 from erc.tracking import Tracker
@@ -31,6 +25,18 @@ def main(argv=None):
 
         search(TuneOptions.of(options), given(TrainOptions, argv))
         return
+    train_and_score(options)
+
+
+def train_and_score(options):
+    import numpy as np
+
+    from cogmen.feelings import predict_feelings, ratings_of
+    from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
+    from cogmen.training import decide, dialogue_set, predict, train
+    from erc.corpus.feelings import feeling_scores, feeling_summary
+    from erc.corpus.metrics import scores, summary
+
     data = prepare(options)
     network = build_network(options, data)
     dialogues, device = data.dialogues, data.device

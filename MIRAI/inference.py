@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.corpus.annotations import read_annotations, table_corpus
-from erc.corpus.feelings import feeling_summary
-from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import UserError, option, parse, run
 from mirai.options import PredictionOptions, check_test_sessions
@@ -47,6 +45,8 @@ def main(argv=None):
 
 
 def infer(options):
+    from erc.corpus.feelings import feeling_summary
+    from erc.corpus.metrics import summary
     from erc.runtime import find_device
     from erc.scoring.evaluation import FILES
     from mirai.scoring import score, score_all

@@ -26,8 +26,9 @@ from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, FEED_FORWARD_WIDTH, Architecture
+from cogmen.options import TrainOptions
 from cogmen.recipes import RECIPES
-from cogmen.training import OPTIMIZERS, TrainOptions, predict, train, train_step
+from cogmen.training import OPTIMIZERS, predict, train, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.metrics import scores
 from erc.corpus.splits import divide

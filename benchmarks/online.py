@@ -1,9 +1,9 @@
 """What it costs to see the past only: scores, and the time in which a turn is answered.
 
     python benchmarks/online.py --preprocessed_feature PREPROCESSED.pkl --modalities at --seeds 24 25 26
-    python benchmarks/online.py                        # the times alone
+    python benchmarks/online.py
 
-Scores: test weighted F1, %, of trainings of train.py that differ in --online alone. Times: of the graph network for the
+The second measures the times alone. Scores: test weighted F1, %, of trainings of train.py that differ in --online alone. Times: of the graph network for the
 last turn of a dialogue, whose turns it goes through again for each answer; without the encoders.
 """
 
@@ -17,9 +17,10 @@ from measuring import timed
 from cogmen.checkpoints import Checkpoint
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
+from cogmen.options import TrainOptions
 from cogmen.recipes import RECIPES
 from cogmen.run import build_network, prepare
-from cogmen.training import TrainOptions, decide, dialogue_set, predict, train
+from cogmen.training import decide, dialogue_set, predict, train
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue
 from erc.corpus.metrics import scores

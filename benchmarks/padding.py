@@ -14,8 +14,9 @@ import numpy as np
 from torch import nn
 
 from cogmen.network.model import FEED_FORWARD_WIDTH, num_heads
+from cogmen.options import TrainOptions
 from cogmen.run import build_network, prepare
-from cogmen.training import TrainOptions, dialogue_set, predict, train
+from cogmen.training import dialogue_set, predict, train
 from erc.corpus.corpora import CORPORA
 from erc.corpus.metrics import scores
 from erc.options import option, parse, run

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -77,6 +79,23 @@ def test_the_known_commands(monkeypatch, tmp_path):
     assert len(found) == 11
     for command in found:
         check(command, monkeypatch, tmp_path)
+
+
+def test_help_waits_for_no_library():
+    """What takes seconds to import is imported when it is used: --help and a wrong flag are answered at once."""
+    scripts = [
+        str(path) for folder in ("MIRAI", "COGMEN_code", "tools", "app") for path in REPOSITORY.glob(f"{folder}/*.py")
+    ]
+    assert len(scripts) > 20
+    program = """if True:
+        import pathlib, runpy, sys
+        for script in sys.argv[1:]:
+            sys.path[0] = str(pathlib.Path(script).parent)
+            runpy.run_path(script, run_name="script")
+            heavy = {"torch", "sklearn", "transformers", "pandas", "librosa", "pytorch_lightning"} & set(sys.modules)
+            assert not heavy, (script, heavy)
+    """
+    subprocess.run([sys.executable, "-c", program, *scripts], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("script", KEPT)

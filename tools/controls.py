@@ -19,10 +19,8 @@ from pathlib import Path
 from erc.controls import ALTERATIONS, CONTROLS, alter, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities, write_preprocessed
-from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import option, parse, run
-from erc.scoring.evaluation import write_evaluation
 
 
 @dataclass
@@ -45,6 +43,9 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    from erc.corpus.metrics import summary
+    from erc.scoring.evaluation import write_evaluation
+
     with claim(options.res_dir or options.out_dir, folder=options.res_dir is None):
         splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
         modalities = options.modalities or "".join(splits["train"][0].features)

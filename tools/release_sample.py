@@ -14,13 +14,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from cogmen.checkpoints import load_checkpoint, save_checkpoint
 from erc.files import claim, write_text
 from erc.options import REPOSITORY, UserError, option, parse, run
 from erc.split_zip import pack, write_manifest
-from mirai.checkpoint import slim_checkpoint
 
 MB = 1 << 20
 MODELS_PART, FEATURES_PART = 3 * MB, MB // 2  # largest size of a part, in bytes
@@ -37,6 +33,8 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    from mirai.checkpoint import slim_checkpoint
+
     data, zoo = options.data, options.zoo
     features = data / "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
     with claim(TABLE), tempfile.TemporaryDirectory() as temporary:
@@ -59,11 +57,15 @@ def main(argv=None):
 
 
 def slim_graph_network(source, target, half):
+    from cogmen.checkpoints import load_checkpoint, save_checkpoint
+
     save_checkpoint(target, load_checkpoint(source), half=half)
 
 
 def ship(slim, source, target, score, truth):
     """Write `target` with 16-bit floats if it then predicts what the run's results in `truth` say, else with 32."""
+    import pandas as pd
+
     for half in (True, False):
         slim(source, target, half)
         evaluation = target.parent.parent / "evaluation"

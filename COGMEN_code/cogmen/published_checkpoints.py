@@ -13,7 +13,7 @@ import torch
 from cogmen.checkpoints import Checkpoint
 from cogmen.network.graph import num_relations
 from cogmen.network.model import CGNN, RNN_WIDTH, Architecture, num_heads
-from cogmen.training import MODALITY_SETS, TrainOptions
+from cogmen.options import MODALITY_SETS, TrainOptions
 from erc.corpus.corpora import CORPORA
 from erc.options import UserError
 from erc.untrusted import Refused, check_weights, damaged, read_module, shown

@@ -9,8 +9,9 @@ import torch
 
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
+from cogmen.options import TrainOptions
 from cogmen.recipes import ABLATIONS
-from cogmen.training import TrainOptions, dialogue_set, predict
+from cogmen.training import dialogue_set, predict
 from erc.ablations import NAMES
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_dialogues

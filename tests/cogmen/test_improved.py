@@ -10,8 +10,9 @@ import torch
 from cogmen.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from cogmen.network.batching import DialogueSet, add_absent
 from cogmen.network.improved import HEADS, ImprovedArchitecture, MaskedAttentionNetwork, seen_turns
+from cogmen.options import TrainOptions
 from cogmen.recipes import RECIPES
-from cogmen.training import OPTIMIZERS, TrainOptions, loss_of, predict, seed_everything, train, train_step
+from cogmen.training import OPTIMIZERS, loss_of, predict, seed_everything, train, train_step
 from cogmen.tuning.options import TuneOptions
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed

@@ -10,7 +10,8 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
-from cogmen.training import TrainOptions, predict, seed_everything
+from cogmen.options import TrainOptions
+from cogmen.training import predict, seed_everything
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue, write_dialogues
 

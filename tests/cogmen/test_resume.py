@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from cogmen.network.model import CGNN, Architecture
-from cogmen.training import TrainOptions, seed_everything, train
+from cogmen.options import TrainOptions
+from cogmen.training import seed_everything, train
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.splits import divide
 from erc.files import write_torch

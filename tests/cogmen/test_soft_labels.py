@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.model import CGNN, Architecture
+from cogmen.options import TrainOptions
 from cogmen.soft_labels import soft_loss, targets_of
-from cogmen.training import TrainOptions, loss_of, predict, seed_everything, train
+from cogmen.training import loss_of, predict, seed_everything, train
 from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import write_dialogues
 from erc.corpus.metrics import scores

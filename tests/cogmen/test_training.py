@@ -17,7 +17,8 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
 from cogmen.network.model import CGNN, Architecture, RelationalConv
-from cogmen.training import OPTIMIZERS, TrainOptions, class_weights, train_step
+from cogmen.options import TrainOptions
+from cogmen.training import OPTIMIZERS, class_weights, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide

@@ -23,7 +23,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from cogmen.checkpoints import load_checkpoint
-from cogmen.training import TrainOptions, train
+from cogmen.options import TrainOptions
+from cogmen.training import train
 from cogmen.tuning.options import TuneOptions
 from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config

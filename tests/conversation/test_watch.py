@@ -119,7 +119,7 @@ def test_models_that_see_later_turns_are_refused(trained, make_network, run_scri
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--watch",), "--watch: needs --extractor and --cgnn"),
+        (("--watch",), "--watch: needs --extractor and --cgnn, or --model"),
         (("--watch", "--out", "x"), "--out: does not go with --watch"),
         (("a.wav",), "--out: give a folder"),
     ],

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from cogmen.training import TrainOptions
+from cogmen.options import TrainOptions
 from erc.options import option
 
 
