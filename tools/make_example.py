@@ -9,7 +9,7 @@ MIRAI/make_sample_corpus.py with --sessions 3 --seed 7 --turns 12 16, then MIRAI
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.files import atomic_writer, write_table
+from erc.files import atomic_writer, claim, write_table
 from erc.options import UserError, option, parse, run
 
 COLUMNS = ("file_name", "dialogue", "speaker", "channel", "start", "end", "text", "emotion")
@@ -24,6 +24,13 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    with claim(options.out / "call.flac"):
+        turns, seconds = make_example(options)
+    print(f"{turns} turns, {seconds:.0f} s: {options.out}/call.flac, call.csv")
+
+
+def make_example(options):
+    """Write the two files; the number of turns, and the recording's duration."""
     import numpy as np
     import soundfile
 
@@ -37,20 +44,20 @@ def main(argv=None):
     turns.sort(key=lambda turn: turn.wav_start)
     speakers = sorted({turn.speaker for turn in turns}, reverse=True)  # M, F
     before = turns[0].wav_start - 0.5  # s of the recording that are left out
-    sound = np.zeros((round((max(turn.wav_end for turn in turns) - before + 0.5) * SAMPLE_RATE), len(speakers)))
-    rows = []
+    seconds = max(turn.wav_end for turn in turns) - before + 0.5
+    sound, rows = np.zeros((round(seconds * SAMPLE_RATE), len(speakers))), []
     for turn in turns:
         path = options.csv_path.parent / "txt_wav" / f"{turn.segment_id}.wav"
         start, channel, wave = turn.wav_start - before, speakers.index(turn.speaker), read_speech(path)
         first = round(start * SAMPLE_RATE)
         sound[first : first + len(wave), channel] += wave[: len(sound) - first]
-        times = (f"{start:.3f}", f"{turn.wav_end - before:.3f}")
         text = clean(read_transcript(path.with_suffix(".txt")))
+        times = (f"{start:.3f}", f"{turn.wav_end - before:.3f}")
         rows.append(("call.flac", "call", turn.speaker, channel + 1, *times, text, turn.emotion))
     with atomic_writer(options.out / "call.flac") as file:
         soundfile.write(file, sound, SAMPLE_RATE, format="FLAC", subtype="PCM_16")  # noqa: TID251 (whole or not at all)
     write_table(options.out / "call.csv", COLUMNS, rows)
-    print(f"{len(turns)} turns, {len(sound) / SAMPLE_RATE:.0f} s: {options.out}/call.flac, call.csv")
+    return len(turns), seconds
 
 
 if __name__ == "__main__":
