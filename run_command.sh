@@ -10,6 +10,12 @@
 #
 #   --corpus NAME          whose directory it is: KEMDy19 or KEMDy20
 #   --seeds N              train the graph network with N seeds; the table shows mean and standard deviation
+#   --extractor_seeds N    and N extractors, each with graph networks of its own
+#   --cv K                 hold out each of K groups of sessions once, in K trainings of all stages; the table scores
+#                          the predictions of all sessions together: docs/protocol.md
+#   --cross_fit K          embed each training session by an extractor that has not seen it, one of K more
+#   --recipe NAME          how the graph network is trained: published (the default) or improved
+#   --ablate               also train it without one part after the other, and show what each is worth
 #   --force                repeat steps that are finished already
 #   --quick                only to see that everything works: 4 sessions, 1 epoch, scores without meaning (not KEMDy19)
 #   --device D             auto, cpu, cuda or cuda:N
@@ -23,7 +29,7 @@
 #   --sessions N           size of the sample corpus (20)
 #   --dev_sessions "N..."  sessions that choose the best epoch, in every stage ("1 2"; KEMDy20: "1 2 3")
 #   --test_sessions "N..." sessions that are held out ("19 20"; KEMDy20: 33 to 40, which is our choice)
-#   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table shows the mean over folds
+#   --folds K              of a manifest: hold out each dialogue once, in K trainings; the table scores all together
 #   --fold_by speaker      no speaker is on both sides of a fold
 #   --work DIR             put everything that is made under DIR instead of data/ and models_zoo/ (of a manifest:
 #                          data/NAME and models_zoo/NAME)
@@ -35,15 +41,21 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 # ---- Configuration
 
 seeds=1 sessions=20 device=auto devices='' precision='' text_encoder='' audio_encoder='' max_epochs='' epochs='' work=''
-folds='' fold_by='' corpus=KEMDy19
-force='' quick='' extractor_table=''
+folds='' fold_by='' corpus=KEMDy19 all_sessions=() cv='' cross_fit='' extractor_seeds=1 recipe=''
+force='' quick='' extractor_table='' ablate=''
 # Dev sessions are held out of the extractor's training too, so that dev embeddings are as honest as test ones.
 dev_sessions='1 2' test_sessions='19 20'
-read_options "force quick extractor_table" "corpus seeds sessions device devices precision text_encoder audio_encoder \
-    max_epochs epochs dev_sessions test_sessions folds fold_by work" "$@"
+read_options "force quick extractor_table ablate" "corpus seeds extractor_seeds sessions device devices precision \
+    text_encoder audio_encoder max_epochs epochs dev_sessions test_sessions folds fold_by cv cross_fit recipe work" "$@"
 
-[[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
-[[ -z $extractor_table || ! $given =~ \ (--seeds|--epochs|--dev_sessions|--test_sessions)\  ]] ||
+for number in seeds extractor_seeds; do
+    [[ ${!number} =~ ^[1-9][0-9]*$ ]] || stop "--$number ${!number}: expected a number of at least 1"
+done
+for number in folds cv cross_fit; do
+    [[ ${!number} =~ ^([2-9]|[1-9][0-9])?$ ]] || stop "--$number ${!number}: expected 2 to 99"
+done
+only_sessions='--dev_sessions|--test_sessions|--cv|--cross_fit'
+[[ -z $extractor_table || ! $given =~ \ (--(extractor_)?seeds|--epochs|--recipe|--ablate|$only_sessions)\  ]] ||
     stop "${BASH_REMATCH[1]} does not go with --extractor_table"
 [[ $corpus == KEMDy19 || $corpus == KEMDy20 ]] || stop "--corpus $corpus: expected KEMDy19 or KEMDy20"
 ((${#arguments[@]} < 2)) || stop "${arguments[1]}: expected one directory or manifest at most"
@@ -51,13 +63,14 @@ dataset=$corpus corpus=$(absolute "${arguments[0]:-}") work=$(absolute "$work")
 [[ -z $corpus || -d $corpus || -f $corpus ]] || stop "$corpus: no such directory; give KEMDy19's, or a manifest"
 [[ ! $given =~ \ --corpus\  || -d $corpus ]] || stop "--corpus $dataset: give its directory, too"
 if [[ -f $corpus ]]; then
-    [[ ! $given =~ \ (--extractor_table|--sessions|--dev_sessions|--test_sessions)\  ]] ||
+    [[ ! $given =~ \ (--extractor_table|--sessions|$only_sessions)\  ]] ||
         stop "${BASH_REMATCH[1]} does not go with a manifest, whose column split says what is held out"
-    [[ $folds =~ ^([2-9]|[1-9][0-9])?$ ]] || stop "--folds $folds: expected 2 to 99"
     [[ -n $folds || -z $fold_by ]] || stop "--fold_by needs --folds"
 elif [[ $given =~ \ (--folds|--fold_by)\  ]]; then
     stop "${BASH_REMATCH[1]} goes with a manifest"
 fi
+[[ -z $cv || ! $given =~ \ (--dev_sessions|--test_sessions)\  ]] ||
+    stop "${BASH_REMATCH[1]} does not go with --cv, which holds out each session once"
 text_encoder=$(absolute_if_directory "$text_encoder") audio_encoder=$(absolute_if_directory "$audio_encoder")
 set_up
 cd "$ROOT"
@@ -90,7 +103,15 @@ else # a corpus or a manifest: pretrained encoders, the paper's options
     declare -A learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
     graph=()
 fi
-steps=$data/steps results=$zoo/results${folds:+_${folds}_folds}
+[[ -z $recipe ]] || graph=(--recipe "$recipe")
+[[ -z $cv ]] || published=() # which are those of sessions 19 and 20
+folds=${folds:-$cv}
+((extractor_seeds > 1)) && extractors=$extractor_seeds || extractors=''
+# What a run's results are apart from; recipe and folds have no part in the names of extractors.
+variant=${recipe:+${recipe}_}${cross_fit:+cross${cross_fit}_}
+kind=${folds:+_${folds}_folds}${extractors:+_${extractors}_extractors}
+kind+=${cross_fit:+_cross_fit_$cross_fit}${recipe:+_$recipe}
+steps=$data/steps results=$zoo/results$kind
 on_device=(--device "$device")
 encoders=(--text_encoder "$text_encoder" --audio_encoder "$audio_encoder")
 training=("${extractor[@]}" "${on_device[@]}" ${devices:+--devices "$devices"} ${precision:+--precision "$precision"})
@@ -99,6 +120,43 @@ case $precision in 32-true | bf16-mixed) prediction+=(--precision "$precision") 
 graph+=(${epochs:+--epochs "$epochs"})
 read -ra held_out <<<"$test_sessions"
 read -ra dev <<<"$dev_sessions"
+
+# checkpoint_of NAME: of an extractor
+checkpoint_of() {
+    echo "$zoo/checkpoint/$1$suffix/best.ckpt"
+}
+
+# fine_tune NAME WHAT [OPTION...]: an extractor of the modalities $using
+fine_tune() {
+    local checkpoint
+    checkpoint=$(checkpoint_of "$1")
+    step "extractor_$1" "Stage 1: fine-tune the extractor on single utterances, $2" \
+        --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
+        "$python" MIRAI/trainer_hf.py --exp_name "$1$suffix" --using_model "$using" --csv_path "$csv" \
+        --out_dir "$zoo" "${@:3}" ${extractors:+--seed "$extractor_seed"} "${encoders[@]}" \
+        --lr "${learning_rates[$using]}" "${training[@]}"
+}
+
+# hold_out_sessions: sets what each script is given, from ${held_out[@]} and ${dev[@]}
+hold_out_sessions() {
+    local session
+    formatting=() dividing=(--dev_sessions "${dev[@]}") held_out_what=sessions training_sessions=()
+    ((${#held_out[@]} == 0)) || formatting=(--test_sessions "${held_out[@]}")
+    scored=(--test_1920=True "${formatting[@]}")
+    holding_out=("${scored[@]}" "${dividing[@]}")
+    for session in "${all_sessions[@]}"; do
+        [[ " ${held_out[*]} ${dev[*]} " == *" $session "* ]] || training_sessions+=("$session")
+    done
+}
+
+# hold_out_group K N: the K-th (from 0) of N groups of all sessions; dev: as many as else, those that follow it, and
+# after the last session the first ones
+hold_out_group() {
+    local twice=("${all_sessions[@]}" "${all_sessions[@]}")
+    read -ra held_out <<<"$(group "$1" "$2" "${all_sessions[@]}")"
+    dev=("${twice[@]:${#all_sessions[@]} * ($1 + 1) / $2:${#dev[@]}}")
+    hold_out_sessions
+}
 
 # ---- The corpus
 
@@ -124,9 +182,14 @@ else
     [[ $dataset == KEMDy19 ]] || tables=("$data/annotation.csv") suffix=''
     step annotation "Stage 1: read the corpus's annotations into tables" --out "${tables[0]}" --out "$data/txt_wav" -- \
         "$python" MIRAI/preprocess.py --corpus "$dataset" --root_path "$corpus" --save_path "$data"
-    formatting=(${test_sessions:+--test_sessions "${held_out[@]}"}) dividing=(--dev_sessions "${dev[@]}")
-    scored=(--test_1920=True "${formatting[@]}")
-    holding_out=("${scored[@]}" "${dividing[@]}") held_out_what=sessions
+    [[ -z $cv ]] || suffix=''
+    if [[ -n $cv$cross_fit ]]; then
+        { read -ra all_sessions && read -ra usual; } <<<"$(sessions_of_table "${tables[0]}")"
+        ((${#held_out[@]})) || held_out=("${usual[@]}")
+    fi
+    [[ -z $cv ]] || ((cv <= ${#all_sessions[@]} && cv * (1 + ${#dev[@]}) <= ${#all_sessions[@]} * (cv - 1))) ||
+        stop "--cv $cv: ${#all_sessions[@]} sessions are too few for as many groups, ${#dev[@]} of dev and training"
+    hold_out_sessions
 fi
 
 # ---- Instead of all that follows: the eight extractors, on a random split of all utterances
@@ -155,42 +218,57 @@ if [[ -n $extractor_table ]]; then
     exit
 fi
 
-for k in "${!tables[@]}"; do
-    csv=${tables[k]} fold=${folds:+fold$((k + 1))_}
+# ---- All stages, for each fold and each extractor
+
+for ((run = 0; run < ${folds:-1} * extractor_seeds; run++)); do
+    k=$((run / extractor_seeds)) extractor_seed=$((42 + run % extractor_seeds))
+    csv=${tables[k]:-${tables[0]}} fold=${folds:+fold$((k + 1))_}${extractors:+extractor${extractor_seed}_}
+    [[ -z $cv ]] || hold_out_group "$k" "$cv"
     formatted=$data/KEMDy19/new_2019cogmen_format_speaker_only
-    [[ $dataset == KEMDy19 ]] || formatted=$data/${fold}dialogues
+    [[ $dataset == KEMDy19 && -z $fold$cross_fit ]] || formatted=$data/${fold}${cross_fit:+cross${cross_fit}_}dialogues
     [[ -z $folds ]] || echo "== Fold $((k + 1)) of $folds"
 
     # ---- Stage 1: the extractor on single utterances
 
     for modalities in "${all_modalities[@]}"; do
         case $modalities in t) using=text ;; a) using=audio ;; at) using=both ;; esac
-        name=$fold$using$suffix
-        checkpoint=$zoo/checkpoint/$name/best.ckpt scores=$results/extractor/$modalities${fold:+/${fold%_}}
-        step "extractor_$fold$using" "Stage 1: fine-tune the extractor on single utterances, $using" \
-            --in "$csv" --out "$checkpoint" --state "${checkpoint%best.ckpt}last.ckpt" --afresh --overwrite -- \
-            "$python" MIRAI/trainer_hf.py --exp_name "$name" --using_model "$using" --csv_path "$csv" \
-            --out_dir "$zoo" "${holding_out[@]}" "${encoders[@]}" --lr "${learning_rates[$using]}" "${training[@]}"
-        step "inference_$fold$using" "Stage 1: score it on the held-out $held_out_what" \
+        checkpoint=$(checkpoint_of "$fold$using") scores=$results/extractor/$modalities${fold:+/${fold%_}}
+        fine_tune "$fold$using" "$using" "${holding_out[@]}"
+        step "inference_$fold$using$kind" "Stage 1: score it on the held-out $held_out_what" \
             --in "$csv" --in "$checkpoint" --out "$scores/metrics.json" -- \
             "$python" MIRAI/inference.py --ckpt_path "$checkpoint" --csv_path "$csv" "${scored[@]}" \
             --out_dir "$scores" "${prediction[@]}"
     done
+    [[ -z $cross_fit ]] || ((cross_fit <= ${#training_sessions[@]})) ||
+        stop "--cross_fit $cross_fit: ${#training_sessions[@]} training sessions; give no larger number"
+    crossing=() cross_inputs=() # one more extractor of all modalities for each group of training sessions
+    for ((c = 0; c < ${cross_fit:-0}; c++)); do
+        read -ra unseen <<<"$(group "$c" "$cross_fit" "${training_sessions[@]}")"
+        name=${fold}cross$((c + 1))of${cross_fit}_$using
+        fine_tune "$name" "$using, without session ${unseen[*]}" \
+            --test_1920=True --test_sessions "${held_out[@]}" "${unseen[@]}" "${dividing[@]}"
+        crossing+=("$(checkpoint_of "$name")") cross_inputs+=(--in "$(checkpoint_of "$name")")
+    done
 
     # ---- Stage 2: dialogues, and the embeddings of their turns by the extractor of all modalities
 
-    step "format$fold" "Stage 2: utterances into dialogues, in time order" --in "$csv" --out "$formatted.pkl" -- \
+    step "format$fold$variant" "Stage 2: utterances into dialogues, in time order" \
+        --in "$csv" --out "$formatted.pkl" -- \
         "$python" COGMEN_code/cogmen_formatting.py --csv_path "$csv" "${formatting[@]}" --out "$formatted.pkl"
-    step "extract$fold" "Stage 2: the extractor's embeddings of every utterance" \
-        --in "$formatted.pkl" --in "$checkpoint" --out "${formatted}_feat.pkl" -- \
+    step "extract$fold$variant" "Stage 2: the extractor's embeddings of every utterance" \
+        --in "$formatted.pkl" --in "$checkpoint" "${cross_inputs[@]}" --out "${formatted}_feat.pkl" -- \
         "$python" MIRAI/feature_extractor_cogmen_format.py --model_save_path "$checkpoint" --csv_path "$csv" \
-        --features_format_path "$formatted.pkl" "${prediction[@]}"
+        --features_format_path "$formatted.pkl" ${cross_fit:+--cross_fit "${crossing[@]}"} "${prediction[@]}"
 
     # ---- Stage 3: the graph network over whole dialogues
 
+    fold+=$variant
     preprocess_features "${formatted}_feat.pkl" "${formatted}_feat_preprocessed.pkl" "${dividing[@]}"
     train_and_score "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "${all_modalities[*]}" "$seeds" "${graph[@]}"
+    [[ -z $ablate ]] ||
+        train_ablated "${formatted}_feat_preprocessed.pkl" "$zoo" "$results" "${all_modalities[*]}" "$seeds" "${graph[@]}"
 done
 
 echo
 "$python" tools/results_table.py --corpus "$dataset" --results_dir "$results" --out "$results/table.md" "${published[@]}"
+[[ -z $ablate ]] || show_ablations "$results" "$dataset"

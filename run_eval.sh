@@ -14,6 +14,8 @@
 #   --modalities "M..." with --train: others than those of a, t and at that the features have, such as "t atv"
 #   --epochs N         with --train: passes over the training dialogues
 #   --published        with --train: the published training options instead of those for the small sample
+#   --recipe NAME      with --train: published (the default) or improved, each with its own training options
+#   --ablate           with --train: also train without one part after the other, and show what each is worth
 #   --controls         with --train: also what scores without the method, and the network on altered dialogues
 #   --device D         auto, cpu, cuda or cuda:N
 #   --work DIR         where the unpacked and made files go (default: data/sample/run_eval)
@@ -24,12 +26,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 # ---- Configuration
 
 dataset=KEMDy19 text_feature=extractor modalities='' seeds=1 epochs='' device='' work='' features='' checkpoint=()
-train='' published='' controls='' force=''
-read_options "train published controls force" "dataset text_feature modalities seeds epochs device work features checkpoint" "$@"
+train='' published='' controls='' ablate='' recipe='' force=''
+read_options "train published controls ablate force" \
+    "dataset text_feature modalities seeds epochs recipe device work features checkpoint" "$@"
 
 ((${#arguments[@]} == 0)) || stop "unknown argument ${arguments[0]}; see bash run_eval.sh --help"
 [[ $seeds =~ ^[1-9][0-9]*$ ]] || stop "--seeds $seeds: expected a number of at least 1"
-for option in --seeds --modalities --epochs --published --controls; do
+for option in --seeds --modalities --epochs --published --recipe --ablate --controls; do
     [[ $given != *" $option "* || -n $train ]] || stop "$option goes with --train"
 done
 [[ -n $features || ! $given =~ \ (--dataset|--text_feature)\  ]] || stop "${BASH_REMATCH[1]} goes with --features"
@@ -63,6 +66,7 @@ elif [[ $features == *.zip ]]; then
     features=${found[0]}
 fi
 [[ $dataset == KEMDy19 ]] || graph=(--batch_size 32 --epochs 55) # as published for IEMOCAP
+[[ -z $recipe ]] || graph=(--recipe "$recipe") tag=${recipe}_ results+=_$recipe
 graph+=(${epochs:+--epochs "$epochs"})
 preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 
@@ -70,7 +74,9 @@ preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 
 if [[ -n $train ]]; then
     modalities=${modalities:-$(modalities_in "$preprocessed")}
+    fold=${tag:-} # so that the recipes' checkpoints lie beside each other
     train_and_score "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
+    [[ -z $ablate ]] || train_ablated "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
     if [[ -n $controls ]]; then
         for own in $modalities; do
             step "controls_$own" "Score the controls, $own" --in "$preprocessed" --out "$results/majority/$own/metrics.json" -- \
@@ -103,3 +109,4 @@ fi
 
 echo
 "$python" tools/results_table.py --results_dir "$results" --out "$results/table.md"
+[[ -z $ablate ]] || show_ablations "$results" "$dataset"

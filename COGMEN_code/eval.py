@@ -4,22 +4,30 @@
         --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 What a network of a corpus with several tasks (mosei) has learnt, its checkpoint says.
-With --out_dir it writes metrics.json, predictions.csv (a row per utterance) and confusion_matrix.png there.
+With --out_dir it writes metrics.json, predictions.csv (a row per utterance, its probabilities at the temperature that
+training fitted on the dev dialogues), and as PNG and SVG confusion_matrix, confidence (reliability; coverage and risk)
+and timelines (a row of turns for each speaker of a dialogue).
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cogmen.checkpoints import check_fits, load_checkpoint
-from cogmen.network.batching import DialogueSet, add_absent
+from cogmen.feelings import predict_feelings, ratings_of
+from cogmen.network.batching import add_absent
 from cogmen.training import MODALITY_SETS, decide, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
-from erc.corpus.metrics import report, scores, write_evaluation, write_multilabel_evaluation
+from erc.corpus.feelings import feeling_scores, feeling_summary
+from erc.corpus.metrics import report, scores
 from erc.corpus.targets import take_task
 from erc.files import claim
 from erc.options import option, parse, run
 from erc.runtime import find_device
+from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Options:
         choices=MODALITY_SETS,
     )
     batch_size: int = option(64, "dialogues in a batch; the scores do not depend on it")
-    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and confusion_matrix.png")
+    out_dir: Path | None = option(None, "folder for metrics.json, predictions.csv and pictures")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
@@ -52,30 +60,30 @@ def main(argv=None):
 def evaluate(options):
     device = find_device(options.device)
     checkpoint = load_checkpoint(options.pt_dir)
-    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset))
+    splits, corpus = read_preprocessed(options.data_dir, asked_corpus(options.dataset), lazy=True)
     if checkpoint.dataset == corpus.name:  # else it is refused below
         corpus = take_task(options.data_dir, splits, corpus, checkpoint.emotion)
     modalities = options.modalities or checkpoint.modalities
     sizes = use_modalities(options.data_dir, splits, modalities)
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
-    network, windows = checkpoint.network.to(device), checkpoint.windows
-    a = network.architecture
     add_absent(splits["test"], checkpoint.feature_sizes)
-    test = DialogueSet(
-        *(splits["test"], checkpoint.modalities, corpus, windows["wp"], windows["wf"]),
-        *(a.num_speakers, device, a.relations),
-    )
+    test = checkpoint.dialogue_set(splits["test"], corpus, device)
+    network = checkpoint.network.to(device)
     outputs, labels = predict(network, test, options.batch_size)
+    felt = None
+    if network.architecture.valence_arousal:
+        felt = np.concatenate(ratings_of(splits["test"])), predict_feelings(network, test, options.batch_size)
     if options.out_dir is None:
         result = scores(labels, decide(outputs, corpus), corpus.emotions)
     else:
         turns = (turn for dialogue in splits["test"] for turn in dialogue.turns())
-        write = write_multilabel_evaluation if corpus.multilabel else write_evaluation
-        probabilities = outputs.double().sigmoid() if corpus.multilabel else outputs.exp()
-        result = write(options.out_dir, turns, probabilities.numpy(), corpus.emotions)
+        write = write_multilabel_evaluation if corpus.multilabel else partial(write_evaluation, feelings=felt)
+        result = write(options.out_dir, turns, checkpoint.probabilities(outputs), corpus.emotions, checkpoint.record())
     print(report(result, corpus.headline))
+    if felt:
+        print(feeling_summary(feeling_scores(*felt)))
     if options.out_dir:
-        print(f"wrote metrics.json, predictions.csv and confusion_matrix.png to {options.out_dir}")
+        print(f"wrote {FILES} to {options.out_dir}")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
     python COGMEN_code/preprocess.py --dataset KEMDy19 \\
         --feat_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl \\
         --res_dir  ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
+
+Of a folder of shards (cogmen_formatting.py --shards) it makes a folder of as many, one after another.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.corpora import asked_corpus
-from erc.corpus.dialogues import SPLITS, read_dialogues, write_preprocessed
-from erc.corpus.splits import divide
+from cogmen.preprocessing import preprocess
+from erc.corpus.corpora import SPLITS
+from erc.corpus.shards import shard_folder
 from erc.files import claim
-from erc.options import UserError, option, parse, run
+from erc.options import option, parse, run
 
 _FEATURES = "data/KEMDy19/new_2019cogmen_format_speaker_only_feat"
 
@@ -47,42 +49,14 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    with claim(options.res_dir):
-        make(options)
-
-
-def make(options):
-    file = read_dialogues(options.feat_dir, asked_corpus(options.dataset))
-    corpus = file.corpus
-    if (options.text_feature or corpus.text_feature) == "sbert":
-        embed_texts(file.dialogues, options)
-    if not file.dialogues[0].features:
-        advice = "run MIRAI/feature_extractor_cogmen_format.py first, or give --text_feature sbert"
-        raise UserError(f"{options.feat_dir}: no embeddings; {advice}")
-    sizes = {modality: rows.shape[1] for modality, rows in file.dialogues[0].features.items()}
-    splits = divide(file, corpus, options.dev_sessions, options.seed)
-    if size := options.split_utterances:
-        splits = {name: [chunk for one in splits[name] for chunk in one.chunks(size)] for name in SPLITS}
-    write_preprocessed(options.res_dir, splits, corpus)
+    with (shard_folder if options.feat_dir.is_dir() else claim)(options.res_dir) as folder:
+        made = preprocess(options, folder)
     for name in SPLITS:
-        print(f"{name:5}  {len(splits[name]):4} dialogues  {sum(map(len, splits[name])):6} turns")
-    if unused := len(file.dialogues) - len(file.train_ids) - len(file.test_ids):
-        print(f"left out: {unused} dialogues that are neither among the training nor among the test ids")
-    print("feature sizes:", ", ".join(f"{modality} {size}" for modality, size in sizes.items()))
+        print(f"{name:5}  {made.dialogues[name]:4} dialogues  {made.turns[name]:6} turns")
+    if made.unused:
+        print(f"left out: {made.unused} dialogues that are neither among the training nor among the test ids")
+    print("feature sizes:", ", ".join(f"{modality} {size}" for modality, size in made.sizes.items()))
     print(f"wrote {options.res_dir}")
-
-
-def embed_texts(dialogues, options):
-    """Give the turns the SBERT embeddings of their sentences as text features."""
-    import numpy as np
-
-    from cogmen.sbert import embed_sentences  # only here, so that nothing else loads a model
-
-    sentences = [sentence for dialogue in dialogues for sentence in dialogue.sentences]
-    vectors = embed_sentences(sentences, options.sbert, options.device)
-    ends = np.cumsum([len(dialogue) for dialogue in dialogues])
-    for dialogue, rows in zip(dialogues, np.split(vectors, ends[:-1]), strict=True):
-        dialogue.features["t"] = rows
 
 
 if __name__ == "__main__":

@@ -9,9 +9,13 @@ SIGINT (Ctrl-C) and SIGTERM stop the training after the step in hand; the same c
 with the weights that it would have had. --tuning searches options instead, as COGMEN_code/tune.py does.
 """
 
+import numpy as np
+
+from cogmen.feelings import predict_feelings, ratings_of
 from cogmen.run import build_network, checkpoint_path, prepare, run_name, save_best, state_path
 from cogmen.training import TrainOptions, decide, dialogue_set, predict, train
 from cogmen.tuning.options import TuneOptions
+from erc.corpus.feelings import feeling_scores, feeling_summary
 from erc.corpus.metrics import scores, summary
 from erc.files import claim
 from erc.options import given, parse, run
@@ -44,8 +48,13 @@ def main(argv=None):
         log_probs, labels = predict(network, test, options.batch_size)
         result = scores(labels, decide(log_probs, data.corpus), data.corpus.emotions)
         tracker.result("test", result, data.corpus.emotions)
+        if options.valence_arousal:
+            felt = predict_feelings(network, test, options.batch_size)
+            told = feeling_summary(feeling_scores(np.concatenate(ratings_of(dialogues["test"])), felt))
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
     print(f"test: {summary(result, data.corpus.headline)}")
+    if options.valence_arousal:
+        print(f"test: {told}")
     print(f"wrote {path}")
 
 

@@ -6,7 +6,9 @@
 
 Writes <name>_feat.pkl beside the dialogue file, which stays as it is. Utterances of any length are extracted. Finished
 parts are kept in <name>_feat.parts/ until the end: a run that was stopped goes on when it is started again. With
---shard 1/4, 2/4, ... many processes or machines make the parts of one file; --merge then joins them.
+--shard 1/4, 2/4, ... many processes or machines make the parts of one file; --merge then joins them. A folder of shards
+(cogmen_formatting.py --shards) is taken as the file is: a folder <name>_feat of as many is made. --cross_fit CKPT...
+embeds each session that the checkpoint was trained on by one of these, which was not: docs/protocol.md.
 """
 
 import re
@@ -14,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.corpus.annotations import read_annotations, table_corpus
-from erc.corpus.dialogues import check_dialogues, read_dialogues, write_dialogues
-from erc.corpus.formatting import check_join, join_embeddings
-from erc.corpus.splits import check_unseen
+from erc.corpus.dialogue_shards import open_dialogues
 from erc.options import option, parse, run
 from mirai.options import PredictionOptions
 
@@ -26,7 +26,10 @@ class ExtractionOptions(PredictionOptions):
     model_save_path: Path = option(help="checkpoint that MIRAI/trainer_hf.py or trainer_hf_MMER.py wrote")
     features_format_path: Path = option(
         "data/KEMDy19/new_2019cogmen_format_speaker_only.pkl",
-        "dialogue file of cogmen_formatting.py",
+        "dialogue file, or folder of shards, of cogmen_formatting.py",
+    )
+    cross_fit: list[Path] = option(
+        [], "checkpoints for the training sessions: each is embedded by one that did not see it"
     )
     shard: str | None = option(None, "K/N: make only the K-th of N shares of the parts, and no file")
     merge: bool = option(False, "join the finished parts; extract nothing")
@@ -45,40 +48,22 @@ class ExtractionOptions(PredictionOptions):
 def main(argv=None):
     options = parse(ExtractionOptions, argv, __doc__)
     from erc.runtime import find_device
-    from mirai.checkpoint import check_emotions, load_extractor
-    from mirai.extraction import Extraction
+    from mirai.crossing import share_out
+    from mirai.extraction import extract
 
     device = find_device(options.device)
     corpus = table_corpus(options.csv_path)
     utterances = read_annotations(options.csv_path, corpus)
-    segment_ids = [utterance.segment_id for utterance in utterances]
-    file = read_dialogues(options.features_format_path, corpus)
-    check_join(file.dialogues, segment_ids)  # before the long work
-    extractor, kept = load_extractor(options.model_save_path)
-    check_emotions(options.model_save_path, extractor, corpus)
-    held_out = set(file.test_ids)
-    test = [utterance for utterance in utterances if utterance.dialogue in held_out]
-    advice = (
-        "Take a checkpoint of a training with this table, or --test_1920 and cogmen_formatting.py's --test_sessions"
-    )
-    check_unseen(test, kept["trained_on"], options.model_save_path, advice)
-    output = options.features_format_path.with_name(f"{options.features_format_path.stem}_feat.pkl")
-    extraction = Extraction(extractor, options.model_save_path, utterances, options, output)
-    with extraction.alone(options.shard):
-        if not options.merge:
-            parts = extraction.run(device, options.shard)
-        if options.shard:
-            print("shard {} of {}: its {} parts of {} are in".format(*options.shard, len(parts), len(extraction.parts)))
-            print(f"{extraction.folder}; when all shards have finished, --merge instead of --shard joins them")
-            return
-        embeddings = extraction.join()
-        join_embeddings(file.dialogues, segment_ids, embeddings)
-        check_dialogues(file.dialogues, corpus)  # an extractor may give values that are not finite
-        write_dialogues(output, file)
-        extraction.remove()
-    sizes = ", ".join(f"{modality} {rows.shape[1]}" for modality, rows in embeddings.items())
-    print(f"{len(segment_ids)} utterances in {len(file.dialogues)} dialogues; embeddings: {sizes}")
-    print(f"wrote {output}")
+    source = open_dialogues(options.features_format_path, corpus)
+    shares = share_out(options.model_save_path, options.cross_fit, utterances, set(source.test_ids), corpus)
+    extracted = extract(source, shares, utterances, options, device)
+    if options.shard:
+        print("shard {} of {}: its {} parts of {} are in".format(*options.shard, extracted.done, extracted.parts))
+        print(f"{extracted.folder}; when all shards have finished, --merge instead of --shard joins them")
+        return
+    sizes = ", ".join(f"{modality} {size}" for modality, size in extracted.sizes.items())
+    print(f"{len(utterances)} utterances in {extracted.dialogues} dialogues; embeddings: {sizes}")
+    print(f"wrote {extracted.output}")
 
 
 if __name__ == "__main__":

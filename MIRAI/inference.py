@@ -2,7 +2,8 @@
 
     python MIRAI/inference.py --ckpt_path CKPT --test_1920=True --csv_path ./data/annotation_speaker_only.csv
 
-Writes metrics.json, predictions.csv and confusion_matrix.png to OUT_DIR. Utterances of any length are scored.
+Writes metrics.json, predictions.csv and the pictures of COGMEN_code/eval.py to OUT_DIR. Utterances of any length are
+scored.
 
     python MIRAI/inference.py --all models_zoo/checkpoint --csv_path ./data/annotation.csv
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.corpus.annotations import read_annotations, table_corpus
+from erc.corpus.feelings import feeling_summary
 from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import UserError, option, parse, run
@@ -46,6 +48,7 @@ def main(argv=None):
 
 def infer(options):
     from erc.runtime import find_device
+    from erc.scoring.evaluation import FILES
     from mirai.scoring import score, score_all
 
     device = find_device(options.device)
@@ -60,7 +63,9 @@ def infer(options):
     test_sessions = options.test_sessions if options.test_1920 else None
     result = score(options.ckpt_path, utterances, corpus, test_sessions, options, device, options.out_dir)
     print(f"{result['model']}: {summary(result, corpus.headline)}")
-    print(f"wrote {options.out_dir}/metrics.json, predictions.csv, confusion_matrix.png")
+    if "ccc" in result:
+        print(f"{result['model']}: {feeling_summary(result['ccc'])}")
+    print(f"wrote {FILES} to {options.out_dir}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Turns are found where someone speaks on a channel; --turns FILE says when, who and what instead. Writes turns.csv,
 turns.json and report.html, one page that opens from the disk in any browser. Without --extractor and --cgnn the sample
-models answer, which know synthetic voices only.
+models answer, which know synthetic voices only. With --watch it answers turn by turn: docs/online.md.
 """
 
 import sys
@@ -15,6 +15,11 @@ from erc.options import parse, run
 
 def main(argv=None):
     options = parse(PredictOptions, argv, __doc__)
+    if options.watch:
+        from conversation.watch import watch
+
+        watch(options, sys.stdin.buffer, sys.stdout)
+        return
     from conversation.predict import predict_into, summary
 
     results = predict_into(options)

@@ -59,6 +59,8 @@ def make_extractor(name):
         {
             "using_model": "both",
             "fusion": "concat",
+            "recipe": "published",
+            "valence_arousal": False,
             "text": {
                 "config": text.to_dict(),
                 "tokenizer": {"json": tokenizer.to_str(), "pad_token": 1, "max_length": 512},

@@ -68,13 +68,23 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
+    result = measure(options, find_device(options.device))
+    shown = result["options"]
+    print(f"{shown['size']} encoders, {result['precision']}, batches of {shown['max_batch_seconds']:g} s of speech")
+    print(f"on {result['device']}\n")
+    show(report(result))
+    if options.out:
+        write_json(options.out, result)
+
+
+def measure(options, device):
+    """The figures of a training with these options: a dict."""
     quieten()
-    device = find_device(options.device)
     torch.manual_seed(options.seed)
     extractor = make_extractor(options.size).train()
     lengths = durations(UTTERANCES, options.seed)
     dataset = noise_dataset(lengths, extractor, options.seed)
-    result = {"options": to_dict(options), "device": hardware(device)}
+    result = {"options": to_dict(options), "device": hardware(device), "gpu": device.type == "cuda"}
     big = {"size": 8192, "dtype": torch.bfloat16} if device.type == "cuda" else {"size": 1024}
     result["matmul_flops"] = matmul_rate(device, **big)
     result["flop_per_second"] = FLOP_PER_SECOND if options.size == "full" else count_flop(extractor, dataset)
@@ -82,9 +92,7 @@ def main(argv=None):
     result.update(padding(lengths, options))
     result["share_of_matmul"] = result["speech_rate"] * result["flop_per_second"] / result["matmul_flops"]
     result["epoch_seconds"] = CORPUS_SECONDS / result["speech_rate"]
-    report(result, device)
-    if options.out:
-        write_json(options.out, result)
+    return result
 
 
 def noise_dataset(lengths, extractor, seed):
@@ -175,10 +183,11 @@ def padding(lengths, options):
     return {"padding": padding_share(lengths, ours), "padding_published": padding_share(lengths, published)}
 
 
-def report(result, device):
+def report(result):
+    """The rows of the table."""
     counted = result["flop_per_second"] / 1e9
-    memory = "peak memory" if device.type == "cuda" else "peak memory of the process"
-    rows = (
+    memory = "peak memory" if result["gpu"] else "peak memory of the process"
+    return (
         ("matrix product, TFLOP/s", f"{result['matmul_flops'] / 1e12:.3f}", ""),
         ("work of a training step, GFLOP for a second of speech", f"{counted:.2f}", f"{FLOP_PER_SECOND / 1e9:.0f}"),
         ("seconds of speech trained on in a second", f"{result['speech_rate']:.1f}", ""),
@@ -190,10 +199,6 @@ def report(result, device):
         ("padding of the published order, %", f"{100 * result['padding_published']:.1f}", ""),
         (f"{memory}, GB", f"{result['peak_bytes'] / 1e9:.2f}", "< 24"),
     )
-    options = result["options"]
-    print(f"{options['size']} encoders, {result['precision']}, batches of {options['max_batch_seconds']:g} s of speech")
-    print(f"on {result['device']}\n")
-    show(rows)
 
 
 if __name__ == "__main__":

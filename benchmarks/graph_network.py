@@ -76,25 +76,14 @@ def graphs():
 
 def epochs(options, device):
     """Training epochs, alone and with the dev scoring, over the arithmetic limit."""
-    splits = divide(make_dialogues(options.dialogues, {"a": options.width // 2, "t": options.width // 2}), KEMDY19)
+    splits = corpus(options)
     turns, dev_turns = (sum(map(len, splits[name])) for name in ("train", "dev"))
-    chosen = train_options(options, epochs=options.epochs + 1)
-    torch.manual_seed(0)
-    network = CGNN(Architecture.from_options(chosen, options.width, EMOTIONS, SPEAKERS))
-    rates, times, began = [], [], None
-
-    def on_epoch(_):
-        nonlocal began
-        if began:  # not the first epoch, in which caches fill
-            times.append(time.perf_counter() - began)
-        if device.type == "cpu":
-            rates.append(matmul_rate(seconds=0.5))
-        began = time.perf_counter()
-
-    train(network, splits["train"], splits["dev"], KEMDY19, chosen, device, on_epoch)
+    times, rates, layers = timed_epochs(options, splits, device)
+    network = new_network(options)
+    network.to(device)
     scoring = median(timed(lambda: score(network, splits["dev"], device), device)[0] for _ in range(5))
     rate = median(rates or [matmul_rate(device, size=8192)])
-    limit = 3 * turn_flop(options.width, chosen.seqcontext_nlayer) * turns / rate
+    limit = 3 * turn_flop(options.width, layers) * turns / rate
     epoch = median(times)
     improved, share = improved_epoch(options, splits, device)
     print(f"{turns:,} training turns, {dev_turns:,} dev turns; matrix product {rate / 1e9:,.0f} GFLOP/s")
@@ -106,6 +95,36 @@ def epochs(options, device):
         ("a whole training of it, over the published", f"{share * improved / epoch:.2f}", "at most 0.33"),
         (f"{options.epochs} epochs with dev scoring", f"{sum(times):.1f} s", "100 in under 10 s (H200)"),
     ]
+
+
+def corpus(options):
+    """The synthetic dialogues by split."""
+    sizes = {"a": options.width // 2, "t": options.width // 2}
+    return divide(make_dialogues(options.dialogues, sizes), KEMDY19)
+
+
+def new_network(options):
+    """The paper's network, with fresh weights."""
+    torch.manual_seed(0)
+    return CGNN(Architecture.from_options(train_options(options), options.width, EMOTIONS, SPEAKERS))
+
+
+def timed_epochs(options, splits, device):
+    """Seconds of each epoch with dev scoring, the first left out, in which caches fill; on a CPU the matrix-product
+    rate after each; the layers of the context."""
+    chosen = train_options(options, epochs=options.epochs + 1)
+    rates, times, began = [], [], None
+
+    def on_epoch(_):
+        nonlocal began
+        if began:
+            times.append(time.perf_counter() - began)
+        if device.type == "cpu":
+            rates.append(matmul_rate(seconds=0.5))
+        began = time.perf_counter()
+
+    train(new_network(options), splits["train"], splits["dev"], KEMDY19, chosen, device, on_epoch)
+    return times, rates, chosen.seqcontext_nlayer
 
 
 def improved_epoch(options, splits, device):

@@ -129,7 +129,7 @@ start = time.perf_counter()
 main = runpy.run_path(script)["main"]
 imported = {"seconds": time.perf_counter() - start, "bytes": memory("VmRSS:")}
 main(arguments)
-whole = {"seconds": time.perf_counter() - start, "bytes": memory("VmHWM:")}
+whole = {"seconds": time.perf_counter() - start, "cpu": time.process_time(), "bytes": memory("VmHWM:")}
 print(json.dumps([whole, imported]))
 """
 
@@ -138,7 +138,8 @@ def run_measured(script, *arguments):
     """Run a script that must succeed, in a process of its own.
 
     Returns:
-        two dicts of `seconds` and `bytes` of memory: of the whole run (its peak), and of its imports.
+        two dicts of `seconds` and `bytes` of memory: of the whole run (its peak; and `cpu`, the seconds of all its
+        threads), and of its imports.
     """
     command = [sys.executable, "-c", _MEASURED_RUN, str(script), *map(str, arguments)]
     process = subprocess.run(command, capture_output=True, text=True)

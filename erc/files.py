@@ -220,6 +220,19 @@ def new_folder(out, overwrite, is_ours, kind):
             raise UserError(f"--out {out}: exists and is not empty; choose another directory or add --overwrite")
         if not is_ours(out):
             raise UserError(f"--out {out}: is not {kind}, so --overwrite does not replace it; choose another")
+    with replaced_folder(out) as new:
+        yield new
+
+
+@contextlib.contextmanager
+def replaced_folder(out):
+    """A temporary folder beside `out` that takes its place in the end, whatever was there; on failure nothing is left
+    of it.
+
+    Raises:
+        UserError: `out` cannot be written, or another run makes it.
+    """
+    out = Path(os.path.abspath(out))
     with claim(out, folder=True):
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
         try:

@@ -1,9 +1,10 @@
 """The tables of results, beside the published numbers.
 
 Method x modality: from a folder of <method>/<modalities>/metrics.json, or <method>/<modalities>/<run>/metrics.json for
-each of several runs (seeds, folds), whose mean and standard deviation are shown; below, the 95% intervals that
-`erc.scoring` makes of the `predictions.csv` beside them. The extractor's variants and losses: from the `result.csv` of
-`MIRAI/inference.py --all`.
+each of several runs (seeds, extractors), whose mean and standard deviation are shown; below, what `erc.scoring` makes
+of the `predictions.csv` beside them: 95% intervals, and the ensemble of the runs. Folds of a run predict other turns
+each, and are scored together. Ablations: the same beside the folder of what they are taken from, and the paired
+difference. The extractor's variants and losses: from the `result.csv` of `MIRAI/inference.py --all`.
 """
 
 import re
@@ -13,9 +14,9 @@ from pathlib import Path
 from erc.corpus.annotations import read_csv
 from erc.corpus.corpora import Corpus, in_order
 from erc.options import UserError
-from erc.scoring.predictions import read_evaluation
+from erc.scoring.predictions import fold_of, read_evaluation
 from erc.scoring.report import report
-from erc.scoring.tables import interval, markdown
+from erc.scoring.tables import interval, markdown, percent
 from erc.untrusted import read_json
 
 METHODS = {
@@ -82,58 +83,95 @@ def _scores_in(path):
 
 
 def _count_runs(runs):
-    """Such as `, 3 seeds` or `, 5 folds`; empty for one run. The names of their folders tell folds from seeds."""
-    folds = _folds(runs)
-    counts = ("folds", len(folds)), ("seeds", len(runs) // max(1, len(folds)))
+    """Such as `, 3 seeds` or `, 5 folds, 2 extractors`; empty for one run. The names of their folders tell these."""
+    folds, extractors, seeds = _counts(runs)
+    counts = ("folds", folds), ("extractors", extractors), ("seeds", seeds)
     return "".join(f", {count} {name}" for name, count in counts if count > 1)
 
 
-def _folds(runs):
-    return {found[1] for run in runs if (found := re.match(r"(fold[0-9]+)(_|$)", run["run"]))}
+def _counts(runs):
+    """How many folds, extractors of each, and seeds of each."""
+    names = [fold_of(run["run"]) for run in runs]
+    apart = {name for _, name in names}
+    extractors = len({found[0] for name in apart if (found := re.match(r"extractor[0-9]+", name))}) or 1
+    return len({fold for fold, _ in names}), extractors, len(apart) // extractors
 
 
-def read_intervals(folder, results):
-    """By method and modalities, by score, the texts of the intervals of the `SCORES`, which are those of the mean over
-    the runs. Left out: results of which a run lacks its `predictions.csv`, those of too few dialogues for intervals,
-    and folds, whose runs score different turns.
+def read_scored(folder, results):
+    """By method and modalities, what `erc.scoring.report` tells of the runs and, of several, of their ensemble. Left
+    out: results of which a run lacks its `predictions.csv`.
 
     Args:
         results: as `read_results` gives them for the same folder.
     Raises:
-        UserError: predictions are damaged.
+        UserError: predictions are damaged, or runs have different folds.
     """
-    intervals = {}
+    scored = {}
     for method, by_modality in results.items():
         for modalities, runs in by_modality.items():
             place = Path(folder) / method / modalities
             paths = [*place.glob("predictions.csv"), *place.glob("*/predictions.csv")]
-            if len(paths) == len(runs) and not _folds(runs):
-                scores = report(read_evaluation([place]))["methods"][0]["scores"]
-                if scores["accuracy"]["low"] is not None:
-                    texts = {score: interval(scores[score]) for score in SCORES}
-                    intervals.setdefault(method, {})[modalities] = texts
-    return intervals
+            if len(paths) == len(runs):
+                scored.setdefault(method, {})[modalities] = report(read_evaluation([place]))["methods"]
+    return scored
 
 
-def table(results, published=False, intervals=None, headline=Corpus.headline):
+def table(results, published=False, scored=None, headline=Corpus.headline):
     """The results as a Markdown table that is aligned for the terminal; scores in percent, the corpus's `headline`
     first.
 
     Args:
-        intervals: as `read_intervals` gives them; a row below each method.
+        scored: as `read_scored` gives it; further rows below each method, and the scores of folds.
     """
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
-    rows = [[_heading(headline), *columns]]
+    order = in_order(SCORES, headline)
+    rows, several = [[_heading(headline), *columns]], []
     for method, by_modality in results.items():
-        name = METHODS[method] + _count_runs(max(by_modality.values(), key=len))
-        rows.append([name, *(_cell(by_modality.get(m, []), headline) for m in columns)])
-        if there := (intervals or {}).get(method):
-            order = in_order(SCORES, headline)
-            texts = (" / ".join(there[m][score] for score in order) if m in there else "-" for m in columns)
-            rows.append(["    95% interval", *texts])
+        there = (scored or {}).get(method, {})
+        longest = max(by_modality.values(), key=len)
+        rows.append([METHODS[method] + _count_runs(longest)])
+        for m in columns:
+            runs = by_modality.get(m, [])
+            folds = runs and _counts(runs)[0] > 1 and m in there
+            rows[-1].append(_told(there[m][0], order, _percent) if folds else _cell(runs, headline))
+        rows += _interval_row({m: told[0] for m, told in there.items()}, columns, order)
+        if ensembles := {m: told[1] for m, told in there.items() if len(told) > 1}:
+            number = max(len(told[0]["runs"]) for told in there.values())
+            cells = (_told(ensembles.get(m), order, _percent) for m in columns)
+            rows += [[f"    ensemble of {number}", *cells], *_interval_row(ensembles, columns, order)]
         if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
-    return markdown(rows)
+        several.append(_counts(longest))
+    return "\n\n".join([markdown(rows), *_notes(several)])
+
+
+def _interval_row(told, columns, order):
+    """The row of the intervals, if there are any: few dialogues have none."""
+    if all(one["scores"]["accuracy"]["low"] is None for one in told.values()):
+        return []
+    return [["    95% interval", *(_told(told.get(m), order, interval) for m in columns)]]
+
+
+def _told(method, order, show):
+    return " / ".join(show(method["scores"][score]) or "-" for score in order) if method else "-"
+
+
+def _percent(entry):
+    """A score in percent, of several runs with its standard deviation."""
+    return percent({**entry, "low": None})
+
+
+def _notes(counts):
+    """What the numbers are over, where the rows do not say it: (folds, extractors, seeds) of each method."""
+    notes = []
+    if any(extractors > 1 for _, extractors, _ in counts):
+        notes.append("±: standard deviation over all runs of a row: each of its extractors, with each of its seeds.")
+    if any(folds > 1 for folds, *_ in counts):
+        notes.append(
+            "Folds: each turn is predicted once, by the training that had held it out; with predictions.csv of all, "
+            "scores and intervals are of all folds' turns together, else scores are means over folds."
+        )
+    return notes
 
 
 def extractor_table(path, published=False, headline=Corpus.headline):

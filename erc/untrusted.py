@@ -110,10 +110,15 @@ def read_json(path):
         UserError: the file is missing, too large, not JSON, nested too deep, or has a number that is not finite.
     """
     plain_file(path, MAX_JSON)
+    return parse_json(Path(path).read_bytes(), path)
+
+
+def parse_json(text, source):
+    """The same of text (str or bytes) that was read from `source`."""
     try:
-        return json.loads(Path(path).read_bytes(), parse_constant=_finite, parse_float=_finite)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
+        raise UserError(f"{source}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
 
 
 def read_toml(path):

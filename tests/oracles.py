@@ -12,6 +12,8 @@ def naive_graph(lengths, speakers, wp, wf, num_speakers, relations="speakers"):
                 edges.append((source, target))
                 if relations == "same_other":
                     pair = 1 if speakers[source] == speakers[target] else 0
+                elif relations == "time":
+                    pair = 0
                 else:
                     pair = num_speakers * speakers[source] + speakers[target]
                 types.append(2 * pair + (0 if i < j else 1))

@@ -56,6 +56,7 @@ class Parsed(Exception):
 
 
 def check(command, monkeypatch, tmp_path):
+    """The options as which a script takes a command, without running it."""
     _, path, *arguments = shlex.split(command)
     module = load_script(path)
     if "--options" in arguments:  # what a search leaves
@@ -66,8 +67,9 @@ def check(command, monkeypatch, tmp_path):
         raise Parsed(parse(cls, argv, description))
 
     monkeypatch.setattr(module, "parse", stop_after_parsing)
-    with pytest.raises(Parsed):
+    with pytest.raises(Parsed) as parsed:
         module.main(arguments)
+    return parsed.value.args[0]
 
 
 def test_the_known_commands(monkeypatch, tmp_path):

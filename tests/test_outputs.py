@@ -19,7 +19,7 @@ from tests.mirai.conftest import corpus_made, data, encoders, train, trained, tr
 
 FOLDERS = {"MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"}
 FOLDERS |= {"tools/score.py", "tools/controls.py", "app/predict.py", "MIRAI/make_sample_corpus.py"}
-FOLDERS |= {"COGMEN_code/eval.py", "COGMEN_code/archive.py unpack"}
+FOLDERS |= {"COGMEN_code/eval.py", "COGMEN_code/archive.py unpack", "tools/export.py"}
 SCRIPTS = [
     *("MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"),
     *("MIRAI/feature_extractor_cogmen_format.py", "MIRAI/make_sample_corpus.py"),
@@ -27,7 +27,7 @@ SCRIPTS = [
     *("COGMEN_code/cogmen_formatting.py", "COGMEN_code/preprocess.py", "COGMEN_code/train.py", "COGMEN_code/eval.py"),
     *("COGMEN_code/convert_checkpoint.py", "COGMEN_code/archive.py pack", "COGMEN_code/archive.py unpack"),
     *("tools/score.py", "tools/controls.py", "tools/audit.py", "tools/results_table.py", "tools/release_sample.py"),
-    "app/predict.py",
+    *("tools/export.py", "app/predict.py"),
 ]
 SHARED = {"COGMEN_code/tune.py"}  # processes that are to work on one study
 
@@ -93,6 +93,7 @@ def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeyp
         "tools/audit.py": (("--data_dir", none, "--out", place / "out"), "out"),
         "tools/results_table.py": (("--results_dir", none, "--out", place / "out"), "out"),
         "tools/release_sample.py": (("--data", none, "--zoo", none), "out"),
+        "tools/export.py": (("--extractor", none, "--cgnn", none, "--out", place / "out"), "out"),
         "app/predict.py": (("--text", none, "--out", place / "out"), "out"),
     }[name]
     if name == "tools/release_sample.py":  # which writes into the repository

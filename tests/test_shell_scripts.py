@@ -97,39 +97,6 @@ def test_finished_steps_are_not_repeated(quick_run):
     ]
 
 
-def test_more_seeds_add_to_a_finished_run(quick_run):
-    work, _ = quick_run
-    code, output, error = shell(REPOSITORY / "run_command.sh", "--quick", "--work", work, "--seeds", 2)
-    assert code == 0, error
-    repeated = [step for step in steps(output) if not step.endswith("done already")]
-    assert [step for step in repeated if "train" in step] == [
-        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("t", "a", "at")
-    ]
-    assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
-    code, output, error = shell(REPOSITORY / "run_command.sh", "--quick", "--work", work)
-    assert code == 0 and "seeds" not in output.splitlines()[-1]  # the table is that of the seeds asked for
-
-
-def test_a_given_corpus_runs_the_papers_configuration(tmp_path, run_script):
-    """A tiny corpus of 20 sessions in KEMDy19's place, with its small encoders."""
-    corpus = tmp_path / "corpus"
-    run_script("MIRAI/make_sample_corpus.py", "--out", corpus, "--turns", 2, 3)
-    code, output, error = shell(
-        *(REPOSITORY / "run_command.sh", corpus, "--work", tmp_path / "work", "--max_epochs", 1, "--epochs", 1),
-        *("--text_encoder", corpus / "encoders/text", "--audio_encoder", corpus / "encoders/audio"),
-    )
-    assert code == 0, error[-3000:]
-    assert "Make the sample corpus" not in output
-    assert re.search(r"published, KEMDy19 +\| 46.22 / 38.57 / - +\| 70.86 / 67.88 / - +\| 72.49 / 69.75 / - ", output)
-    trained = torch.load(tmp_path / "work/model_checkpoints/KEMDy19_best_dev_f1_model_at_seed24.pt", weights_only=True)
-    options = trained["options"]
-    assert (options["batch_size"], options["learning_rate"], options["drop_rate"]) == (64, 1e-4, 0.5)
-    extractor = torch.load(tmp_path / "work/checkpoint/both_test_1920_speakeronly/best.ckpt", weights_only=True)
-    options = extractor["hyper_parameters"]["options"]
-    assert (options["batch_size"], options["accumulate_grad"], options["lr"]) == (2, 8, 5e-5)
-    assert (options["test_sessions"], options["dev_sessions"]) == ([19, 20], [1, 2])
-
-
 STAND_IN = """#!{python}
 # Stands in for Python: notes each script's command, and makes of its work only the files that come next.
 import collections, os, pathlib, sys
@@ -170,6 +137,44 @@ def stand_in(tmp_path):
     python.write_text(STAND_IN.format(python=sys.executable, log=log))
     python.chmod(0o755)
     return python, log
+
+
+def test_a_given_corpus_runs_the_papers_configuration(stand_in, tmp_path, monkeypatch):
+    """KEMDy19's directory, then with another seed; the scripts have tests of their own."""
+    python, log = stand_in
+    corpus, work = tmp_path / "KEMDy19", tmp_path / "work"
+    corpus.mkdir()
+    command = (REPOSITORY / "run_command.sh", corpus, "--work", work)
+    code, output, error = shell(*command, PYTHON=str(python))
+    assert code == 0, error
+    assert "Make the sample corpus" not in output
+    assert re.search(r"published, KEMDy19 +\| 46.22 / 38.57 / - +\| 70.86 / 67.88 / - +\| 72.49 / 69.75 / - ", output)
+    asked = {}
+    for line in log.read_text().splitlines():
+        asked.setdefault(line.split()[0], []).append(check(f"python {line}", monkeypatch, tmp_path))
+    assert [(o.using_model, o.exp_name) for o in asked["MIRAI/trainer_hf.py"]] == [
+        (using, f"{using}_test_1920_speakeronly") for using in ("text", "audio", "both")
+    ]
+    for options in asked["MIRAI/trainer_hf.py"]:
+        assert (options.text_encoder, options.audio_encoder) == (
+            "klue/roberta-base",
+            "w11wo/wav2vec2-xls-r-300m-korean",
+        )
+        assert (options.batch_size, options.accumulate_grad, options.lr, options.max_epochs) == (2, 8, 5e-5, 15)
+        assert (options.test_1920, options.test_sessions, options.dev_sessions) == (True, [19, 20], [1, 2])
+    for options in asked["COGMEN_code/train.py"]:
+        assert (options.batch_size, options.learning_rate, options.drop_rate, options.seed) == (64, 1e-4, 0.5, 24)
+        assert options.from_begin
+
+    code, output, error = shell(*command, "--seeds", 2, PYTHON=str(python))
+    assert code == 0, error
+    repeated = [step for step in steps(output) if not step.endswith("done already")]
+    assert [step for step in repeated if "train" in step] == [
+        f"Stage 3: train the graph network, {modalities}, seed 25" for modalities in ("t", "a", "at")
+    ]
+    assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
+    code, output, error = shell(*command, PYTHON=str(python))
+    assert code == 0 and "2 seeds" not in output  # the table is that of the seeds asked for
 
 
 @pytest.mark.parametrize("held_out", [(), ("--test_sessions", "39 40")])

@@ -19,9 +19,10 @@ from pathlib import Path
 from erc.controls import ALTERATIONS, CONTROLS, alter, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities, write_preprocessed
-from erc.corpus.metrics import summary, write_evaluation
+from erc.corpus.metrics import summary
 from erc.files import claim
 from erc.options import option, parse, run
+from erc.scoring.evaluation import write_evaluation
 
 
 @dataclass
@@ -59,7 +60,7 @@ def main(argv=None):
             probabilities = predict(control, splits, corpus, options.txt_wav)
             result = write_evaluation(options.out_dir / control / modalities, turns, probabilities, corpus.emotions)
             print(f"{control:18} {summary(result, corpus.headline)}", flush=True)
-    print(f"wrote {options.out_dir}/<control>/{modalities}/metrics.json, predictions.csv, confusion_matrix.png")
+    print(f"wrote {options.out_dir}/<control>/{modalities}/metrics.json, predictions.csv and pictures")
 
 
 if __name__ == "__main__":

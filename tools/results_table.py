@@ -2,8 +2,8 @@
 
     python tools/results_table.py --results_dir models_zoo/sample/results
 
-with 95% intervals over whole dialogues, where the predictions stand there too (tools/score.py tells more of them),
-or the table of the extractor's variants and losses:
+with 95% intervals over whole dialogues and ensembles of the runs, where the predictions stand there too (tools/score.py
+tells more of them), or the table of the extractor's variants and losses:
 
     python tools/results_table.py --extractor_table models_zoo/sample/extractor_table/result.csv
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.files import claim, write_text
 from erc.options import REPOSITORY, option, parse, run
-from erc.results import extractor_table, read_intervals, read_results, table
+from erc.results import extractor_table, read_results, read_scored, table
 
 
 @dataclass
@@ -43,7 +43,7 @@ def main(argv=None):
             text = extractor_table(options.extractor_table, options.published, headline)
         else:
             results = read_results(options.results_dir)
-            text = table(results, options.published, read_intervals(options.results_dir, results), headline)
+            text = table(results, options.published, read_scored(options.results_dir, results), headline)
         print(text)
         if options.out:
             write_text(options.out, text + "\n")

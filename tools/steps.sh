@@ -172,6 +172,26 @@ def main():
 run(main)' "$1"
 }
 
+# sessions_of_table TABLE: all of its sessions; on a second line those that its corpus holds out
+sessions_of_table() {
+    "$python" -c 'import sys; from pathlib import Path; from erc.options import run
+from erc.corpus.annotations import read_annotations, sessions_of, table_corpus
+def main():
+    table = Path(sys.argv[1])
+    corpus = table_corpus(table)
+    print(*sessions_of(read_annotations(table, corpus)))
+    print(*corpus.test_sessions)
+run(main)' "$1"
+}
+
+# group K N WORD...: the K-th (from 0) of N groups of neighbouring words, whose sizes differ by one at most
+group() {
+    local k=$1 groups=$2
+    shift 2
+    local from=$(($# * k / groups)) to=$(($# * (k + 1) / groups))
+    echo "${@:from + 1:to - from}"
+}
+
 # name_of_manifest MANIFEST: of its corpus
 name_of_manifest() {
     "$python" -c 'import sys; from pathlib import Path; from erc.options import run
@@ -199,26 +219,43 @@ preprocess_features() {
 }
 
 # train_and_score PREPROCESSED ZOO RESULTS "MODALITIES..." SEEDS [TRAIN_OPTION...]: each of the modalities with each of
-# the seeds 24, 25, ... $fold, such as fold2_, stands before the names of a fold's runs.
+# the seeds 24, 25, ... $fold, such as fold2_, stands before the names of a fold's runs. $ablation, if any, is the part
+# that the network is to lack.
 train_and_score() {
-    local preprocessed=$1 zoo=$2 results=$3 seeds=$5 modalities seed run checkpoint fold=${fold:-}
+    local preprocessed=$1 zoo=$2 seeds=$5 modalities seed run checkpoint fold=${fold:-} ablation=${ablation:-}
+    local name=$fold${ablation:+${ablation}_}seed what="${fold//_/, }${ablation:+$ablation, }seed " results=$3/cgnn
+    [[ -z $ablation ]] || results=$3/ablations/$ablation
     for modalities in $4; do
         # Scores of seeds beyond those asked for, left by an earlier run, do not belong into the table.
-        for run in "$results/cgnn/$modalities/${fold}seed"*; do
+        for run in "$results/$modalities/${fold}seed"*; do
             ((${run##*seed} < 24 + seeds)) 2>/dev/null || rm -rf "$run"
         done
         for ((seed = 24; seed < 24 + seeds; seed++)); do
             run=$modalities/${fold}seed$seed
-            checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_${fold}seed$seed.pt
-            step "train_$modalities$fold$seed" "Stage 3: train the graph network, $modalities, ${fold/_/, }seed $seed" \
+            checkpoint=$zoo/model_checkpoints/${dataset}_best_dev_f1_model_${modalities}_$name$seed.pt
+            step "train_$modalities${name%seed}$seed" "Stage 3: train the graph network, $modalities, $what$seed" \
                 --in "$preprocessed" --out "$checkpoint" --state "${checkpoint%.pt}.resume" -- \
                 "$python" COGMEN_code/train.py --dataset "$dataset" --modalities "$modalities" --from_begin \
-                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "${fold}seed$seed" --seed "$seed" \
-                "${@:6}" "${on_device[@]}"
-            step "eval_$modalities$fold$seed" "Stage 3: score it on the held-out ${held_out_what:-sessions}" \
-                --in "$preprocessed" --in "$checkpoint" --out "$results/cgnn/$run/metrics.json" -- \
+                --preprocessed_feature "$preprocessed" --out_dir "$zoo" --tag "$name$seed" --seed "$seed" \
+                "${@:6}" ${ablation:+--ablate "$ablation"} "${on_device[@]}"
+            step "eval_$modalities${name%seed}$seed" "Stage 3: score it on the held-out ${held_out_what:-sessions}" \
+                --in "$preprocessed" --in "$checkpoint" --out "$results/$run/metrics.json" -- \
                 "$python" COGMEN_code/eval.py --dataset "$dataset" --modalities "$modalities" --pt_dir "$checkpoint" \
-                --data_dir "$preprocessed" --out_dir "$results/cgnn/$run"
+                --data_dir "$preprocessed" --out_dir "$results/$run"
         done
     done
+}
+
+# train_ablated: as train_and_score, without one part after the other
+train_ablated() {
+    local names name
+    names=$("$python" -c 'import sys; from cogmen.recipes import ABLATIONS; print(*ABLATIONS[sys.argv[1]])' \
+        "${recipe:-published}")
+    for name in $names; do ablation=$name train_and_score "$@"; done
+}
+
+# show_ablations RESULTS CORPUS: what each part is worth
+show_ablations() {
+    echo
+    "$python" tools/ablations.py --results_dir "$1" --corpus "$2" --out "$1/ablations.md"
 }

@@ -1,20 +1,23 @@
 """Checkpoints of the dialogues' networks: a dict of plain values and tensors, read without running anything in it."""
 
 import dataclasses
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
+from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
+from cogmen.recipes import RECIPES
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
 from erc.options import UserError
+from erc.scoring.calibration import at_temperature
 from erc.untrusted import check_weights, damaged, read_torch, shown
 
 FORMAT = "cogmen-cgnn"
 VERSION = 1
 
-_MAX_LAYERS, _MAX_SIZE = 100, 1 << 20
+_MAX_LAYERS, _MAX_SIZE, _HOTTEST = 100, 1 << 20, 1000
 _NETWORKS = {Architecture: CGNN, ImprovedArchitecture: MaskedAttentionNetwork}
 
 
@@ -29,6 +32,9 @@ class Checkpoint:
         windows: `{"wp", "wf"}`, past and future turns that a turn sees.
         options: every option of the training run.
         epoch, dev_weighted_f1: the epoch kept and its score on the dev dialogues.
+        temperature: divides the log-probabilities, so that they mean what they say; fitted on the dev dialogues.
+        unsure: a turn whose largest probability is below is marked; of the others 90% are right on the dev dialogues.
+            None: there is no such.
     """
 
     network: CGNN | MaskedAttentionNetwork
@@ -40,11 +46,41 @@ class Checkpoint:
     options: dict
     epoch: int
     dev_weighted_f1: float
+    temperature: float = 1.0  # of files from before there was one
+    unsure: float | None = None
+
+    def dialogue_set(self, dialogues, corpus, device):
+        """The `DialogueSet` of some dialogues for its network."""
+        a = self.network.architecture
+        return DialogueSet(
+            *(dialogues, self.modalities, corpus, self.windows["wp"], self.windows["wf"]),
+            *(a.num_speakers, device, a.relations),
+        )
+
+    def probabilities(self, outputs):
+        """(N, emotions) array of the network's outputs for N turns."""
+        if self.network.architecture.multilabel:
+            return outputs.double().sigmoid().numpy()
+        return at_temperature(outputs, self.temperature)
 
     @property
     def emotion(self):
         """The task of the corpus that the network has learnt; None where the corpus has no choice."""
         return CORPORA[self.dataset].task_of(self.emotions) if self.dataset in CORPORA else None
+
+    def record(self):
+        """How the weights were chosen, and when the test dialogues were scored: part of `metrics.json`."""
+        selected_on, scored = "unknown", "unknown"
+        if self.epoch is not None:  # else another program trained it
+            best = RECIPES[self.options.get("recipe", "published")].keep == "best"
+            selected_on = "dev weighted F1" if best else "nothing: the last epoch"
+            scored = "once by train.py, with the chosen weights; by eval.py, which chooses nothing"
+        return {
+            "selected_on": selected_on,
+            "epoch": self.epoch,
+            "dev_weighted_f1": self.dev_weighted_f1,
+            "test_scored": scored,
+        }
 
 
 def save_checkpoint(path, checkpoint, half=False):
@@ -52,14 +88,14 @@ def save_checkpoint(path, checkpoint, half=False):
     state = checkpoint.network.state_dict()
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "architecture": dataclasses.asdict(checkpoint.network.architecture),
-        "state_dict": {name: value.cpu() for name, value in state.items()},
-        **{field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint) if field.name != "network"},
-    }
-    write_torch(path, content)
+    state = {name: value.cpu() for name, value in state.items()}
+    write_torch(path, {"format": FORMAT, "version": VERSION, "state_dict": state, **described(checkpoint)})
+
+
+def described(checkpoint):
+    """All of a checkpoint but its weights, as plain values."""
+    kept = {field.name: getattr(checkpoint, field.name) for field in fields(Checkpoint) if field.name != "network"}
+    return {"architecture": dataclasses.asdict(checkpoint.network.architecture), **kept}
 
 
 def load_checkpoint(path):
@@ -70,13 +106,27 @@ def load_checkpoint(path):
             that does not fit.
     """
     content = _read(path)
+    return make_checkpoint(path, content, lambda: content["state_dict"])
+
+
+def make_checkpoint(path, content, read_weights):
+    """The `Checkpoint` of what `described` gives and of its weights, both read from `path`.
+
+    Raises:
+        UserError: names the part that does not fit.
+    """
     with damaged(path):
-        kept = {field.name: content[field.name] for field in fields(Checkpoint) if field.name != "network"}
+        kept = {
+            field.name: content[field.name] if field.default is MISSING else content.get(field.name, field.default)
+            for field in fields(Checkpoint)
+            if field.name != "network"
+        }
         sizes = content["architecture"]
         for name, value in sizes.items():  # before layer after layer is made
             limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
-            if type(value) is int and not 0 < value <= limit:
-                raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected 1 to {limit}")
+            least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
+            if type(value) is int and not least <= value <= limit:
+                raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
         # There was one network, and no word of the recipe, before there were two.
         architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
         for name in sizes.keys() & {"drop_rate", "input_drop", "modality_drop"}:
@@ -86,9 +136,10 @@ def load_checkpoint(path):
             expected = f"expected one of {', '.join(RELATIONS)}"
             raise UserError(f"{path}: its architecture has relations {shown(architecture.relations)}, {expected}")
         _check_kept(path, kept, architecture)
-        check_weights(path, content["state_dict"], lambda: _NETWORKS[type(architecture)](architecture))
+        weights = read_weights()
+        check_weights(path, weights, lambda: _NETWORKS[type(architecture)](architecture))
         network = _NETWORKS[type(architecture)](architecture)
-        network.load_state_dict(content["state_dict"])  # 16-bit floats become 32-bit ones
+        network.load_state_dict(weights)  # 16-bit floats become 32-bit ones
         return Checkpoint(network=network.eval(), **kept)
 
 
@@ -127,6 +178,7 @@ def _check_kept(path, kept, architecture):
         ("emotions", kept["emotions"], list(corpus.emotions)),
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
         ("multilabel", architecture.multilabel, corpus.multilabel),
+        ("valence_arousal", architecture.valence_arousal, bool(architecture.valence_arousal)),
         ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
         ("feature size", architecture.feature_size, sum(sizes.values())),
         ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),
@@ -138,6 +190,14 @@ def _check_kept(path, kept, architecture):
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):
             raise UserError(f"{path}: damaged: its {name} is {shown(kept[name])}")
+    if type(architecture.online) is not bool or (architecture.online and windows["wf"] != 0):
+        raise UserError(
+            f"{path}: damaged: its online is {shown(architecture.online)}, its window wf {shown(windows['wf'])}"
+        )
+    for name, most in (("temperature", _HOTTEST), ("unsure", 1)):
+        value = kept[name]
+        if not ((type(value) is float and 0 < value <= most) or (name, value) == ("unsure", None)):
+            raise UserError(f"{path}: damaged: its {name} is {shown(value)}, expected more than 0, at most {most}")
 
 
 def _num_speakers(corpus, architecture):

@@ -62,6 +62,25 @@ RECIPES = {
     ),
 }
 
+# `--ablate NAME`: the options of `train.py`, or fields of the network's architecture, that it takes a part out by.
+_WINDOWS = {
+    f"window_{name}": {"wp": turns, "wf": turns} for name, turns in (("0", 0), ("2", 2), ("10", 10), ("all", -1))
+}
+ABLATIONS = {
+    "published": {
+        "no_graph": {"graph": False},  # the classifier reads the context
+        "no_context": {"seqcontext_nlayer": 0},  # the graph reads each turn's own features
+        "no_speaker": {"relations": "time"},
+        **_WINDOWS,
+    },
+    "improved": {
+        "no_context": {"seqcontext_nlayer": 0},
+        "no_mask": {"heads": "all all all all"},
+        "no_speaker": {"heads": "all all near all"},
+        **_WINDOWS,
+    },
+}
+
 
 def default_help(text, name):
     """An option's help text with the default of each recipe."""

@@ -87,6 +87,7 @@ class StateKeeper:
     def __init__(self, path, options, trained, dialogues):
         self.path, self.options, self.dialogues = path, options, dialogues
         self.network, self.average, self.optimizer, self.scheduler, self.progress = trained
+        self._identity = None
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -103,7 +104,7 @@ class StateKeeper:
             "format": FORMAT,
             "version": VERSION,
             "options": to_dict(self.options),
-            "dialogues": _identity(self.dialogues),
+            "dialogues": self.identity,
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not self.network else None,
             "optimizer": self.optimizer.state_dict(),
@@ -171,6 +172,13 @@ class StateKeeper:
         return f"{done}; the same command with --resume goes on from {self.path}"
 
     @property
+    def identity(self):
+        """A checksum of the dialogues, which is made once."""
+        if self._identity is None:
+            self._identity = _identity(self.dialogues)
+        return self._identity
+
+    @property
     def _device(self):
         return self.progress.loss_sum.device
 
@@ -185,16 +193,18 @@ class StateKeeper:
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")
-        if content["dialogues"] != _identity(self.dialogues):
+        if content["dialogues"] != self.identity:
             raise UserError(f"--resume: {self.path} was begun with other training dialogues than these")
 
 
 def _identity(dialogues):
-    """A checksum of the dialogues' names, labels, speakers and features."""
+    """A checksum of the dialogues' names, labels, what else is learnt of them, speakers and features."""
     check = 0
+    for rows in (*(dialogues.targets or ()), *(dialogues.feelings or ())):
+        check = zlib.crc32(rows.cpu().numpy(), check)
     for dialogue, speakers in zip(dialogues.dialogues, dialogues.speakers, strict=True):
         check = zlib.crc32(dialogue.id.encode(), check)
-        for part in (dialogue.labels, speakers, dialogue.joined(dialogues.modalities)):
+        for part in (dialogue.labels, speakers, dialogue.identity(dialogues.modalities)):
             check = zlib.crc32(part, check)
     return check
 

@@ -7,13 +7,15 @@ import torch
 from cogmen.checkpoints import Checkpoint, check_fits, load_checkpoint, save_checkpoint
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
-from cogmen.training import seed_everything
-from erc.corpus.corpora import Corpus, asked_corpus
+from cogmen.training import dialogue_set, predict, seed_everything
+from erc.corpus.corpora import UNLABELLED, Corpus, asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
 from erc.corpus.targets import take_task
 from erc.files import write_table
 from erc.options import UserError, to_dict
 from erc.runtime import find_device
+from erc.scoring.calibration import at_temperature, fit_temperature, sure_from
+from erc.scoring.pictures import draw_learning_curves
 
 
 @dataclass
@@ -41,7 +43,7 @@ def prepare(options, splits=SPLITS):
         UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
     """
     device = find_device(options.device)
-    dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset))
+    dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset), lazy=True)
     options.dataset = corpus.name  # part of the names of what the run writes
     corpus = take_task(options.preprocessed_feature, dialogues, corpus, options.emotion)
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
@@ -68,9 +70,10 @@ def build_network(options, data):
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
-        relations, asked = start.network.architecture.relations, network.architecture.relations
-        if relations != asked:
-            raise UserError(f"{options.model_ckpt}: trained with --relations {relations}, here --relations {asked}")
+        for name in ("relations", "online", "valence_arousal"):
+            found, asked = (getattr(one.architecture, name) for one in (start.network, network))
+            if found != asked:
+                raise UserError(f"{options.model_ckpt}: trained with --{name} {found}, here --{name} {asked}")
         network.load_state_dict(start.network.state_dict())
     return network
 
@@ -95,6 +98,17 @@ def state_path(options):
     return checkpoint_path(options).with_suffix(".resume")
 
 
+def fit_confidence(network, data, options):
+    """(temperature, unsure) of a `Checkpoint`, by the dev dialogues; (1, None) where a turn has several emotions."""
+    if data.corpus.multilabel:
+        return 1.0, None
+    dev = dialogue_set(data.dialogues["dev"], network, data.corpus, options, data.device)
+    log_probs, labels = (values.numpy() for values in predict(network, dev, options.batch_size))
+    log_probs, labels = log_probs[labels != UNLABELLED], labels[labels != UNLABELLED]
+    temperature = fit_temperature(log_probs, labels)
+    return temperature, sure_from(labels, log_probs.argmax(axis=1), at_temperature(log_probs, temperature))
+
+
 def save_best(network, data, options, epoch, dev_weighted_f1, history):
     """Write the checkpoint and, beside it, the history of the training; removes its state.
 
@@ -102,6 +116,7 @@ def save_best(network, data, options, epoch, dev_weighted_f1, history):
         Path: of the checkpoint.
     """
     path = checkpoint_path(options)
+    temperature, unsure = fit_confidence(network, data, options)
     checkpoint = Checkpoint(
         network=network,
         dataset=data.corpus.name,
@@ -112,8 +127,11 @@ def save_best(network, data, options, epoch, dev_weighted_f1, history):
         options=to_dict(options),
         epoch=epoch,
         dev_weighted_f1=dev_weighted_f1,
+        temperature=temperature,
+        unsure=unsure,
     )
     save_checkpoint(path, checkpoint)
     write_table(path.with_suffix(".csv"), list(history[0]), [list(row.values()) for row in history])
+    draw_learning_curves(path.with_suffix(""), history, epoch)
     state_path(options).unlink(missing_ok=True)
     return path

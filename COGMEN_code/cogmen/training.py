@@ -13,11 +13,14 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from cogmen import feelings
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
-from cogmen.recipes import RECIPES, default_help
+from cogmen.recipes import ABLATIONS, RECIPES, default_help
 from cogmen.resume import Progress, StateKeeper, average_into
+from cogmen.soft_labels import soft_loss, targets_of
 from erc.corpus.corpora import TASKS, UNLABELLED
+from erc.corpus.feelings import WEIGHT, squared_error
 from erc.corpus.metrics import scores
 from erc.options import UserError, option
 from erc.runtime import check_compiler, stop_signals
@@ -65,14 +68,24 @@ class TrainOptions:
     weight_decay: float | None = _by_recipe("weight_decay", "weight decay")
     max_grad_value: float = option(-1.0, "clip each gradient to this absolute value; -1: do not clip")
     class_weight: bool = option(False, "weigh each emotion's loss by total / count in the training labels")
+    soft_labels: bool = option(False, "train on the shares of the raters' votes; dev and test keep the labels")
+    valence_arousal: bool = option(False, "learn the raters' valence and arousal, too; reports their CCC")
     drop_rate: float | None = _by_recipe("drop_rate", "dropout in the context's layers and in the classifier")
     wp: int | None = _by_recipe("wp", "past turns that a turn sees in the graph, or by the near heads; -1: all")
     wf: int | None = _by_recipe("wf", "future turns that it sees there; -1: all")
     relations: str | None = option(
         None,
-        "what an edge of the graph tells: which speakers, or whether it is the same one (default: speakers, "
-        "same_other if there are more than two)",
+        "what an edge of the graph tells: which speakers, whether it is the same one, or neither, only which turn is "
+        "first (default: speakers, same_other if there are more than two)",
         choices=RELATIONS,
+    )
+    online: bool = option(
+        False, "a network that sees the past only, for app/predict.py --watch: causal context, --wf 0"
+    )
+    ablate: str | None = option(
+        None,
+        "leave a part out, to see what it is worth (improved: no_mask, not no_graph)",
+        choices=sorted({name for parts in ABLATIONS.values() for name in parts}),
     )
     rnn: str = option("transformer", "network of the context", choices=("transformer", "lstm", "gru"))
     seqcontext_nlayer: int | None = _by_recipe("seqcontext_nlayer", "layers of the context")
@@ -100,6 +113,8 @@ class TrainOptions:
 
     def __post_init__(self):
         recipe = RECIPES[self.recipe]
+        if self.online and self.wf is None:
+            self.wf = 0
         for name, value in recipe.defaults.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
@@ -112,10 +127,13 @@ class TrainOptions:
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number of turns, or -1 for all")
+        if self.online and self.wf:
+            raise ValueError(f"--wf {self.wf}: --online sees no future turns; leave it out")
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
+        self._ablate()
         check_comet_options(self, searching=self.tuning)
         if self.tuning and self.model_ckpt:
             raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
@@ -123,6 +141,24 @@ class TrainOptions:
             raise ValueError(
                 "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"
             )
+
+    @property
+    def ablated(self):
+        """What `--ablate` changes: the values of options, and of fields of the network's architecture."""
+        return ABLATIONS[self.recipe][self.ablate] if self.ablate else {}
+
+    def _ablate(self):
+        if self.ablate and self.ablate not in ABLATIONS[self.recipe]:
+            raise ValueError(f"--ablate {self.ablate}: --recipe {self.recipe} has {', '.join(ABLATIONS[self.recipe])}")
+        if self.ablate and self.tuning:
+            raise ValueError("--ablate: --tuning searches whole networks; give one of them")
+        if self.ablate == "no_context" and self.rnn != "transformer":
+            raise ValueError(
+                f"--ablate no_context: needs --rnn transformer, a {self.rnn} has no path around its layers"
+            )
+        for name, value in self.ablated.items():
+            if name in TrainOptions.__dataclass_fields__:
+                setattr(self, name, value)
 
 
 class Diverged(UserError):
@@ -234,11 +270,19 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
     )
     num_emotions = network.architecture.num_emotions
     weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    train_dialogues = [dialogue for dialogue in train_dialogues if (dialogue.labels != UNLABELLED).any()]
+    targets = [dialogue.labels != UNLABELLED for dialogue in train_dialogues]
+    if options.soft_labels:
+        targets = targets_of(train_dialogues, num_emotions, options.preprocessed_feature)
+    counted = [k for k, rows in enumerate(targets) if rows.any()]
+    train_dialogues, targets = [train_dialogues[k] for k in counted], [targets[k] for k in counted]
     if not train_dialogues:
         raise UserError("no training dialogue has a label")
     train_set = dialogue_set(train_dialogues, network, corpus, options, device)
     train_set.alike = recipe.alike
+    if options.soft_labels:
+        train_set.train_on(targets)
+    if options.valence_arousal:
+        train_set.train_feelings(feelings.targets_of(train_dialogues, options.preprocessed_feature))
     dev_set = dialogue_set(dev_dialogues, network, corpus, options, device)
     if options.scheduler == "cosine":
         scheduler = cosine(optimizer, options.epochs * math.ceil(len(train_set) / options.batch_size))
@@ -305,7 +349,13 @@ def train_step(network, optimizer, batch, weight, max_grad_value, smoothing=0.0)
         scalar tensor: the batch's loss, detached.
     """
     network.train()
-    loss = loss_of(network(batch), batch.labels, weight, smoothing)
+    outputs, felt = (network(batch), None) if batch.feelings is None else network(batch, feelings=True)
+    if batch.targets is None:
+        loss = loss_of(outputs, batch.labels, weight, smoothing)
+    else:
+        loss = soft_loss(outputs, batch.targets, weight, smoothing)
+    if felt is not None:
+        loss = loss + WEIGHT * squared_error(felt, batch.feelings)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if max_grad_value > 0:

@@ -6,6 +6,7 @@ from erc.options import UserError
 from erc.untrusted import check_weights, damaged, read_torch, shown
 from mirai.network.extractor import Extractor
 from mirai.options import FUSIONS
+from mirai.recipes import RECIPES
 
 FORMAT = "mirai-extractor"
 VERSION = 1
@@ -16,6 +17,7 @@ _PARTS = {
     *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
+_FIRST = {"fusion": "concat", "recipe": "published", "valence_arousal": False}
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
 
 
@@ -63,7 +65,8 @@ def read_checkpoint(path):
             "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
         )
     with damaged(path):
-        hyper_parameters["description"].setdefault("fusion", "concat")  # the first checkpoints, which had no other
+        # The first checkpoints had no other.
+        hyper_parameters["description"] = {**_FIRST, **hyper_parameters["description"]}
     return content
 
 
@@ -78,18 +81,32 @@ def load_extractor(path):
         UserError: as `read_checkpoint`, or its parts do not fit together.
     """
     content = read_checkpoint(path)
+    hyper_parameters = content["hyper_parameters"]
+    return make_extractor(path, hyper_parameters["description"], lambda: content["state_dict"]), hyper_parameters
+
+
+def make_extractor(path, description, read_weights):
+    """The `Extractor` of a description and of its weights, both read from `path`.
+
+    Raises:
+        UserError: its parts do not fit together.
+    """
     with damaged(path, "damaged, or not ours: its description makes no network"):
-        hyper_parameters = content["hyper_parameters"]
-        description = hyper_parameters["description"]
         own_corpus(path, "its corpus", description["emotions"])  # checks them
         if description["fusion"] not in FUSIONS:
             raise UserError(f"{path}: of fusion {shown(description['fusion'])}, expected {' or '.join(FUSIONS)}")
-        weights = {str(name).removeprefix("extractor."): value for name, value in content["state_dict"].items()}
+        recipes = list(RECIPES)[: 1 if description["fusion"] == "mmer" else None]
+        if description["recipe"] not in recipes:
+            raise UserError(f"{path}: of recipe {shown(description['recipe'])}, expected {' or '.join(recipes)}")
+        if not isinstance(description["valence_arousal"], bool):
+            raise UserError(f"{path}: damaged: its valence_arousal is {shown(description['valence_arousal'])}")
         _check_sizes(description)
+        weights = {str(name).removeprefix("extractor."): value for name, value in read_weights().items()}
         check_weights(path, weights, lambda: Extractor(description))
         extractor = Extractor(description)
         extractor.load_state_dict(weights)  # 16-bit floats become 32-bit ones
-        return extractor.eval(), hyper_parameters
+        extractor.dataset_settings()  # its tokenizer is one
+        return extractor.eval()
 
 
 def check_emotions(path, extractor, corpus):

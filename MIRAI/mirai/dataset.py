@@ -29,6 +29,8 @@ class UtteranceBatch:
     windows: torch.Tensor | None = None  # (W, S) normalised speech, zeros where there is none
     samples: torch.Tensor | None = None  # (W,) the length of each window
     owner: torch.Tensor | None = None  # (W,) the utterance (0 .. B-1) that each window belongs to
+    targets: torch.Tensor | None = None  # (B, C) in training with soft labels: the share of each emotion
+    feelings: torch.Tensor | None = None  # (B, 2) in training of valence and arousal, on the networks' scale
 
     def __len__(self):
         return len(self.labels)

@@ -4,9 +4,12 @@ processes on many machines share the work.
 The utterances of a table are divided into parts by their duration, always the same ones. A part is a file whose name is
 a digest of all that its embeddings depend on, so that a part of another checkpoint, of speech that changed or of
 another precision is never taken. Shard K of N has the parts K, K + N, K + 2 N, ...
+
+Of a dialogue file that is itself in shards, each has parts of its own, so that joining them holds one at a time.
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -16,8 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from erc.corpus.dialogue_shards import write_dialogue_index
+from erc.corpus.dialogues import check_dialogues, write_dialogues
+from erc.corpus.formatting import check_same, join_embeddings
+from erc.corpus.shards import set_name, shard_folder, shard_path
 from erc.files import atomic_writer, claim, is_claimed
 from erc.options import UserError
+from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
 
@@ -55,7 +63,7 @@ class Extraction:
 
     Args:
         extractor: `Extractor`.
-        checkpoint: the file that it was read from.
+        checkpoint: digest of the file that it was read from.
         utterances: list of `Utterance`, all of the table.
         options: `PredictionOptions`.
         output: the file that is to be made; the parts are kept in <name>.parts/ beside it.
@@ -64,9 +72,7 @@ class Extraction:
     def __init__(self, extractor, checkpoint, utterances, options, output):
         self.extractor, self.utterances, self.options, self.output = extractor, utterances, options, output
         self.folder = output.with_suffix(".parts")
-        self.parts = plan_parts(utterances)
-        with checkpoint.open("rb") as file:
-            self.checkpoint = hashlib.file_digest(file, "sha256").hexdigest()
+        self.parts, self.checkpoint = plan_parts(utterances), checkpoint
 
     @contextlib.contextmanager
     def alone(self, shard=None):
@@ -130,14 +136,6 @@ class Extraction:
                 table[part.places] = rows
         return {modality: tables[modality] for modality in self.extractor.modalities}
 
-    def remove(self):
-        """Remove the parts, also those of other checkpoints or options."""
-        for pattern in ("*.npz", ".*.part", "*.lock", ".*.lock"):
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something else is in it
-            self.folder.rmdir()
-
     def _missing(self, parts):
         """Those whose file is not there or damaged; gives every part its path."""
         dataset, own_places = self._dataset(parts)
@@ -176,3 +174,109 @@ class Extraction:
                 return {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
+
+
+def remove_parts(output):
+    """Remove the parts of an output, also those of other checkpoints or options."""
+    folder = output.with_suffix(".parts")
+    for pattern in ("*.npz", ".*.part", "*.lock", ".*.lock"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else is in it
+        folder.rmdir()
+
+
+@dataclass
+class Extracted:
+    """What `extract` has done: the parts that it made or found, of all there are; once they are joined, the `output`,
+    its dialogues and the size of each modality's embeddings."""
+
+    done: int = 0
+    parts: int = 0
+    folder: Path | None = None
+    output: Path | None = None
+    dialogues: int = 0
+    sizes: dict | None = None
+
+
+def extract(source, shares, utterances, options, device):
+    """Make the parts of a dialogue file or of all its shards, and join them, as `options.shard` and `.merge` have it.
+
+    Args:
+        source: `DialogueShards`, the turns of which are those of the table.
+        shares: which extractor embeds which utterances, as `mirai.crossing.share_out` gives them.
+        utterances: list of `Utterance`, all of the table.
+        options: `PredictionOptions`.
+    Raises:
+        UserError: turns and table differ, parts are missing, or another run has the output.
+    """
+    path, single = options.features_format_path, source.name is None
+    output = path.with_name(f"{path.stem}_feat{'.pkl' if single else path.suffix}")
+    load = functools.lru_cache(1)(lambda checkpoint: load_extractor(checkpoint)[0])  # one at a time is in memory
+    digests = {checkpoint: _digest(checkpoint) for checkpoint, _ in shares}
+    name = set_name(source.name, *digests.values(), options.precision)
+    embedded_by = {utterance.segment_id: checkpoint for checkpoint, own in shares for utterance in own}
+    result, places = Extracted(output=output, folder=output.with_suffix(".parts")), []
+    with contextlib.ExitStack() as stack:
+        if not single and not options.shard:
+            folder = stack.enter_context(shard_folder(output))
+        for number, own in enumerate(_divide(source, utterances), 1):
+            places.append(output if single else shard_path(result.folder, number, source.number))
+            by_checkpoint = {}
+            for utterance in own:
+                by_checkpoint.setdefault(embedded_by[utterance.segment_id], []).append(utterance)
+
+            def work_of(checkpoint, chosen, place=places[-1]):
+                return Extraction(load(checkpoint), digests[checkpoint], chosen, options, place)
+
+            with work_of(next(iter(by_checkpoint)), own).alone(options.shard):
+                tables = []
+                for checkpoint, chosen in by_checkpoint.items():
+                    work = work_of(checkpoint, chosen)
+                    result.done += 0 if options.merge else len(work.run(device, options.shard))
+                    result.parts += len(work.parts)
+                    if not options.shard:
+                        tables.append(work.join())
+                if options.shard:
+                    continue
+                embeddings = {modality: np.concatenate([table[modality] for table in tables]) for modality in tables[0]}
+                file, names = (
+                    source.read(number),
+                    [one.segment_id for chosen in by_checkpoint.values() for one in chosen],
+                )
+                join_embeddings(file.dialogues, names, embeddings)
+                result.sizes = {modality: rows.shape[1] for modality, rows in embeddings.items()}
+                del embeddings, tables
+                check_dialogues(file.dialogues, file.corpus)  # an extractor may give values that are not finite
+                file.shard = None if single else (name, number, source.number)
+                write_dialogues(output if single else shard_path(folder, number, source.number), file)
+                result.dialogues += len(file.dialogues)
+                if single:
+                    remove_parts(output)
+        if not single and not options.shard:
+            source.check_complete()
+            write_dialogue_index(folder, name, source.number, source)
+    if not single and not options.shard:
+        for place in places:
+            remove_parts(place)
+        with contextlib.suppress(OSError):  # something else is in it
+            result.folder.rmdir()
+    return result
+
+
+def _digest(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _divide(source, utterances):
+    """The utterances of each shard, in the table's order; all turns are in the table, and the other way round."""
+    shard_of = {}
+    for number in range(1, source.number + 1):
+        for dialogue in source.read(number).dialogues:
+            shard_of |= dict.fromkeys(dialogue.segment_ids, number)
+    check_same(shard_of.keys(), [utterance.segment_id for utterance in utterances])
+    works = [[] for _ in range(source.number)]
+    for utterance in utterances:
+        works[shard_of[utterance.segment_id] - 1].append(utterance)
+    return works

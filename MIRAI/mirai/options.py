@@ -6,6 +6,7 @@ from pathlib import Path
 from erc.corpus.annotations import table_corpus
 from erc.options import option, to_dict
 from erc.tracking import check_comet_options
+from mirai.recipes import RECIPES
 
 TEXT_ENCODER = "klue/roberta-base"
 AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
@@ -52,6 +53,8 @@ class _CommonOptions(_InputOptions):
     loss: str = option(
         "ce", "ce: cross-entropy; cs_and_ce: a tenth of it + cosine distance", choices=["ce", "cs_and_ce"]
     )
+    soft_labels: bool = option(False, "train on the shares of the raters' votes; validation keeps the labels")
+    valence_arousal: bool = option(False, "learn the raters' valence and arousal, too; scoring reports their CCC")
     text_encoder: str = option(TEXT_ENCODER, "hub name or directory")
     audio_encoder: str = option(AUDIO_ENCODER, "hub name or directory of a Wav2Vec2 with layer norm in its front end")
     lr: float = option(5e-5, "learning rate of AdamW")
@@ -135,6 +138,7 @@ class TrainingOptions(_CommonOptions):
     """Those of the extractor that concatenates its embeddings."""
 
     using_model: str = option("both", "modalities", choices=list(USING_MODEL))
+    recipe: str = option("published", "the published network and training, or ours", choices=list(RECIPES))
     fusion = "concat"  # no option
 
 
@@ -142,8 +146,9 @@ class TrainingOptions(_CommonOptions):
 class FusionTrainingOptions(_CommonOptions):
     """Those of the cross-modal network, which always takes both modalities."""
 
-    using_model = "both"  # no options, these two
+    using_model = "both"  # no options, these three
     fusion = "mmer"
+    recipe = "published"
 
 
 def check_test_sessions(options):

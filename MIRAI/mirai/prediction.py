@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from erc.corpus.feelings import from_network
 from erc.options import UserError
 from mirai.dataset import MAX_WINDOW, UtteranceDataset
 from mirai.speech import SAMPLE_RATE
@@ -59,8 +60,8 @@ def run_batches(extractor, dataset, batches, device, options, loader=DataLoader,
         loader: a `DataLoader` class, such as one that measures.
         quiet: show no progress.
     Yields:
-        dict: for each batch, `text` and `audio` (those in use): (B, D) float32; `probabilities`: (B, C) float32,
-        where none is missing.
+        dict: for each batch, `text` and `audio` (those in use): (B, D) float32; where none is missing `probabilities`:
+        (B, C) float32, and `feelings`, (B, 2) of an extractor that says them.
     Raises:
         UserError: a file cannot be read, or memory does not suffice.
     """
@@ -85,23 +86,31 @@ def _run(extractor, batch, precision):
     with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
         result = extractor.embed(batch)
         if result.keys() == set(extractor.modalities):
-            result["probabilities"] = extractor.classify(result).float().softmax(dim=1)
+            embeddings = dict(result)
+            result["probabilities"] = extractor.classify(embeddings).float().softmax(dim=1)
+            if extractor.description["valence_arousal"]:
+                result["feelings"] = extractor.feel(embeddings)
     return {name: rows.float().cpu().numpy() for name, rows in result.items()}
 
 
 def predict(extractor, utterances, options, device):
-    """The probabilities of every utterance, whatever its length: (N, C) float32, rows as `utterances`.
+    """What an extractor says of every utterance, whatever its length.
 
     Args:
         options: `PredictionOptions`.
+    Returns:
+        ((N, C) float32 probabilities, (N, 2) valence and arousal of 1 to 5, or None), rows as `utterances`.
     """
     dataset = UtteranceDataset(utterances, options.txt_wav, **extractor.dataset_settings())
     batches = plan_batches(dataset, range(len(dataset)), options, device)
     results = run_batches(extractor, dataset, batches, device, options)
     table = np.empty((len(dataset), len(extractor.description["emotions"])), dtype=np.float32)
+    feelings = np.empty((len(dataset), 2), dtype=np.float32) if extractor.description["valence_arousal"] else None
     for batch, result in zip(batches, results, strict=True):
         table[batch] = result["probabilities"]
-    return table
+        if feelings is not None:
+            feelings[batch] = from_network(result["feelings"])
+    return table, feelings
 
 
 @contextlib.contextmanager

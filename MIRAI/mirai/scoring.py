@@ -2,12 +2,14 @@
 
 import sys
 
-from erc.corpus.metrics import summary, write_evaluation
+from erc.corpus.metrics import summary
 from erc.corpus.splits import check_unseen, has_split, held_out, split
 from erc.files import write_table
 from erc.options import UserError, printable
+from erc.scoring.evaluation import write_evaluation
 from mirai.checkpoint import check_emotions, load_extractor
 from mirai.prediction import predict
+from mirai.training.targets import ratings_of
 
 COLUMNS = ("model", "loss", "accuracy", "weighted_f1", "macro_f1")
 
@@ -33,9 +35,15 @@ def score(path, utterances, corpus, test_sessions, options, device, out_dir):
     test = split(utterances, False, []).test if is_random else held_out(utterances, test_sessions)
     advice = "Score what its training held out: give the same table, --test_1920 and --test_sessions"
     check_unseen(test, kept["trained_on"], path, advice)
-    probabilities = predict(extractor, test, options, device)
+    probabilities, felt = predict(extractor, test, options, device)
+    felt = None if felt is None else (ratings_of(test), felt)
     turns = ((row.segment_id, row.dialogue, row.speaker, row.label) for row in test)
-    result = write_evaluation(out_dir, turns, probabilities, corpus.emotions)
+    record = {
+        "selected_on": "dev loss",
+        "epoch": kept.get("validation", {}).get("epoch"),
+        "test_scored": "by inference.py alone, with the chosen weights; training reads no held-out utterance",
+    }
+    result = write_evaluation(out_dir, turns, probabilities, corpus.emotions, record, felt)
     return {"model": extractor.variant, "loss": trained_with["loss"], **result}
 
 

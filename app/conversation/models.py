@@ -1,9 +1,11 @@
 """The two networks of a prediction: an extractor and the graph network that was trained on its embeddings."""
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from conversation.exported import read_models
 from conversation.turns import Note
 from erc.corpus.corpora import CORPORA, MODALITIES, Corpus, own_corpus
 from erc.options import REPOSITORY, UserError
@@ -27,6 +29,7 @@ class Models:
         corpus: the `Corpus` that they were trained on.
         names: what the results call them.
         notes: list of `Note`.
+        batch_size: utterances that the extractor gets at once, at most.
     """
 
     extractor: object
@@ -34,6 +37,7 @@ class Models:
     corpus: Corpus
     names: dict
     notes: list
+    batch_size: int = 64
 
 
 def load_models(options, conversation):
@@ -42,6 +46,20 @@ def load_models(options, conversation):
     Raises:
         UserError: they do not fit each other, or need what the conversation lacks.
     """
+    models = _read(options, conversation)
+    if options.int8:
+        from erc.runtime import find_device
+        from mirai.network.quantisation import quantise
+
+        quantise(models.extractor, find_device(options.device))
+        models.names["extractor"] += " (int8)"
+        models.batch_size = 1  # no answer depends on what else is in a batch
+    return models
+
+
+def _read(options, conversation):
+    if options.model:
+        return _fitting(options.model, options.model, *read_models(options.model), conversation, [])
     if options.extractor:
         return _load(options.extractor, options.cgnn, conversation, [])
     from erc.split_zip import unpack
@@ -59,9 +77,35 @@ def _load(extractor_path, network_path, conversation, notes):
     from cogmen.checkpoints import load_checkpoint
     from mirai.checkpoint import load_extractor
 
-    extractor, _ = load_extractor(extractor_path)
-    checkpoint = load_checkpoint(network_path)
+    extractor, checkpoint = load_extractor(extractor_path)[0], load_checkpoint(network_path)
+    return _fitting(extractor_path, network_path, extractor, checkpoint, conversation, notes)
+
+
+def _fitting(extractor_path, network_path, extractor, checkpoint, conversation, notes):
+    """The `Models` of both, if they fit each other and the conversation."""
     corpus = CORPORA.get(checkpoint.dataset) or own_corpus(network_path, checkpoint.dataset, checkpoint.emotions)
+    if checkpoint.network.architecture.num_speakers is None:  # it tells speakers only from each other
+        corpus = dataclasses.replace(corpus, speakers=())
+    check_fit(extractor_path, network_path, extractor, checkpoint)
+    needed = set(MODALITIES[modality] for modality in checkpoint.modalities)
+    if extractor.fusion:
+        needed |= {"text", "audio"}  # each embedding takes both
+    for name, there, what in (
+        ("text", conversation.has_text, "text; give it with --turns FILE, or have it written down with --transcribe"),
+        ("audio", conversation.has_speech, "speech; give a recording"),
+    ):
+        if name in needed and not there:
+            raise UserError(f"{conversation.sources[0]}: these models need {what}, or models that do without")
+    names = {"extractor": extractor_path.name, "graph network": network_path.name}
+    return Models(extractor, checkpoint, corpus, names, notes)
+
+
+def check_fit(extractor_path, network_path, extractor, checkpoint):
+    """Refuse an extractor whose features are not those that the graph network was trained on.
+
+    Raises:
+        UserError: names both and what differs.
+    """
     if tuple(extractor.description["emotions"]) != tuple(checkpoint.emotions):
         raise UserError(
             f"{extractor_path} knows the emotions {', '.join(extractor.description['emotions'])}, {network_path} "
@@ -76,14 +120,3 @@ def _load(extractor_path, network_path, conversation, notes):
                 f"{network_path}: was trained on {MODALITIES[modality]} features of {size} values, {extractor_path} "
                 f"makes {found}; give the extractor whose features it was trained on"
             )
-    needed = set(MODALITIES[modality] for modality in checkpoint.modalities)
-    if extractor.fusion:
-        needed |= {"text", "audio"}  # each embedding takes both
-    for name, there, what in (
-        ("text", conversation.has_text, "text; give it with --turns FILE, or have it written down with --transcribe"),
-        ("audio", conversation.has_speech, "speech; give a recording"),
-    ):
-        if name in needed and not there:
-            raise UserError(f"{conversation.sources[0]}: these models need {what}, or models that do without")
-    names = {"extractor": extractor_path.name, "graph network": network_path.name}
-    return Models(extractor, checkpoint, corpus, names, notes)

@@ -28,31 +28,38 @@ def predict_into(options):
     return results
 
 
-def predict_conversation(options):
-    """(`Results`, the same as plain values) of the conversation that the options ask for."""
-    conversation = read_conversation(options, _bar(options.quiet, "listening", "channel"))
-    if options.transcribe:
-        recognise(conversation, _bar(options.quiet, "writing down", "turn"))
+def predict_conversation(options, bar=None, load=load_models):
+    """(`Results`, the same as plain values) of the conversation that the options ask for.
+
+    Args:
+        bar: `bar(name, unit)` is a function that wraps a list and shows how much of it is done; default: tqdm.
+        load: loads the models, as `load_models` does.
+    """
+    features = bar and bar("features", "batch")  # by default the extractor shows a bar of its own
+    bar = bar or functools.partial(_bar, options.quiet)
+    conversation = read_conversation(options, bar("listening", "channel"))
 
     from conversation.prediction import make_dialogue, probabilities
     from conversation.reasons import explain
     from erc.runtime import find_device
 
     device = find_device(options.device)
-    models = load_models(options, conversation)
+    if options.transcribe:
+        recognise(conversation, options.asr, device, bar("writing down", "turn"))
+    models = load(options, conversation)
     conversation.notes = models.notes + conversation.notes + _text_notes(conversation, models)
-    dialogue = make_dialogue(conversation, models, device, options.quiet)
+    dialogue = make_dialogue(conversation, models, device, options.quiet, features)
     rows = probabilities([dialogue], models, device)
     losses = {}
     if options.reasons:
-        bar = functools.partial(tqdm, unit="batch", disable=options.quiet or None, leave=False)
         labels, best = rows.argmax(axis=1), rows.max(axis=1)
         losses = explain(
-            dialogue, labels, best, models, device, lambda items, name: bar(items, desc=f"without the {name}")
+            dialogue, labels, best, models, device, lambda items, name: bar(f"without the {name}", "batch")(items)
         )
     emotions = tuple(models.checkpoint.emotions)
     names = {language: models.corpus.called(language) for language in ("en", "ko")}
-    results = Results(conversation, emotions, names, rows, losses, options.unsure, models.names)
+    unsure = models.checkpoint.unsure if options.unsure is None else options.unsure
+    results = Results(conversation, emotions, names, rows, losses, unsure, models.names, models.checkpoint.temperature)
     return results, as_data(results)
 
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from cogmen.network.batching import DialogueSet
 from cogmen.training import predict
 from conversation.turns import Note
 from erc.corpus.annotations import Utterance
@@ -19,7 +18,6 @@ from erc.options import UserError
 from mirai.dataset import UtteranceDataset, split_windows
 from mirai.prediction import plan_batches, run_batches
 
-_SETTINGS = SimpleNamespace(batch_size=64, batch_seconds=None, precision="32-true", num_workers=0)
 _BATCH = 16  # dialogues at once
 
 
@@ -45,9 +43,15 @@ class TurnDataset(UtteranceDataset):
         return self.utterances[index].label, tokens, windows
 
 
-def make_dialogue(conversation, models, device, quiet):
-    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
-    turns, extractor = conversation.turns, models.extractor
+def embed(turns, models, device, quiet, progress=None):
+    """By modality of the graph network, the (L, D) embeddings of L turns.
+
+    Args:
+        progress: a function that wraps the list of batches, where the extractor's own bar is not wanted.
+    Raises:
+        UserError: a turn has no speech.
+    """
+    extractor = models.extractor
     used = {MODALITIES[modality] for modality in models.checkpoint.modalities}
     if extractor.fusion:
         used = set(extractor.modalities)
@@ -58,13 +62,21 @@ def make_dialogue(conversation, models, device, quiet):
     if "audio" in used and (without := [turn for turn in turns if turn.wave is None]):
         raise UserError(f"{without[0].segment_id}: has no speech, other turns have; expected it for all or for none")
     dataset = TurnDataset(turns, **settings)
-    batches = plan_batches(dataset, range(len(dataset)), _SETTINGS, device)
+    running = SimpleNamespace(batch_size=models.batch_size, batch_seconds=None, precision="32-true", num_workers=0)
+    batches = plan_batches(dataset, range(len(dataset)), running, device)
     tables = {}
-    results = run_batches(extractor, dataset, batches, device, _SETTINGS, quiet=quiet)
-    for batch, result in zip(batches, results, strict=True):
+    results = run_batches(extractor, dataset, batches, device, running, quiet=quiet)
+    for batch, result in zip(progress(batches) if progress else batches, results, strict=True):
         for name in used:
             table = tables.setdefault(name, np.empty((len(turns), result[name].shape[1]), np.float32))
             table[batch] = result[name]
+    return {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities}
+
+
+def make_dialogue(conversation, models, device, quiet, progress=None):
+    """The conversation as a `Dialogue` with the features of the graph network's modalities."""
+    turns = conversation.turns
+    features = embed(turns, models, device, quiet, progress)
     speakers, notes = name_speakers(conversation, models)
     conversation.notes += notes
     dialogue = Dialogue(
@@ -73,7 +85,7 @@ def make_dialogue(conversation, models, device, quiet):
         speakers,
         np.zeros(len(turns), dtype=np.int64),  # which no prediction looks at
         [clean(turn.text) for turn in turns],
-        {modality: tables[MODALITIES[modality]] for modality in models.checkpoint.modalities},
+        features,
     )
     check_dialogues([dialogue], models.corpus)
     return dialogue
@@ -87,7 +99,7 @@ def name_speakers(conversation, models):
     """
     names, known = conversation.speakers, models.corpus.speakers
     count = models.checkpoint.network.architecture.num_speakers
-    if len(names) > count:
+    if count is not None and len(names) > count:
         raise UserError(
             f"{conversation.sources[0]}: {len(names)} speakers ({', '.join(names[:10])}), the graph network was "
             f"trained with {count}; give one that was trained with as many, or only the turns of {count}"
@@ -108,11 +120,6 @@ def name_speakers(conversation, models):
 
 def probabilities(dialogues, models, device):
     """(N, C) of all turns of some dialogues, in their order."""
-    checkpoint = models.checkpoint
-    network, windows = checkpoint.network.to(device), checkpoint.windows
-    num_speakers = network.architecture.num_speakers
-    dialogues = DialogueSet(
-        dialogues, checkpoint.modalities, models.corpus, windows["wp"], windows["wf"], num_speakers, device
-    )
-    log_probs, _ = predict(network, dialogues, _BATCH)
-    return log_probs.exp().numpy()
+    dialogues = models.checkpoint.dialogue_set(dialogues, models.corpus, device)
+    log_probs, _ = predict(models.checkpoint.network.to(device), dialogues, _BATCH)
+    return models.checkpoint.probabilities(log_probs)

@@ -18,8 +18,9 @@ class Results:
         emotions: C names; `emotion_names`: by language, what people call them.
         probabilities: (L, C).
         losses: by reason, (L,), as `conversation.reasons.explain` gives them; empty: not asked for.
-        unsure_below: a turn whose largest probability is lower is marked.
+        unsure_below: a turn whose largest probability is lower is marked; None: none is.
         models: what the networks are called.
+        temperature: at which the probabilities are; 1: the network's own.
     """
 
     conversation: object
@@ -27,8 +28,9 @@ class Results:
     emotion_names: dict
     probabilities: np.ndarray
     losses: dict
-    unsure_below: float
+    unsure_below: float | None
     models: dict
+    temperature: float
 
     @property
     def labels(self):
@@ -37,7 +39,7 @@ class Results:
     @property
     def unsure(self):
         """(L,) bool."""
-        return self.probabilities.max(axis=1) < self.unsure_below
+        return self.probabilities.max(axis=1) < (self.unsure_below or 0)
 
 
 def as_data(results):
@@ -50,6 +52,7 @@ def as_data(results):
                 "start": _rounded(turn.start),
                 "end": _rounded(turn.end),
                 "speaker": turn.speaker,
+                "speaker_source": turn.speaker_source,
                 "text": turn.text,
                 "text_source": turn.text_source,
                 "text_confidence": _rounded(turn.text_confidence),
@@ -72,6 +75,7 @@ def as_data(results):
         "emotions": list(results.emotions),
         "emotion_names": {language: list(names) for language, names in results.emotion_names.items()},
         "unsure_below": results.unsure_below,
+        "temperature": results.temperature,
         "models": results.models,
         "notes": [{"en": note.en, "ko": note.ko} for note in conversation.notes],
         "turns": turns,

@@ -1,6 +1,9 @@
 """The ways to a `Conversation`: a recording, with turns or without; a dialogue of a corpus; text alone."""
 
+import string
+
 from conversation.activity import find_speech
+from conversation.diarisation import PAUSE, guess_speakers
 from conversation.readers import read_turns
 from conversation.readers.plain import read_plain
 from conversation.recording import duration, is_silent, quality_notes, read_recording
@@ -36,6 +39,8 @@ def read_conversation(options, progress):
             turns = _given_turns(options, channels)
         else:
             turns = _found_turns(options, channels, notes, progress)
+            if options.speakers:
+                notes.append(_guessed(turns, options.speakers))
         name = turns[0].dialogue or options.recording[0].stem
         conversation = Conversation(name, sources, turns, notes)
     conversation.sort()
@@ -64,7 +69,7 @@ def _channels(options):
     """(list of `_Channel`, notes): a speaker each where --channels says so, else one with all."""
     waves = [(path, channel) for path in options.recording for channel in enumerate(read_recording(path), start=1)]
     names = options.channels
-    if names is None and options.turns and len(options.recording) == 1:
+    if names is None and (options.turns or options.speakers) and len(options.recording) == 1:
         path, mixed = options.recording[0], sum(wave for _, (_, wave) in waves) / len(waves)
         return [_Channel(None, mixed, path.name, None)], quality_notes(path.name, mixed)
     several = len(options.recording) > 1
@@ -75,7 +80,8 @@ def _channels(options):
     if names is None and len(waves) == 1:
         raise UserError(
             f"{options.recording[0]}: has one channel, and nothing says who speaks when. Give --turns FILE (TextGrid, "
-            "ELAN, RTTM, WebVTT, SRT or a manifest), or a recording with each speaker on a channel"
+            "ELAN, RTTM, WebVTT, SRT or a manifest), or a recording with each speaker on a channel; or have it guessed "
+            "by the voices: --speakers 2"
         )
     if names is None:
         raise UserError(f"{len(waves)} {what}: say who speaks on each, such as --channels M F")
@@ -93,10 +99,16 @@ def _found_turns(options, channels, notes, progress):
     if all(is_silent(channel.wave) for channel in channels):
         shown = ", ".join(str(path) for path in options.recording)
         raise UserError(f"{shown}: silent: no sample is louder than -60 dB; is it the right file, and the right track?")
-    stretches = find_speech([channel.wave for channel in channels], options.pause, progress)
+    pause = min(options.pause, PAUSE) if options.speakers else options.pause
+    stretches = find_speech([channel.wave for channel in channels], pause, progress)
     turns = []
     for channel, found in zip(channels, stretches, strict=True):
-        turns += [channel.turn(start, end, channel.speaker) for start, end in found]
+        if options.speakers:
+            for start, end, number in guess_speakers(channel.wave, found, options.speakers, options.pause):
+                turns.append(channel.turn(start, end, string.ascii_uppercase[number]))
+                turns[-1].speaker_source = "guessed"
+        else:
+            turns += [channel.turn(start, end, channel.speaker) for start, end in found]
         if not found:
             notes.append(
                 Note(
@@ -110,6 +122,20 @@ def _found_turns(options, channels, notes, progress):
             f"{duration(channels[0].wave):.0f} s; if there is some, say when with --turns FILE"
         )
     return turns
+
+
+def _guessed(turns, speakers):
+    """The note that who speaks is a guess."""
+    found = len({turn.speaker for turn in turns})
+    fewer = ("", "")
+    if found < speakers:
+        fewer = f" Only {found} of {speakers} voices were found.", f" 목소리 {speakers}개 중 {found}개만 찾았습니다."
+    return Note(
+        "Who speaks is a guess by the sound of the voices and may be wrong anywhere, as may where a turn begins and "
+        f"ends; listen, and correct it.{fewer[0]}",
+        "누가 말하는지는 목소리로 추측한 것이라 어디든 틀릴 수 있고, 발화가 시작하고 끝나는 곳도 마찬가지입니다. "
+        f"들어 보고 고치세요.{fewer[1]}",
+    )
 
 
 def _given_turns(options, channels):

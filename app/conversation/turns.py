@@ -26,6 +26,7 @@ class Turn:
 
     Attributes:
         start, end: seconds on the conversation's clock; None: there is no clock, as in text alone.
+        speaker_source: `given`, or `guessed` by the sound of the voice.
         text: as the network reads it; empty where there is none.
         text_source: `given`, `recognised` or `none`.
         text_confidence: of recognised text, 0 to 1.
@@ -42,6 +43,7 @@ class Turn:
     text: str = ""
     text_source: str = "none"
     text_confidence: float | None = None
+    speaker_source: str = "given"
     segment_id: str = ""
     emotion: str = ""
     dialogue: str = ""

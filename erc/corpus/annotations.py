@@ -149,6 +149,11 @@ def read_csv(path, advice="MIRAI/preprocess.py makes the annotation tables"):
     return rows, encoding
 
 
+def plain_cell(cell):
+    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula (`erc.files.table_text`)."""
+    return cell[1:] if cell[:2] in ("'=", "'+", "'-", "'@") else cell
+
+
 def seconds(text):
     """A cell as a number, such as of seconds; None if it is not a finite number."""
     try:

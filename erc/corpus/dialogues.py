@@ -1,4 +1,4 @@
-"""`Dialogue`, the one shape of a conversation, and the two files that hold dialogues.
+"""The two files that hold dialogues.
 
 The dialogue file is the published list that passes from stage to stage:
 
@@ -14,70 +14,37 @@ features under `"a"`, `"t"`, `"v"`. Both files are checked by `check_dialogues`,
 What the published tools do not know stands in a second pickle behind the first, which they therefore never see: a dict
 of `corpus` (which it is, as `Corpus.to_data` has it) and, in the dialogue file, `dev_ids` and `ratings` by dialogue id.
 A file without it, as published ones are, is of the corpus that the user names.
+
+Either may be a folder of shards instead: `erc.corpus.shards`.
 """
 
+import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
-from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 
-from erc.corpus.corpora import CORPORA, KEMDY19, MODALITIES, SPLITS, UNLABELLED, Corpus, corpus_from
+from erc.corpus.corpora import CORPORA, KEMDY19, MODALITIES, SPLITS, Corpus, corpus_from
+from erc.corpus.dialogue import A_NAME, COLUMNS, Dialogue, check_dialogues, is_list
+from erc.corpus.shards import (
+    PREPROCESSED,
+    check_complete,
+    check_member,
+    feature_sizes,
+    member_of,
+    read_index,
+    shard_path,
+    stored_features,
+    write_rows,
+)
 from erc.corpus.splits import check_held_out
-from erc.corpus.targets import stack_numbers
 from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import damaged, is_name, read_two_pickles, shown
 
 _ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
-_COLUMNS = ("segment_ids", "speakers", "labels", "sentences")
-_A_NAME = "a name: text on one line"
-
-
-@dataclass(eq=False)
-class Dialogue:
-    """A dialogue of L turns, in time order.
-
-    Attributes:
-        id: a part of a dialogue, cut by `chunks`, keeps it.
-        segment_ids, speakers, sentences: L strings each; a segment id is unique in its corpus.
-        labels: (L,) int64, an emotion's place in `Corpus.emotions`, or `UNLABELLED`. Of a corpus with tasks the
-            numbers of each turn, (L,) or (L, C) float64; of a `multilabel` one (L, C) int64 of 0 and 1.
-        features: by modality `a`, `t`, `v`: (L, D) float32; empty before the extraction.
-        ratings: what the raters said, where the corpus has it: `emotions` (L, C) float32, how many of them named each
-            emotion; `valence`, `arousal` (L,) float32, their means, not a number where there is none.
-    """
-
-    id: str
-    segment_ids: list[str]
-    speakers: list[str]
-    labels: np.ndarray
-    sentences: list[str]
-    features: dict[str, np.ndarray] = field(default_factory=dict)
-    ratings: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self):
-        return len(self.labels)
-
-    def joined(self, modalities):
-        """(L, D) the features of some modalities side by side."""
-        chosen = [self.features[modality] for modality in modalities]
-        return chosen[0] if len(chosen) == 1 else np.concatenate(chosen, axis=1)
-
-    def turns(self):
-        """The segment id, dialogue id, speaker and label (a list if `multilabel`) of each turn."""
-        for turn, segment_id in enumerate(self.segment_ids):
-            yield segment_id, self.id, self.speakers[turn], self.labels[turn].tolist()
-
-    def chunks(self, size):
-        """The dialogue cut into consecutive dialogues of at most `size` turns."""
-        for start in range(0, len(self), size):
-            cut = slice(start, start + size)
-            features, ratings = (
-                {name: rows[cut] for name, rows in own.items()} for own in (self.features, self.ratings)
-            )
-            yield Dialogue(self.id, *(getattr(self, name)[cut] for name in _COLUMNS), features, ratings)
 
 
 @dataclass(eq=False)
@@ -86,6 +53,7 @@ class DialogueFile:
 
     Attributes:
         dev_ids: those of the training ids that are dev; None: nothing says which.
+        shard: where the file is one shard of several, (name of the set, number from 1, shards); the ids are its own.
     """
 
     dialogues: list[Dialogue]
@@ -93,6 +61,7 @@ class DialogueFile:
     test_ids: list[str]
     dev_ids: list[str] | None = None
     corpus: Corpus = KEMDY19
+    shard: tuple | None = None
 
 
 def read_dialogues(path, asked=None):
@@ -104,7 +73,7 @@ def read_dialogues(path, asked=None):
         UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
     (items, more), names = read_two_pickles(path), _ITEMS
-    more, corpus = _more(path, more, asked)
+    more, corpus = second_pickle(path, more, asked)
     if not corpus.has_segment_ids:
         has_dev_ids = corpus.has_dev_ids and isinstance(items, list | tuple) and len(items) == len(_ITEMS)
         names = (*_ITEMS[:-1], *(["dev_ids"] if has_dev_ids else []))
@@ -122,7 +91,7 @@ def read_dialogues(path, asked=None):
         dialogues = _from_tables(items)
         if not corpus.has_segment_ids:
             for dialogue in dialogues:
-                turns = len(dialogue.labels) if _is_list(dialogue.labels) else 0
+                turns = len(dialogue.labels) if is_list(dialogue.labels) else 0
                 dialogue.segment_ids = [f"{dialogue.id}_{turn:03}" for turn in range(turns)]
         for dialogue in dialogues:
             dialogue.ratings = more["ratings"].get(dialogue.id, {})
@@ -133,12 +102,13 @@ def read_dialogues(path, asked=None):
             )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus)
+    shard = member_of(more, path)
+    return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus, shard)
 
 
 def write_dialogues(path, file):
     """Write a `DialogueFile`."""
-    items = {name: {d.id: list(getattr(d, name)) for d in file.dialogues} for name in _COLUMNS}
+    items = {name: {d.id: list(getattr(d, name)) for d in file.dialogues} for name in COLUMNS}
     items["labels"] = {d.id: d.labels.tolist() for d in file.dialogues}
     for modality, name in MODALITIES.items():
         items[name] = {d.id: list(d.features.get(modality, ())) for d in file.dialogues}
@@ -147,47 +117,107 @@ def write_dialogues(path, file):
         "corpus": file.corpus.to_data(),
         "dev_ids": file.dev_ids,
         "ratings": {d.id: d.ratings for d in file.dialogues},
+        **({"shard": list(file.shard)} if file.shard else {}),
     }
     write_pickle(path, [items[name] for name in _ITEMS if name != "segment_ids" or file.corpus.has_segment_ids], more)
 
 
-def read_preprocessed(path, asked=None):
-    """The dialogues in a preprocessed file.
+def read_preprocessed(path, asked=None, lazy=False):
+    """The dialogues in a preprocessed file, or in a folder of shards.
 
     Args:
         asked: as `read_dialogues` has it.
+        lazy: of a folder, leave the features on the disk (`StoredRows`), and the segment ids and sentences of dialogues
+            that are not test, which are not needed to train, out of the memory.
     Returns:
         ({split: list of `Dialogue`}, Corpus)
     Raises:
         UserError: the file is of another corpus; or names the dialogue and the turn of the first thing that is wrong.
     """
-    splits, more = read_two_pickles(path)
-    _, corpus = _more(path, more, asked)
-    if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
-        raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
+    if Path(path).is_dir():
+        return _read_preprocessed_shards(Path(path), asked, lazy)
+    splits, corpus, _ = _read_splits(path, asked)
     try:
-        splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
-        check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
-        ids = {split: {dialogue.id for dialogue in splits[split]} for split in SPLITS}
-        for one, other in combinations(SPLITS, 2):
-            if both := ids[one] & ids[other]:
-                raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
-        check_held_out(corpus, sorted(ids["train"] | ids["dev"]), sorted(ids["test"]))
+        check_sides({split: [dialogue.id for dialogue in splits[split]] for split in SPLITS}, corpus)
     except UserError as error:
         raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus
 
 
+def _read_splits(path, asked):
+    """A preprocessed file or shard: its dialogues by split, its corpus and the shard that it is."""
+    splits, more = read_two_pickles(path)
+    more, corpus = second_pickle(path, more, asked)
+    if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
+        raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
+    try:
+        splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
+        check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
+    return splits, corpus, member_of(more, path)
+
+
+def _read_preprocessed_shards(path, asked, lazy):
+    index = read_index(path, PREPROCESSED, SPLITS)
+    _, corpus = second_pickle(path, {"corpus": index.get("corpus")}, asked)
+    sizes, shards = feature_sizes(index, path), index["shards"]
+    splits = {split: [] for split in SPLITS}
+    for number in range(1, shards + 1):
+        place = shard_path(path, number, shards)
+        own, _, member = _read_splits(place, corpus)
+        check_member(place, member, index, number)
+        every = [dialogue for split in SPLITS for dialogue in own[split]]
+        stored = stored_features(place, index["set"], [len(dialogue) for dialogue in every], sizes)
+        for dialogue, features in zip(every, stored, strict=True):
+            if (found := {modality: rows.shape[1] for modality, rows in features.items()}) != sizes:
+                raise UserError(f"{place}: features {found}, expected {sizes}; make the folder again")
+            dialogue.features = features if lazy else {m: np.asarray(rows) for m, rows in features.items()}
+            dialogue.speakers = [sys.intern(speaker) for speaker in dialogue.speakers]  # a name is held once
+        for split in SPLITS:
+            splits[split] += own[split]
+            if lazy and split != "test":
+                for dialogue in own[split]:
+                    dialogue.segment_ids, dialogue.sentences, dialogue.ratings = [], [], {}
+    check_complete(path, {split: {one.id for one in splits[split]} for split in SPLITS}, index, SPLITS)
+    for split in SPLITS:
+        order = {dialogue: place for place, dialogue in enumerate(index[split] or ())}
+        splits[split].sort(key=lambda dialogue: order[dialogue.id])  # stable: the parts of a dialogue stay in order
+    try:
+        check_sides({split: list(index[split] or ()) for split in SPLITS}, corpus)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; make the folder again with preprocess.py") from None
+    return splits, corpus
+
+
+def check_sides(ids, corpus):
+    """No dialogue, and no session where whole ones are held out, is in two splits; `ids` has a list for each."""
+    for one, other in combinations(ids, 2):
+        if both := set(ids[one]) & set(ids[other]):
+            raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
+    check_held_out(corpus, sorted({*ids["train"], *ids.get("dev", ())}), sorted(set(ids["test"])))
+
+
 def write_preprocessed(path, splits, corpus=KEMDY19):
     """Write {split: list of `Dialogue`}."""
-
-    def record(dialogue):
-        columns = {name: getattr(dialogue, name) for name in _COLUMNS}
-        ratings = {"ratings": dialogue.ratings} if dialogue.ratings else {}
-        return {"id": dialogue.id, **columns, **dialogue.features, **ratings}
-
-    records = {split: [record(dialogue) for dialogue in splits[split]] for split in SPLITS}
+    records = {split: [_record(one) | one.features for one in splits[split]] for split in SPLITS}
     write_pickle(path, records, {"corpus": corpus.to_data()})
+
+
+def write_preprocessed_shard(folder, splits, corpus, shard, sizes):
+    """Write {split: list of `Dialogue`} as a shard (name of the set, number, shards): its features, of these `sizes` by
+    modality, in files of their own beside it."""
+    place, every = shard_path(folder, *shard[1:]), [dialogue for split in SPLITS for dialogue in splits[split]]
+    for modality, size in sizes.items():
+        write_rows(place.with_suffix(f".{modality}.npy"), [dialogue.features[modality] for dialogue in every], size)
+    records = {split: [_record(dialogue) for dialogue in splits[split]] for split in SPLITS}
+    write_pickle(place, records, {"corpus": corpus.to_data(), "shard": list(shard)})
+
+
+def _record(dialogue):
+    """What a preprocessed file has of a dialogue, without its features."""
+    columns = {name: getattr(dialogue, name) for name in COLUMNS}
+    return {"id": dialogue.id, **columns, **({"ratings": dialogue.ratings} if dialogue.ratings else {})}
 
 
 def use_modalities(path, splits, modalities):
@@ -213,27 +243,7 @@ def use_modalities(path, splits, modalities):
     return sizes
 
 
-def check_dialogues(dialogues, corpus):
-    """Check dialogues whose fields hold whatever a file held, and give them the types of `Dialogue`.
-
-    Raises:
-        UserError: names the dialogue and the turn of the first thing that is wrong.
-    """
-    for dialogue in dialogues:
-        columns = {name: getattr(dialogue, name) for name in _COLUMNS}
-        columns |= {MODALITIES[modality]: rows for modality, rows in dialogue.features.items()}
-        for name, values in columns.items():
-            if not _is_list(values):
-                raise UserError(f"dialogue {dialogue.id} has no list in `{name}`")
-    modalities = [m for m in MODALITIES if any(len(dialogue.features.get(m, ())) for dialogue in dialogues)]
-    _check_turns(dialogues, corpus)
-    widths = {}
-    for dialogue in dialogues:
-        dialogue.features = {m: _matrix(dialogue, m, widths, corpus.has_frames) for m in modalities}
-        dialogue.ratings = _ratings(dialogue, corpus)
-
-
-def _more(path, more, asked):
+def second_pickle(path, more, asked):
     """The second pickle of a file, with all its keys, and the file's `Corpus`."""
     if more is None:
         if asked and not asked.emotions:
@@ -252,108 +262,6 @@ def _more(path, more, asked):
         return more, asked if asked and asked.emotions else corpus
 
 
-def _ratings(dialogue, corpus):
-    """What the raters said, checked."""
-    shapes = {
-        "emotions": (len(dialogue), len(corpus.emotions)),
-        "valence": (len(dialogue),),
-        "arousal": (len(dialogue),),
-    }
-    found = dialogue.ratings
-    if not isinstance(found, dict) or not found.keys() <= shapes.keys():
-        raise UserError(f"dialogue {dialogue.id}: ratings {shown(found)}, expected a dict of {', '.join(shapes)}")
-    for name, rows in found.items():
-        if not isinstance(rows, np.ndarray) or rows.shape != shapes[name] or rows.dtype != np.float32:
-            raise UserError(f"dialogue {dialogue.id}: its ratings `{name}` are no array {shapes[name]} of float32")
-        bad = ~np.isfinite(rows) | (rows < 0) if name == "emotions" else np.isinf(rows)
-        if bad.any():
-            raise UserError(f"dialogue {dialogue.id}: its ratings `{name}` hold a value that is none")
-    return dict(found)
-
-
-def _is_list(value):
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
-
-
-def _check_turns(dialogues, corpus):
-    seen = set()
-    for dialogue in dialogues:
-        for name in _COLUMNS:
-            values = getattr(dialogue, name)
-            setattr(dialogue, name, values.tolist() if isinstance(values, np.ndarray) else list(values))
-        if not len(dialogue):
-            raise UserError(f"dialogue {dialogue.id} has no turns")
-        for name in _COLUMNS:
-            if (found := len(getattr(dialogue, name))) != len(dialogue):
-                raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {found} {name}")
-        for turn, values in enumerate(zip(*(getattr(dialogue, name) for name in _COLUMNS), strict=True)):
-            if fault := _fault(*values, corpus, seen):
-                raise UserError(f"dialogue {dialogue.id}, turn {turn}: {fault}")
-            seen.add(values[0])
-        if corpus.tasks:
-            dialogue.labels = stack_numbers(dialogue.labels, dialogue.id, len(corpus.emotions))
-            if (found := dialogue.labels.shape[1:]) != (first := dialogues[0].labels.shape[1:]):
-                counts = [shape[0] if shape else 1 for shape in (found, first)]
-                found = "has {} numbers as the label of a turn, the dialogues before it {}".format(*counts)
-                raise UserError(f"dialogue {dialogue.id} {found}")
-        else:
-            dialogue.labels = np.array(dialogue.labels, dtype=np.int64)
-
-
-def _fault(segment_id, speaker, label, sentence, corpus, seen):
-    """What is wrong with a turn; None if nothing is."""
-    is_label = isinstance(label, Integral) and not isinstance(label, bool)
-    if not corpus.tasks and not (is_label and UNLABELLED <= label < len(corpus.emotions)):
-        return f"label {shown(label)}; {corpus.name} has 0 to {len(corpus.emotions) - 1}, or {UNLABELLED} for none"
-    if corpus.speakers and not (isinstance(speaker, str) and speaker in corpus.speakers):
-        return f"speaker {shown(speaker)}; {corpus.name} has {', '.join(corpus.speakers)}"
-    if not is_name(speaker):
-        return f"speaker {shown(speaker)}, expected {_A_NAME}"
-    if not isinstance(sentence, str):
-        return f"sentence {shown(sentence)}, expected text"
-    if not is_name(segment_id):
-        return f"segment id {shown(segment_id)}, expected {_A_NAME}"
-    if segment_id in seen:
-        return f"segment id {segment_id} is that of a turn before it, too"
-    return None
-
-
-def _matrix(dialogue, modality, widths, has_frames):
-    """(L, D) float32 features, with D as in `widths`, by modality, which the first dialogue sets; with `has_frames` a
-    turn's may be the mean of (frames, D)."""
-    rows, name = dialogue.features.get(modality, ()), MODALITIES[modality]
-    if len(rows) != len(dialogue):
-        raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {len(rows)} {name} embeddings")
-
-    def refuse(turn, fault):
-        raise UserError(f"dialogue {dialogue.id}, turn {turn}: {name} embedding {fault}") from None
-
-    def vector(turn):
-        try:
-            row = np.asarray(rows[turn], dtype=np.float32)
-        except (TypeError, ValueError, OverflowError):
-            refuse(turn, "is not a vector of numbers")
-        if has_frames and row.ndim == 2 and len(row):
-            row = row.mean(axis=0)
-        if row.ndim != 1 or not row.size:
-            refuse(turn, f"has shape {row.shape}, expected one vector")
-        if row.size != widths.setdefault(modality, row.size):
-            refuse(turn, f"has {row.size} values, the turns before it {widths[modality]}")
-        return row
-
-    with np.errstate(over="ignore"):  # a number too large for float32 is found below
-        first = vector(0)
-        if isinstance(rows, np.ndarray) and rows.dtype == np.float32 and rows.ndim == 2:
-            matrix = rows
-        else:
-            matrix = np.empty((len(rows), first.size), dtype=np.float32)
-            for turn in range(len(rows)):
-                matrix[turn] = vector(turn)
-    if not (finite := np.isfinite(matrix).all(axis=1)).all():
-        refuse(finite.argmin(), "has a value that is not finite")
-    return matrix
-
-
 def _check_ids(items):
     names = [name for name in ("ids", "train_ids", "test_ids", "dev_ids") if name in items]
     for name in names:
@@ -362,7 +270,7 @@ def _check_ids(items):
             raise UserError(f"`{name}` is a {type(ids).__name__}, expected a list of dialogue ids")
         for dialogue in ids:
             if not is_name(dialogue):
-                raise UserError(f"`{name}` holds {shown(dialogue)}, expected dialogue ids, each {_A_NAME}")
+                raise UserError(f"`{name}` holds {shown(dialogue)}, expected dialogue ids, each {A_NAME}")
         if len(set(ids)) != len(ids):
             twice = next(dialogue for dialogue, count in Counter(ids).items() if count > 1)
             raise UserError(f"`{name}` names the dialogue {twice} twice")
@@ -379,16 +287,16 @@ def _check_ids(items):
 def _from_tables(items):
     """The dialogues in the items of a dialogue file, unchecked. Each is taken out of them, so that a corpus is not held
     twice once its features are arrays."""
-    for name in (*_COLUMNS, *MODALITIES.values()):
+    for name in (*COLUMNS, *MODALITIES.values()):
         if not isinstance(items.setdefault(name, {}), dict):
             raise UserError(f"`{name}` is a {type(items[name]).__name__}, expected a dict by dialogue id")
         items[name] = dict(items[name])  # one dict may stand for several items
     dialogues = []
     for dialogue in items["ids"]:
-        columns = [items[name].pop(dialogue, None) for name in _COLUMNS]
+        columns = [items[name].pop(dialogue, None) for name in COLUMNS]
         features = {modality: items[name].pop(dialogue, None) for modality, name in MODALITIES.items()}
         dialogues.append(Dialogue(dialogue, *columns, features))
-    for name in (*_COLUMNS, *MODALITIES.values()):
+    for name in (*COLUMNS, *MODALITIES.values()):
         for stray in items[name]:
             raise UserError(f"dialogue {shown(stray)} is in `{name}` but not among the ids")
     return dialogues
@@ -402,7 +310,7 @@ def _from_records(split, records, corpus):
     for k, record in enumerate(records):
         if not isinstance(record, dict) or not is_name(record.get("id")):
             raise UserError(f"{split} dialogue {k} is not a dict with an id")
-        columns = {name: record.get(name) for name in _COLUMNS}
+        columns = {name: record.get(name) for name in COLUMNS}
         if isinstance(columns["speakers"], np.ndarray):  # files of earlier versions hold their numbers
             known = dict(enumerate(corpus.speakers))
             columns["speakers"] = [known.get(number, number) for number in columns["speakers"].ravel().tolist()]

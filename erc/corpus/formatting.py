@@ -69,7 +69,11 @@ def check_join(dialogues, segment_ids):
     Raises:
         UserError: counts and names what is missing.
     """
-    turns = {segment_id for dialogue in dialogues for segment_id in dialogue.segment_ids}
+    check_same({segment_id for dialogue in dialogues for segment_id in dialogue.segment_ids}, segment_ids)
+
+
+def check_same(turns, segment_ids):
+    """As `check_join`, of the set of the turns' segment ids."""
     problems = (
         ("turns of the dialogue file are not in the table", turns - set(segment_ids)),
         ("utterances of the table are not in the dialogue file", set(segment_ids) - turns),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from erc.corpus.annotations import read_csv, seconds
+from erc.corpus.corpora import UNLABELLED
 from erc.files import table_text
 from erc.options import UserError
 
@@ -45,3 +46,21 @@ def read_ratings(table, corpus):
             raise UserError(f"{path}, row {row.number}: expected a segment id, once, and a number for each emotion")
         ratings[name] = np.array(numbers, dtype=np.float32)
     return ratings
+
+
+def soft_targets(counts, labels):
+    """What a network is to say of turns of which the raters say several things: each emotion's share of their votes.
+
+    A rater of whom no vote is counted (none was given, or no known emotion) has no part in it. Where no vote is counted
+    at all, the turn's label is the target; a tie, which has no label, has the target of its votes.
+
+    Args:
+        counts: (L, C) how many raters named each emotion.
+        labels: (L,) emotion numbers, or `UNLABELLED`.
+    Returns:
+        (L, C) float32: rows that sum to 1; all 0 where there are neither votes nor a label.
+    """
+    counts, labels = np.array(counts, dtype=np.float32), np.asarray(labels)
+    named = counts.sum(axis=1)
+    counts[(named == 0) & (labels != UNLABELLED), labels[(named == 0) & (labels != UNLABELLED)]] = 1
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)

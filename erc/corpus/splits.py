@@ -57,6 +57,18 @@ def split(utterances, test_1920, test_sessions, dev_sessions=()):
     return Split(train, dev, test)
 
 
+def without_label(utterances, test_1920, test_sessions, dev_sessions=()):
+    """The utterances without a label that belong to the training part of `split`, for who can learn from them anyway.
+
+    By chance only labelled ones are held out, so that then all others are training utterances.
+    """
+    others = [utterance for utterance in utterances if utterance.label == UNLABELLED]
+    if has_split(utterances):
+        return [utterance for utterance in others if utterance.split == "train"]
+    sessions = {*(test_sessions if test_1920 else ()), *dev_sessions}
+    return [utterance for utterance in others if utterance.session not in sessions]
+
+
 def held_out(utterances, test_sessions):
     """The utterances that the table's column `split` holds out, or those of the test sessions."""
     if has_split(utterances):
@@ -92,14 +104,21 @@ def check_held_out(corpus, train_ids, test_ids):
 
 
 def divide(file, corpus, dev_sessions=(), seed=None):
-    """The dialogues of a `DialogueFile` by split.
+    """The dialogues of a `DialogueFile` by split: {split: list of `Dialogue`}. All else as `divide_ids` has it."""
+    by_id = {dialogue.id: dialogue for dialogue in file.dialogues}
+    return {split: [by_id[one] for one in ids] for split, ids in divide_ids(file, corpus, dev_sessions, seed).items()}
+
+
+def divide_ids(file, corpus, dev_sessions=(), seed=None):
+    """The ids of the dialogues by split.
 
     Args:
+        file: what has `train_ids`, `dev_ids` and `test_ids`.
         dev_sessions: these sessions' dialogues are dev. Without: those that the file names, or else the first 10% of
             the training ids, as published.
         seed: draws 10% at random instead.
     Returns:
-        dict: for `train`, `dev` and `test` a list of `Dialogue`.
+        dict: for `train`, `dev` and `test` a list of ids.
     Raises:
         UserError: the training dialogues lack a session, or none is left to train on.
     """
@@ -116,11 +135,10 @@ def divide(file, corpus, dev_sessions=(), seed=None):
         dev = set(pool[: max(1, count // 10)])
     if dev.issuperset(file.train_ids):
         raise UserError("no dialogue is left for training once the dev dialogues are taken out")
-    by_id = {dialogue.id: dialogue for dialogue in file.dialogues}
     return {
-        "train": [by_id[dialogue] for dialogue in file.train_ids if dialogue not in dev],
-        "dev": [by_id[dialogue] for dialogue in file.train_ids if dialogue in dev],
-        "test": [by_id[dialogue] for dialogue in file.test_ids],
+        "train": [dialogue for dialogue in file.train_ids if dialogue not in dev],
+        "dev": [dialogue for dialogue in file.train_ids if dialogue in dev],
+        "test": list(file.test_ids),
     }
 
 

@@ -1,12 +1,16 @@
-"""Whether probabilities mean what they say, and how right the surest predictions are.
+"""Whether probabilities mean what they say, how to make them, and how right the surest predictions are.
 
 N: turns; K: emotions. The confidence of a turn is the probability of its prediction.
 """
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 BINS = 15
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.5)
+SHARE_RIGHT, LEAST_TURNS = 0.9, 20  # of the turns that `sure_from` leaves: how many are right; how many there are
+_COLDEST, _HOTTEST = 0.05, 20.0  # of the temperatures
 LEAST = 1e-6  # a smaller probability of the label counts as this one, as six decimals tell no smaller ones apart
 
 
@@ -67,3 +71,36 @@ def coverage(labels, predictions, probabilities):
         },
         "aurc": float((1 - accuracy).mean()),
     }
+
+
+def at_temperature(log_probabilities, temperature):
+    """(N, K) probabilities: the softmax of the log-probabilities (or logits), divided by the temperature."""
+    return softmax(np.asarray(log_probabilities, dtype=np.float64) / temperature, axis=1)
+
+
+def fit_temperature(log_probabilities, labels):
+    """The temperature at which the probabilities of some turns have the least NLL (C. Guo et al., section 4).
+
+    One number for all emotions, 0.05 to 20: it changes how sure the predictions are, never which they are.
+
+    Args:
+        log_probabilities: (N, K).
+        labels: (N,) emotion numbers.
+    """
+    log_probabilities, every = np.asarray(log_probabilities, dtype=np.float64), np.arange(len(labels))
+
+    def nll(log_temperature):
+        return -log_softmax(log_probabilities / np.exp(log_temperature), axis=1)[every, labels].mean()
+
+    limits = np.log([_COLDEST, _HOTTEST])
+    return float(np.exp(minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-4}).x))
+
+
+def sure_from(labels, predictions, probabilities):
+    """The smallest confidence from which on 90% of the turns are right, of at least 20; None if there is none."""
+    confidence = probabilities[np.arange(len(labels)), predictions]
+    thresholds, number = np.unique(confidence, return_inverse=True)
+    right = np.bincount(number, labels == predictions)[::-1].cumsum()[::-1]  # of the turns from each threshold on
+    turns = np.bincount(number)[::-1].cumsum()[::-1]
+    fitting = np.flatnonzero((turns >= LEAST_TURNS) & (right >= SHARE_RIGHT * turns))
+    return float(thresholds[fitting[0]]) if len(fitting) else None

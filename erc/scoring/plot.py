@@ -1,7 +1,7 @@
 """The picture of a report: a dot and an interval for each score of each method, and the groups of turns below."""
 
-from erc.files import atomic_writer
-from erc.options import printable
+from erc.figures import new_figure, save_figure
+from erc.scoring.pictures import plain
 from erc.scoring.tables import HEADS
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
@@ -11,27 +11,15 @@ _LINE = 0.16  # inches of a dot's line
 
 def draw(report, *paths):
     """Draw scores in percent into files, whose formats their names tell (`.png`, `.svg`)."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = _panels(report)
     heights = [len(rows) * (len(names) + 1) for _, names, rows in panels]
-    size = (7.2, 1.2 + 0.6 * len(panels) + _LINE * sum(heights))
-    with rc_context({"svg.hashsalt": "scores"}):  # the same report gives the same file
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for one, panel in zip(axes, panels, strict=True):
-            _draw_panel(one, *panel)
-        if len(report["methods"]) > 1:
-            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        for path in paths:
-            kind = str(path).rsplit(".", 1)[1]
-            with atomic_writer(path) as file:
-                figure.savefig(
-                    file, format=kind, dpi=150, metadata={"png": {"Software": None}, "svg": {"Date": None}}[kind]
-                )
+    figure = new_figure(7.2, 1.2 + 0.6 * len(panels) + _LINE * sum(heights))
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for one, panel in zip(axes, panels, strict=True):
+        _draw_panel(one, *panel)
+    if len(report["methods"]) > 1:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    save_figure(figure, *paths, dpi=150)
 
 
 def _panels(report):
@@ -64,20 +52,15 @@ def _draw_panel(axes, title, names, rows):
         values = [100 * entry["value"] for entry in entries]
         difference = name == "difference" and len(names) == 1
         colour, mark = ("#333333", "o") if difference else (_COLOURS[k % len(_COLOURS)], _MARKS[k % len(_MARKS)])
-        axes.plot(values, places, mark, color=colour, markersize=5, label=_text(name))
+        axes.plot(values, places, mark, color=colour, markersize=5, label=plain(name))
         for entry, place in zip(entries, places, strict=True):
             if entry["low"] is not None:
                 axes.hlines(place, 100 * entry["low"], 100 * entry["high"], color=colour, linewidth=1.4)
         if difference:
             axes.axvline(0, color="#999999", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [_text(name) for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(title, loc="left")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _text(name):
-    """A name as it stands: matplotlib would take what is between two dollar signs for a formula."""
-    return printable(name).replace("$", r"\$")

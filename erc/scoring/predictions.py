@@ -1,7 +1,8 @@
 """Files of predictions, from this project or any other: CSV tables of `segment_id, label, prediction`.
 
 A method is a file, or a folder of several runs of it (`predictions.csv`, `<run>/predictions.csv`, else all `*.csv` in
-it). All files that are scored together hold the same turns with the same labels.
+it). Runs whose names begin with `fold1`, `fold2`, ... and go on alike are one run: each fold predicts other turns, and
+all of them together are scored once. All runs that are scored together hold the same turns with the same labels.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.corpus.annotations import read_csv
+from erc.corpus.annotations import plain_cell, read_csv
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.options import UserError
 
@@ -70,15 +71,17 @@ class Evaluation:
 
 @dataclass
 class _File:
-    """A file as it stands, its texts checked but for the emotions; rows without a label are in it."""
+    """A file as it stands, its texts checked but for the emotions; rows without a label are in it. The files of a run
+    over folds are one behind the other."""
 
     path: Path
-    rows: list  # their numbers, as a spreadsheet counts
+    rows: list  # of each the file and its number, as a spreadsheet counts
     cells: dict  # the texts of a column, by its name
     probabilities: dict = field(default_factory=dict)  # likewise, by the emotion of a column p_<emotion>
 
     def where(self, k):
-        return f"{self.path}, row {self.rows[k]} ({self.cells['segment_id'][k]})"
+        path, number = self.rows[k]
+        return f"{path}, row {number} ({self.cells['segment_id'][k]})"
 
 
 def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pattern=None):
@@ -93,7 +96,7 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
     Raises:
         UserError: names the file and the row of the first thing that is wrong.
     """
-    groups = [[_read_file(file) for file in _files(Path(path))] for path in paths]
+    groups = [[_read_run(files) for files in _runs(Path(path))] for path in paths]
     files = [file for group in groups for file in group]
     corpus = CORPORA[dataset] if dataset else _corpus_of(files)
     emotions = _emotions(files, emotions, corpus)
@@ -114,14 +117,57 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
 # ---- Reading ----
 
 
-def _files(path):
-    """The runs of a method: the file itself, or those in a folder."""
+def fold_of(run):
+    """The fold in a run's name and the rest of the name: `fold2_seed24` is (2, "seed24"); else (None, the name)."""
+    found = re.fullmatch(r"fold([0-9]+)(?:_(.*))?", run)
+    return (int(found[1]), found[2] or "") if found else (None, run)
+
+
+def _runs(path):
+    """The runs of a method, each a list of files, one for each fold: the file itself, or those in a folder.
+
+    Raises:
+        UserError: there is none; or the runs have different folds.
+    """
     if not path.is_dir():
-        return [path]
+        return [[path]]
     for patterns in (("predictions.csv", "*/predictions.csv"), ("*.csv",)):
         if found := sorted(file for pattern in patterns for file in path.glob(pattern)):
-            return found
-    raise UserError(f"{path}: no predictions.csv, <run>/predictions.csv or other .csv in it; expected one for each run")
+            break
+    else:
+        raise UserError(
+            f"{path}: no predictions.csv, <run>/predictions.csv or other .csv in it; expected one of each run"
+        )
+    runs = {}
+    for file in found:
+        fold, run = fold_of(file.parent.name if file.parent != path else file.stem)
+        runs.setdefault(run, {})[fold] = file
+    folds = {run: sorted(own, key=lambda fold: fold or 0) for run, own in runs.items()}
+    first = next(iter(folds))
+    for run, own in folds.items():
+        if own != folds[first]:
+            found = f"{run or 'one run'} has the folds {own}, {first or 'another'} {folds[first]}"
+            raise UserError(f"{path}: {found}; expected all folds of every run; finish the run, or remove its folder")
+    return [[runs[run][fold] for fold in own] for run, own in folds.items()]
+
+
+def _read_run(paths):
+    """The files of a run as one, none of whose turns is there twice."""
+    files = [_read_file(path) for path in paths]
+    columns = list(files[0].cells)
+    for file in files[1:]:
+        if list(file.cells) != columns:
+            found, expected = ", ".join(file.cells), ", ".join(columns)
+            raise UserError(f"{file.path}: the columns {found}; expected {expected}, as {files[0].path} has")
+    rows = [row for file in files for row in file.rows]
+    run = _File(files[0].path, rows, {name: [cell for one in files for cell in one.cells[name]] for name in columns})
+    first = {}
+    for k, name in enumerate(run.cells["segment_id"]):
+        if name in first:
+            raise UserError(f"{run.where(k)}: is already in {first[name]}; expected each turn once")
+        first[name] = "row {1}".format(*rows[k]) if len(files) == 1 else "{}, row {}".format(*rows[k])
+    run.probabilities = {name.removeprefix("p_"): run.cells[name] for name in columns if re.fullmatch("p_.+", name)}
+    return run
 
 
 def _read_file(path):
@@ -137,25 +183,14 @@ def _read_file(path):
         cells = row.fitted(len(columns))
         if len(cells) != len(columns):
             raise UserError(f"{path}, row {row.number}: {len(cells)} cells, expected {len(columns)} as in row 1")
-        fitted.append([_plain(cell) for cell in cells])
+        fitted.append([plain_cell(cell) for cell in cells])
     if not fitted:
         raise UserError(f"{path}: no rows, only a header; {_ADVICE}")
     cells = dict(zip(columns, map(list, zip(*fitted, strict=True)), strict=True))
-    file = _File(path, [row.number for row in rows], cells)
-    first = {}
-    for k, name in enumerate(cells["segment_id"]):
+    for row, name in zip(rows, cells["segment_id"], strict=True):
         if not name:
-            raise UserError(f"{path}, row {file.rows[k]}: no segment_id; expected the name of a turn")
-        if name in first:
-            raise UserError(f"{file.where(k)}: is already in row {first[name]}; expected each turn once")
-        first[name] = file.rows[k]
-    file.probabilities = {name.removeprefix("p_"): cells[name] for name in columns if re.fullmatch("p_.+", name)}
-    return file
-
-
-def _plain(cell):
-    """A cell without the apostrophe that keeps a spreadsheet from taking it for a formula (`erc.files.table_text`)."""
-    return cell[1:] if re.match("'[=+@-]", cell) else cell
+            raise UserError(f"{path}, row {row.number}: no segment_id; expected the name of a turn")
+    return _File(path, [(path, row.number) for row in rows], cells)
 
 
 def _corpus_of(files):
@@ -246,13 +281,13 @@ def _check_same_turns(first, file):
     for one, other, here, there in ((first, file, labels, theirs), (file, first, theirs, labels)):
         if lacking := sorted(here.keys() - there.keys()):
             some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-            row = one.rows[here[lacking[0]]]
-            found = f"lacks {len(lacking)} labelled turns of {one.path} ({some}; row {row} there)"
+            path, row = one.rows[here[lacking[0]]]
+            found = f"lacks {len(lacking)} labelled turns of {path} ({some}; row {row} there)"
             raise UserError(f"{other.path}: {found}; expected the same turns in both")
     for name, k in labels.items():
         ours, label = first.cells["label"][k], file.cells["label"][theirs[name]]
         if ours != label:
-            where = f"row {first.rows[k]} of {first.path}"
+            where = "row {1} of {0}".format(*first.rows[k])
             raise UserError(f"{file.where(theirs[name])}: label {label!r}, but {ours!r} in {where}; expected the same")
 
 

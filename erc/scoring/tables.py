@@ -60,7 +60,8 @@ def interval(entry, before=""):
     return f"{before}[{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
 
 
-def _difference(entry):
+def show_difference(entry):
+    """A difference in points, with its interval and p: `+2.90 [0.1, 6.0], p 0.041`."""
     p = entry["p"]
     shown = "" if p is None else f", p {p:.3f}" if p >= 0.001 else ", p < 0.001"
     return f"{100 * entry['value']:+.2f}{interval(entry, ' ')}{shown}"
@@ -74,7 +75,7 @@ def tables_of(report):
     if difference := report["difference"]:
         test = ", permutation test" if difference["scores"]["accuracy"]["p"] is not None else ""
         caption = f"{difference['second']} minus {difference['first']}, points; {between}{test}"
-        tables.append(Table("difference", caption, [list(HEADS.values()), _cells(difference, SCORES, _difference)]))
+        tables.append(Table("difference", caption, [list(HEADS.values()), _cells(difference, SCORES, show_difference)]))
     if report["methods"][0]["groups"]:
         tables.append(Table("groups", f"Groups of turns; scores in %, {between}", _groups(report)))
     tables.append(Table("emotions", f"Emotions; scores in %, {between} for F1", _emotions(report)))
@@ -113,7 +114,7 @@ def _groups(report):
     for k, group in enumerate(methods[0]["groups"]):
         row = [f"{group['by']}: {group['name']}", f"{group['turns']}", f"{group['dialogues']}"]
         row += [cell for method in methods for cell in _cells(method["groups"][k], scores, percent)]
-        row += _cells(difference["groups"][k], scores, _difference) if difference else []
+        row += _cells(difference["groups"][k], scores, show_difference) if difference else []
         rows.append(row)
     return rows
 

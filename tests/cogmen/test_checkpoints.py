@@ -27,6 +27,8 @@ def path(tmp_path):
         options={"tag": "x"},
         epoch=3,
         dev_weighted_f1=0.5,
+        temperature=1.5,
+        unsure=0.75,
     )
     save_checkpoint(tmp_path / "c.pt", checkpoint)
     return tmp_path / "c.pt"
@@ -35,9 +37,18 @@ def path(tmp_path):
 def test_round_trip(path):
     again = load_checkpoint(path)
     assert (again.windows, again.epoch, again.options) == ({"wp": 5, "wf": -1}, 3, {"tag": "x"})
+    assert (again.temperature, again.unsure) == (1.5, 0.75)
     save_checkpoint(path.with_name("half.pt"), again, half=True)
     for name, value in load_checkpoint(path.with_name("half.pt")).network.state_dict().items():
         torch.testing.assert_close(value, again.network.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_files_from_before_the_temperature(path):
+    content = torch.load(path, weights_only=True)
+    del content["temperature"], content["unsure"]
+    torch.save(content, path)
+    again = load_checkpoint(path)
+    assert (again.temperature, again.unsure) == (1.0, None)
 
 
 def architecture(**changes):
@@ -63,10 +74,13 @@ def weight(name, value):
         (lambda c: c.update(feature_sizes={"a": 4, "t": 3}), "its feature size is 6, its other parts say 7"),
         (lambda c: c.update(feature_sizes={"a": 4, "x": 2}), "its feature sizes are"),
         (lambda c: c.update(windows={"wp": 5, "wf": -2}), "its windows are"),
+        (lambda c: c.update(temperature=float("nan")), "its temperature is nan, expected more than 0, at most 1000"),
+        (lambda c: c.update(temperature=0.0), r"its temperature is 0\.0, expected more than 0"),
+        (lambda c: c.update(unsure="x"), "its unsure is 'x', expected more than 0, at most 1"),
         (architecture(hidden_size=10**9), "hidden_size 1000000000, expected 1 to 1048576"),
         (architecture(hidden_size=1 << 20), r"its network has [\d,]+ bytes, more than 8,589,934,592"),
         (architecture(hidden_size=5), r"has the wrong shape .* expected"),
-        (architecture(seqcontext_nlayer=10**9), "seqcontext_nlayer 1000000000, expected 1 to 100"),
+        (architecture(seqcontext_nlayer=10**9), "seqcontext_nlayer 1000000000, expected 0 to 100"),
         (architecture(seqcontext_nlayer=100), r"it has no layer rnn\.rnn\.bias_hh_l1"),
         (architecture(num_emotions=6), "its number of emotions is 6, its other parts say 7"),
         (architecture(num_speakers=3), "its number of speakers is 3"),

@@ -141,6 +141,26 @@ def test_training_attention_equals_pytorchs():
     torch.testing.assert_close(layer.train()(turns, layout), layer.eval()(turns, layout), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_dropout_of_attention_keeps_its_mean(padded, monkeypatch):
+    """Each dialogue by itself, as a CPU trains, and in padded rows, as all else does."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: padded)
+    torch.manual_seed(0)
+    layer, layout = PackedEncoderLayer(16, 8, 32, 0.2), Layout.of([3, 1, 5])
+    turns = torch.randn(9, 16)
+    with torch.no_grad():
+        whole = layer._attend(turns, layout, 0.0)
+        draws = torch.stack([layer._attend(turns, layout, 0.2) for _ in range(1500)])
+    assert draws.std(dim=0).min() > 1e-3
+    torch.testing.assert_close(draws.mean(dim=0), whole, atol=0.03, rtol=0)
+
+
+def test_nothing_falls_out_of_a_recurrent_context_of_one_layer(recwarn):
+    architecture = replace(network_of("lstm").architecture, seqcontext_nlayer=1, drop_rate=0.5)
+    assert CGNN(architecture).rnn.rnn.dropout == 0 and not recwarn
+    assert CGNN(replace(architecture, seqcontext_nlayer=2)).rnn.rnn.dropout == 0.5
+
+
 @pytest.mark.parametrize(("width", "heads"), [(1536, 8), (768, 8), (384, 8), (14, 7), (16, 8), (15, 1), (26, 13)])
 def test_heads_divide_the_width(width, heads):
     assert num_heads(width) == heads

@@ -337,7 +337,7 @@ def test_a_network_of_other_outputs_than_its_task_is_refused(trained):
     for changes, message in (
         ({"multilabel": False}, "damaged: its multilabel is False, its other parts say True"),
         ({"multilabel": 1}, "damaged: its multilabel is 1, its other parts say True"),
-        ({"relations": "all"}, "its architecture has relations 'all', expected one of speakers, same_other"),
+        ({"relations": "all"}, "its architecture has relations 'all', expected one of speakers, same_other, time"),
         ({"relations": "same_other"}, r"gcn\.conv1\.weight has the wrong shape .* expected \(4, "),
     ):
         torch.save({**content, "architecture": content["architecture"] | changes}, path)

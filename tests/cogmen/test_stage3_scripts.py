@@ -96,7 +96,7 @@ def test_the_test_set_is_scored_once_after_training(stage3, run_script, tmp_path
     run_script("COGMEN_code/train.py", *shared, *QUICK, "--epochs", 3)
     splits, _ = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)
     dev, test = (np.concatenate([dialogue.labels for dialogue in splits[name]]).tolist() for name in ("dev", "test"))
-    assert scored == [dev] * 3 + [test]
+    assert scored == [dev] * 4 + [test]  # three epochs, then the temperature
 
 
 def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):

@@ -31,6 +31,7 @@ def chromium(tmp_path_factory):
     for argument in (
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"),
         *("--lang=en", "--mute-audio", f"--user-data-dir={profile}", "--disable-background-networking"),
+        *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),  # a microphone that beeps
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

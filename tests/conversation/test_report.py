@@ -32,7 +32,7 @@ def results(hostile=""):
     names = {"en": emotions, "ko": ("중립", "분노", "기쁨", "슬픔", "놀람")}
     p = np.array([[0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1]] + 2 * [5 * [0.2]])
     losses = {"voice": np.array([0.5, 0, 0, 0, 0.01]), "words": np.zeros(5), "conversation": np.full(5, -0.1)}
-    return Results(conversation, emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"})
+    return Results(conversation, emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0)
 
 
 def make_report(folder, made=None, page_mb=20):

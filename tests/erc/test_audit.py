@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from erc.audit import shared, told_by_sentence
 from erc.corpus.corpora import KEMDY19
@@ -38,16 +39,38 @@ def test_each_kind_of_sharing(tmp_path):
 def test_the_script_scores_with_and_without(run_script, tmp_path, capsys):
     write_preprocessed(tmp_path / "p.pkl", SPLITS)
     names = [name for one in SPLITS["test"] for name in one.segment_ids]
-    rows = list(zip(names, ("angry", "happy", "happy", "sad"), strict=True))
-    write_table(tmp_path / "predictions.csv", ("segment_id", "prediction"), rows)
+    labels, told = ("angry", "happy", "sad", "sad"), ("angry", "happy", "happy", "sad")
+    rows = list(zip(names, labels, told, strict=True))
+    header = ("segment_id", "label", "prediction")
+    write_table(tmp_path / "predictions.csv", header, rows)
     arguments = ("tools/audit.py", "--data_dir", tmp_path / "p.pkl", "--predictions", tmp_path / "predictions.csv")
     run_script(*arguments, "--out", tmp_path / "audit.md")
-    shown = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| script")]
-    assert [cell.strip() for cell in shown[0]] == ["script", "2", "50.0%", "100.00", "66.67"]
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| s")]
+    shown = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+    assert shown["script"] == ["2", "50.0%", "100.00", "66.67"]  # two dialogues are too few for an interval
+    assert shown["session"] == ["0", "0.0%", "-", "75.00"]
     assert "of 2 labelled test turns whose sentence is in training, 1 have" in (tmp_path / "audit.md").read_text()
-    write_table(tmp_path / "predictions.csv", ("segment_id", "prediction"), [*rows[:3], (names[3], "joy")])
-    with pytest.raises(UserError, match=r"predictions\.csv: turn .*: prediction 'joy', expected one of neutral, angry"):
+    write_table(tmp_path / "predictions.csv", header, [*rows[:3], (names[3], "sad", "joy")])
+    with pytest.raises(
+        UserError, match=r"predictions\.csv, row 5 .*: prediction is 'joy'; expected one of neutral, angry"
+    ):
         run_script(*arguments)
+    write_table(tmp_path / "predictions.csv", header, rows[:3])
+    with pytest.raises(UserError, match="no prediction for one of the 4 labelled test turns of --data_dir"):
+        run_script(*arguments)
+
+
+def test_the_same_samples_are_the_same_recording_in_any_file(tmp_path):
+    names = [name for part in SPLITS.values() for one in part for name in one.segment_ids]
+    rng = np.random.default_rng(0)
+    sounds = [rng.integers(-9999, 9999, 400).astype(np.int16) for _ in names]
+    silence = np.zeros(70, np.int16)
+    sounds[4] = np.concatenate([silence, sounds[0], silence])
+    sounds[5], sounds[6] = sounds[1] + np.int16(1), sounds[2]
+    for name, sound in zip(names, sounds, strict=True):
+        kind = "FLAC" if name == names[6] else "WAV"
+        soundfile.write(tmp_path / f"{name}.wav", sound, 16_000, format=kind)
+    assert shared(SPLITS, KEMDY19, tmp_path)["recording"].tolist() == [True, False, True, False]
 
 
 def test_features_that_are_nearly_the_same_are_found_among_many():

@@ -40,13 +40,64 @@ def test_intervals_stand_below_a_method_whose_predictions_are_there(tmp_path, ru
     run_script("tools/results_table.py", "--results_dir", tmp_path, "--published")
     lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in capsys.readouterr().out.splitlines()]
     names = ["(1) extractor alone", "published, KEMDy19", "(3) CGNN on extractor features, 2 seeds", "95% interval"]
+    names += ["ensemble of 2", "95% interval"]
     assert [line[0] for line in lines[2:]] == [*names, "published, KEMDy19"]
     run_script("tools/score.py", tmp_path / "cgnn/at")
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| at, 2 runs"))
-    intervals = re.findall(r"\[.*?\]", row)[:3]
-    assert len(intervals) == 3 and lines[5][1:] == ["-", " / ".join(intervals)]
+    printed = capsys.readouterr().out.splitlines()
+    for name, number in (("| at, 2 runs", 5), ("| at, ensemble of 2 ", 7)):
+        row = next(line for line in printed if line.startswith(name))
+        intervals = re.findall(r"\[.*?\]", row)[:3]
+        assert len(intervals) == 3 and lines[number][1:] == ["-", " / ".join(intervals)]
+    assert lines[6][2] == " / ".join(re.findall(r"\d+\.\d\d", row)[:3])
     write_rows(tmp_path / "cgnn/at/seed2/predictions.csv", [["Sess19_impro01_F001", "sad", "none"]])
     with pytest.raises(UserError, match=r"seed2/predictions\.csv"):
+        run_script("tools/results_table.py", "--results_dir", tmp_path)
+
+
+def test_folds_are_scored_together(tmp_path, run_script, capsys):
+    """Two extractors, two seeds, three folds: as the same predictions in one file for each of the four runs."""
+    dialogues = [("script01", "script02"), ("script03", "impro01"), ("impro02", "impro03")]
+    for extractor in (42, 43):
+        for seed in (24, 25):
+            run, together = f"extractor{extractor}_seed{seed}", []
+            for fold, own in enumerate(dialogues, start=1):
+                rows = make_rows(100 * extractor + 10 * seed + fold, own)
+                write_scores(tmp_path / f"folds/cgnn/at/fold{fold}_{run}", 0.9, 0.9, 0.9)
+                write_rows(tmp_path / f"folds/cgnn/at/fold{fold}_{run}/predictions.csv", rows)
+                together += rows
+            write_rows(tmp_path / f"whole/{run}/predictions.csv", together)
+    run_script("tools/results_table.py", "--results_dir", tmp_path / "folds", "--out", tmp_path / "table.md")
+    *rows, _, spread, _, folds = (tmp_path / "table.md").read_text().splitlines()
+    shown = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in rows[2:]]
+    names = ["(3) CGNN on extractor features, 3 folds, 2 extractors, 2 seeds", "95% interval"]
+    assert [name for name, _ in shown] == [*names, "ensemble of 4", "95% interval"]
+    assert spread.startswith("±: standard deviation over all runs") and folds.startswith(
+        "Folds: each turn is predicted"
+    )
+    capsys.readouterr()
+    run_script("tools/score.py", tmp_path / "whole")
+    single, ensemble = [
+        line.split("|")[2:5] for line in capsys.readouterr().out.splitlines() if line.startswith("| whole, ")
+    ][:2]
+    for row, expected in ((0, single), (2, ensemble)):
+        scores, intervals = (cells[1].split(" / ") for cells in shown[row : row + 2])
+        assert [f"{score} {ends}" for score, ends in zip(scores, intervals, strict=True)] == [
+            c.strip() for c in expected
+        ]
+
+
+def test_a_run_that_lacks_a_fold_or_has_a_turn_twice_is_named(tmp_path, run_script):
+    for name, dialogue in (("fold1_seed24", "script01"), ("fold2_seed24", "script02"), ("fold1_seed25", "script01")):
+        write_scores(tmp_path / f"cgnn/at/{name}", 0.9, 0.9, 0.9)
+        write_rows(tmp_path / f"cgnn/at/{name}/predictions.csv", make_rows(1, (dialogue,)))
+    with pytest.raises(
+        UserError, match=r"seed25 has the folds \[1\], seed24 \[1, 2\]; expected all folds of every run"
+    ):
+        run_script("tools/results_table.py", "--results_dir", tmp_path)
+    write_scores(tmp_path / "cgnn/at/fold2_seed25", 0.9, 0.9, 0.9)
+    write_rows(tmp_path / "cgnn/at/fold2_seed25/predictions.csv", make_rows(1, ("script01",)))
+    twice = r"fold2_seed25/predictions\.csv, row 2 \(.*\): is already in .*fold1_seed25/predictions\.csv, row 2; "
+    with pytest.raises(UserError, match=twice):
         run_script("tools/results_table.py", "--results_dir", tmp_path)
 
 

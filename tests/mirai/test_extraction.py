@@ -15,6 +15,7 @@ import torch
 
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
+from erc.corpus.dialogue_shards import open_dialogues
 from erc.corpus.dialogues import read_dialogues
 from erc.files import claim
 from erc.options import REPOSITORY, UserError
@@ -115,6 +116,36 @@ def test_shards_of_two_processes_make_the_same_file(extract, command, run_script
     assert not place.features.exists()
     run_script(SCRIPT, *command("--merge"))
     assert place.features.read_bytes() == expected and not place.parts.exists()
+
+
+def test_a_dialogue_file_in_shards(extract, command, run_script, place, capsys):
+    """A folder of as many, the embeddings as in one file but for rounding; the parts of all are shared out as well."""
+    extract()
+    whole = vectors(place.features)
+    folder, made = place.table.with_name("s"), place.table.with_name("s_feat")
+    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", place.table, "--out", folder, "--shards", 3)
+    again = (*command(), "--features_format_path", folder)  # the last one counts
+    for k in (1, 2):
+        run_script(SCRIPT, *again, "--shard", f"{k}/2")
+    assert not made.exists() and "shard 2 of 2" in capsys.readouterr().out
+    removed = next(made.with_suffix(".parts").rglob("*.npz"))
+    content = removed.read_bytes()
+    removed.unlink()
+    with pytest.raises(UserError, match="parts: 1 of .* parts are missing"):
+        run_script(SCRIPT, *again, "--merge")
+    removed.write_bytes(content)
+    run_script(SCRIPT, *again, "--merge")
+    assert not made.with_suffix(".parts").exists()
+    assert f"{UTTERANCES} utterances in" in capsys.readouterr().out
+    source = open_dialogues(made)
+    found = {}
+    for number in (1, 2, 3):
+        found |= vectors(made / f"{number:05}-of-00003.pkl")
+        assert source.read(number).shard[1:] == (number, 3)
+    source.check_complete()
+    assert found.keys() == whole.keys()
+    for name, vector in found.items():
+        np.testing.assert_allclose(vector, whole[name], atol=1e-5)
 
 
 def test_what_shards_have_not_made_is_counted_and_named(extract, command, run_script, place, capsys):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mirai.training.sampling import EpochBatches, batches_in_order, padding_share
 
@@ -93,6 +94,58 @@ def test_batches_of_limited_duration_mix_anew_in_every_epoch():
         batches = make(count=8555, batch_size=None, max_seconds=160, epoch=epoch)
         pairs.append({pair for batch in batches for pair in zip(sorted(batch), sorted(batch)[1:], strict=False)})
     assert len(pairs[0] & pairs[1]) / len(pairs[0]) < 0.1
+
+
+def naive_batches(lengths, per_step, seed, epoch, max_seconds, world_size):
+    """The steps of limited duration, each as lists of places, written down step by step."""
+    generator = torch.Generator().manual_seed(100_003 * seed + epoch)
+    order = torch.randperm(len(lengths), generator=generator)
+    pools = min(len(order), max(4, round(sum(lengths) / (64 * max_seconds))))
+    batches = []
+    for pool in order.tensor_split(pools):
+        rest, pieces = sorted(pool.tolist(), key=lambda place: lengths[place]), []
+        while rest:
+            batch = [rest.pop()]
+            while rest and (len(batch) + 1) * lengths[batch[0]] <= max_seconds:
+                batch.insert(1, rest.pop())
+            pieces.append(batch[1:] + batch[:1])
+        batches += [pieces[k] for k in torch.randperm(len(pieces), generator=generator)]
+    for first in range(0, len(batches), per_step):
+        step = batches[first : first + per_step]
+        while len(step) % world_size:
+            k = max(range(len(step)), key=lambda k: (len(step[k]), -k))  # the first of the largest
+            half = (len(step[k]) + 1) // 2
+            step[k : k + 1] = [step[k][:half], step[k][half:]]
+        yield step
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0])
+@pytest.mark.parametrize(("count", "world_size"), [(1500, 1), (9000, 1), (95, 3), (101, 3), (7, 5)])
+def test_batches_of_limited_duration_are_those_of_a_naive_program(scale, count, world_size):
+    lengths = scale * durations(count)
+    for epoch in range(2):
+        steps = list(naive_batches(lengths.tolist(), 2 * world_size, 3, epoch, 40.0 * scale, world_size))
+        for rank in range(world_size):
+            settings = {"max_seconds": 40.0 * scale, "rank": rank, "world_size": world_size}
+            batches = EpochBatches(lengths, None, 2 * world_size, 3, **settings)
+            assert batches.sampler is batches  # where Lightning looks for set_epoch
+            if epoch:
+                batches.set_epoch(epoch)
+            expected = [batch for step in steps for batch in step[rank::world_size]]
+            assert list(batches) == [batch or step[0][:1] for step in steps for batch in step[rank::world_size]]
+            assert [own for own, _ in batches.shares] == [len(batch) for batch in expected]
+
+
+def test_a_process_without_an_utterance_gets_one_that_counts_nothing():
+    ranks = [EpochBatches([1.0] * 9, 4, 4, 0, rank=rank, world_size=4) for rank in range(4)]
+    assert [len(rank) for rank in ranks] == [1, 1, 1, 1]
+    ranks = [EpochBatches([1.0] * 18, 4, 4, 0, rank=rank, world_size=4) for rank in range(4)]
+    assert [rank.shares[-1] for rank in ranks] == [(1, 2), (1, 2), (0, 2), (0, 2)]
+    assert [len(list(rank)[-1]) for rank in ranks] == [1, 1, 1, 1]
+    ranks = [EpochBatches([1.0] * 3, None, 5, 0, 9.0, rank=rank, world_size=5) for rank in range(5)]
+    assert sorted(rank.shares[-1] for rank in ranks)[:2] == [(0, 3), (0, 3)]
+    first = list(ranks[0])[-1]
+    assert all(len(list(rank)[-1]) == 1 for rank in ranks) and first
 
 
 def test_both_limits_hold():

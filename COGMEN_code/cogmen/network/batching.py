@@ -3,8 +3,9 @@
 A batch is packed: the N turns of its B dialogues stand one after another, without padding. What needs one row per
 dialogue (attention, recurrent layers) pads for itself with `Layout.pad` and goes back with `Layout.unpad`.
 
-Features and labels stay on the device. What a batch looks like (which turns, which edges, where padding would be) is
-arranged with numpy on the host, which knows every size, so that a training step never waits for the device.
+Features and labels stay on the device, but for features that are still on the disk (`erc.corpus.shards.StoredRows`):
+those are read for each batch. What a batch looks like (which turns, which edges, where padding would be) is arranged
+with numpy on the host, which knows every size, so that a training step never waits for the device.
 """
 
 import warnings
@@ -15,6 +16,7 @@ import torch
 
 from cogmen.network.graph import dialogue_graph
 from erc.corpus.corpora import UNLABELLED
+from erc.corpus.shards import StoredRows
 from erc.options import UserError
 
 
@@ -53,7 +55,9 @@ class Layout:
 @dataclass
 class DialogueBatch:
     """Some dialogues, packed: `features` (N, D), `labels` (N,), or (N, emotions) where a turn may have several,
-    `speakers` (N,), `layout`; `windows` (wp, wf).
+    `speakers` (N,), `layout`; `windows` (wp, wf). In training with soft labels `targets` (N, emotions), the share of
+    each emotion; all 0 where a turn has none. In training of
+    valence and arousal `feelings` (N, 2), on the networks' scale.
 
     Their graph, where the network has one: `edge_index` (2, E), `edge_type` (E,).
     """
@@ -65,6 +69,8 @@ class DialogueBatch:
     layout: Layout
     speakers: torch.Tensor | None = None
     windows: tuple[int, int] = (-1, -1)
+    targets: torch.Tensor | None = None
+    feelings: torch.Tensor | None = None
 
 
 def add_absent(dialogues, feature_sizes):
@@ -80,7 +86,7 @@ def add_absent(dialogues, feature_sizes):
 
 
 class DialogueSet:
-    """Dialogues ready for batching: features and labels on the device, every dialogue's graph built once.
+    """Dialogues ready for batching: labels, and features that are in memory, on the device.
 
     Args:
         dialogues: list of `erc.corpus.dialogues.Dialogue`.
@@ -104,23 +110,31 @@ class DialogueSet:
         # For each modality, the (L, D) features of each dialogue: joined only in a batch, not to be held twice.
         self.features = [[self._on_device(dialogue.features[m]) for dialogue in dialogues] for m in modalities]
         self.labels = [self._on_device(dialogue.labels) for dialogue in dialogues]
+        self.targets = self.feelings = None
         self.speakers = [np.array(corpus.speaker_numbers(dialogue.speakers)) for dialogue in dialogues]
-        if num_speakers is None:
+        self.relations = relations
+        if num_speakers is None or relations != "speakers":
             return
         for dialogue, numbers in zip(dialogues, self.speakers, strict=True):
-            if numbers.max() >= num_speakers and relations == "speakers":
+            if numbers.max() >= num_speakers:
                 found = f"dialogue {dialogue.id} has {numbers.max() + 1} speakers"
                 raise UserError(f"{found}, the network was made for {num_speakers}; train it on such dialogues")
-        speakers = np.concatenate(self.speakers)
-        self._edge_index, self._edge_type = dialogue_graph(self.lengths, speakers, wp, wf, num_speakers, relations)
-        self._first_turn = np.cumsum(self.lengths) - self.lengths
-        # Edges are ordered by target, so that those of a dialogue stand together.
-        self._edges = np.searchsorted(self._edge_index[1], [*self._first_turn, self.lengths.sum()])
 
     def _on_device(self, array):
+        if isinstance(array, StoredRows):
+            return array
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing here writes to it
             return torch.from_numpy(array).to(self.device)
+
+    def train_on(self, targets):
+        """Give the batches targets, for each dialogue (L, emotions) float32, by which their losses count turns."""
+        self.targets = [self._on_device(rows) for rows in targets]
+        self.labelled = np.array([(rows > 0).any(axis=1).sum() for rows in targets])
+
+    def train_feelings(self, feelings):
+        """Give the batches valence and arousal, for each dialogue (L, 2) float32."""
+        self.feelings = [self._on_device(rows) for rows in feelings]
 
     def __len__(self):
         return len(self.lengths)
@@ -138,26 +152,29 @@ class DialogueSet:
 
     def batch(self, numbers):
         """The `DialogueBatch` of the dialogues with these numbers, on the device."""
-        lengths = self.lengths[numbers]
-        edge_index, edge_type = (None, None) if self.num_speakers is None else self._graph(numbers, lengths)
-        features = [torch.cat([rows[k] for k in numbers]) for rows in self.features]
+        lengths, speakers = self.lengths[numbers], np.concatenate([self.speakers[k] for k in numbers])
+        edge_index = edge_type = None
+        if self.num_speakers is not None:
+            graph = dialogue_graph(lengths, speakers, *self.windows, self.num_speakers, self.relations)
+            edge_index, edge_type = (_send(array, self.device) for array in graph)
+        features = [self._joined([rows[k] for k in numbers]) for rows in self.features]
         return DialogueBatch(
             features=features[0] if len(features) == 1 else torch.cat(features, dim=1),
             labels=torch.cat([self.labels[k] for k in numbers]),
             edge_index=edge_index,
             edge_type=edge_type,
             layout=Layout.of(lengths, self.device),
-            speakers=_send(np.concatenate([self.speakers[k] for k in numbers]), self.device),
+            speakers=_send(speakers, self.device),
             windows=self.windows,
+            targets=None if self.targets is None else torch.cat([self.targets[k] for k in numbers]),
+            feelings=None if self.feelings is None else torch.cat([self.feelings[k] for k in numbers]),
         )
 
-    def _graph(self, numbers, lengths):
-        first_turn = np.cumsum(lengths) - lengths
-        edges = [slice(self._edges[k], self._edges[k + 1]) for k in numbers]
-        moved = np.repeat(first_turn - self._first_turn[numbers], [edge.stop - edge.start for edge in edges])
-        edge_index = np.concatenate([self._edge_index[:, edge] for edge in edges], axis=1) + moved
-        edge_type = np.concatenate([self._edge_type[edge] for edge in edges])
-        return _send(edge_index, self.device), _send(edge_type, self.device)
+    def _joined(self, parts):
+        """(N, D) the features of one modality of some dialogues, on the device."""
+        if all(isinstance(rows, torch.Tensor) for rows in parts):
+            return torch.cat(parts)
+        return _send(np.concatenate([np.asarray(rows) for rows in parts]), self.device)
 
 
 def _send(array, device):

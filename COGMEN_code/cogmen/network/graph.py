@@ -1,19 +1,19 @@
 """The dialogue graph: which turns see which, and by what relation (COGMEN, arXiv 2205.02455, section 3.3).
 
-N turns in the batch, B dialogues, E edges, S speakers, R relations: 2 S^2 by `speakers`, 4 by `same_other`. All
-dialogues of a batch are built at once by array arithmetic (on the host, whose numpy is quicker at this size than either
-device); `tests/oracles.py` holds the plain loops that it must equal.
+N turns in the batch, B dialogues, E edges, S speakers, R relations: 2 S^2 by `speakers`, 4 by `same_other`, 2 by
+`time`. All dialogues of a batch are built at once by array arithmetic (on the host, whose numpy is quicker at this size
+than either device); `tests/oracles.py` holds the plain loops that it must equal.
 """
 
 import numpy as np
 
-# What the relation of an edge tells: who speaks at both ends, or only whether that is the same speaker.
-RELATIONS = ("speakers", "same_other")
+# What the relation of an edge tells: who speaks at both ends, only whether that is the same speaker, or neither.
+RELATIONS = ("speakers", "same_other", "time")
 
 
 def num_relations(num_speakers, relations="speakers"):
     """A relation for each of the two directions of time, and each ordered pair of speakers or same and other."""
-    return 2 * num_speakers**2 if relations == "speakers" else 4
+    return {"speakers": 2 * (num_speakers or 0) ** 2, "same_other": 4, "time": 2}[relations]
 
 
 def usual_relations(num_speakers):
@@ -26,14 +26,14 @@ def dialogue_graph(lengths, speakers, wp, wf, num_speakers, relations="speakers"
 
     A turn j receives edges from the turns i of its own dialogue with j - wp <= i <= j + wf, itself included. The
     relation is 2 (S s_i + s_j), plus 1 unless i is before j, where s_i is the speaker of the edge's source; by
-    `same_other` it is 2 if s_i and s_j are one speaker, else 0, plus 1 unless i is before j.
+    `same_other` it is 2 if s_i and s_j are one speaker, else 0, plus 1 unless i is before j; by `time` that 1 alone.
 
     Args:
         lengths: (B,) int array, turns in each dialogue.
         speakers: (N,) int array, speaker numbers.
         wp: past turns that a turn sees; -1: all of them.
         wf: future turns that a turn sees; -1: all of them.
-        num_speakers: S; of no matter by `same_other`.
+        num_speakers: S; it matters by `speakers` only.
         relations: one of `RELATIONS`.
     Returns:
         edge_index: (2, E) source and target, counted over the batch, ordered by target.
@@ -50,6 +50,8 @@ def dialogue_graph(lengths, speakers, wp, wf, num_speakers, relations="speakers"
     source = np.arange(len(target)) + (first - offset)[target]  # (E,)
     if relations == "speakers":
         pair = num_speakers * speakers[source] + speakers[target]  # (E,)
-    else:
+    elif relations == "same_other":
         pair = (speakers[source] == speakers[target]).astype(np.int64)
+    else:
+        pair = np.zeros(len(target), np.int64)
     return np.stack([source, target]), 2 * pair + (source >= target)

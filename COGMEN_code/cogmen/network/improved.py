@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cogmen.network.model import drop
+from cogmen.network.model import drop, later_turns
 
 HEADS = ("own", "other", "near", "all")  # which turns each head of attention sees
 FARTHEST = 10  # turns; the bias of all that are farther is the same
@@ -38,6 +38,9 @@ class ImprovedArchitecture:
         drop_rate, input_drop: dropout of what a layer adds and of the classifier's input; of the features.
         modality_drop: how often training leaves a modality out of a dialogue, where there are several.
         recipe: which network a checkpoint holds.
+        online: no head sees a turn that comes later.
+        heads: which turns each head of attention sees, words of `HEADS`, as many of them.
+        valence_arousal: valence and arousal are further outputs.
     """
 
     feature_sizes: dict
@@ -49,8 +52,13 @@ class ImprovedArchitecture:
     input_drop: float = 0.2
     modality_drop: float = 0.75
     recipe: str = "improved"
+    online: bool = False
+    heads: str = " ".join(HEADS)
+    valence_arousal: bool = False
 
     def __post_init__(self):
+        if len(self.heads.split()) != len(HEADS) or not set(self.heads.split()) <= set(HEADS):
+            raise ValueError(f"heads {self.heads!r}: expected {len(HEADS)} words of {', '.join(HEADS)}")
         if self.hidden_size % len(HEADS):
             raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {len(HEADS)}, the heads")
 
@@ -64,8 +72,10 @@ class ImprovedArchitecture:
     @classmethod
     def from_options(cls, options, feature_sizes, num_emotions):
         """The architecture that `TrainOptions` ask for."""
-        names = ("hidden_size", "seqcontext_nlayer", "drop_rate")
-        return cls(feature_sizes, num_emotions, **{name: getattr(options, name) for name in names})
+        names = ("hidden_size", "seqcontext_nlayer", "drop_rate", "online", "valence_arousal")
+        chosen = {name: getattr(options, name) for name in names}
+        chosen |= {name: value for name, value in options.ablated.items() if name in cls.__dataclass_fields__}
+        return cls(feature_sizes, num_emotions, **chosen)
 
 
 class MaskedAttentionNetwork(nn.Module):
@@ -74,6 +84,7 @@ class MaskedAttentionNetwork(nn.Module):
     A modality whose features are all 0 in a turn is absent from it.
 
     Shapes: a batch of N turns -> log-probabilities, in training (K, N, E) of each member, else (N, E) of their mean.
+    With `feelings` these and (K, N, 2) or (N, 2), valence and arousal on a scale of -1 to 1.
     """
 
     def __init__(self, architecture):
@@ -85,15 +96,25 @@ class MaskedAttentionNetwork(nn.Module):
         self.layers = nn.ModuleList(AttentionLayer(a) for _ in range(a.seqcontext_nlayer))
         self.norm = StackedNorm(a.members, a.hidden_size)
         self.clf = StackedLinear(a.members, a.hidden_size, a.num_emotions)
+        if a.valence_arousal:  # last, so that the other weights are drawn as without it
+            self.feelings = StackedLinear(a.members, a.hidden_size, 2)
 
-    def forward(self, batch):
+    def forward(self, batch, feelings=False):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
-        seen = seen_turns(batch.layout.pad(batch.speakers[:, None])[..., 0], batch.layout.mask, *batch.windows)
+        speakers = batch.layout.pad(batch.speakers[:, None])[..., 0]
+        seen = seen_turns(speakers, batch.layout.mask, *batch.windows, a.heads.split())
+        if a.online:
+            seen = seen & ~later_turns(seen)
         for layer in self.layers:
             turns = layer(turns, batch.layout, seen)
-        log_probs = self.clf(drop(self.norm(turns), rate)).log_softmax(dim=-1)  # (K, N, E)
-        return log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        turns = drop(self.norm(turns), rate)
+        log_probs = self.clf(turns).log_softmax(dim=-1)  # (K, N, E)
+        outputs = log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
+        if not feelings:
+            return outputs
+        felt = self.feelings(turns)  # (K, N, 2)
+        return outputs, felt if self.training else felt.mean(dim=0)
 
     def _embed(self, batch):
         """(N, D of all modalities) -> (K, N, W), the mean over the modalities that a turn has."""
@@ -123,13 +144,14 @@ class MaskedAttentionNetwork(nn.Module):
         return f"{name}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
 
 
-def seen_turns(speakers, mask, wp, wf):
+def seen_turns(speakers, mask, wp, wf, heads=HEADS):
     """Which turns each head sees: its kind of turns, of the same dialogue, and always the turn itself.
 
     Args:
         speakers: (B, L) speaker numbers.
         mask: (B, L) True where there is a turn.
         wp, wf: past and future turns that `near` sees; -1: all of them.
+        heads: the kind of each head, of `HEADS`.
     Returns:
         (B, H, L, L) bool: [b, h, i, j], turn i sees turn j by head h.
     """
@@ -139,8 +161,8 @@ def seen_turns(speakers, mask, wp, wf):
     same = speakers[:, :, None] == speakers[:, None, :]  # (B, L, L)
     near = (ahead >= -(wp if wp >= 0 else length)) & (ahead <= (wf if wf >= 0 else length))
     kinds = {"own": same, "other": ~same, "near": near.expand_as(same), "all": torch.ones_like(same)}
-    heads = torch.stack([kinds[head] for head in HEADS], dim=1)
-    return (heads & mask[:, None, None, :]) | (ahead == 0)
+    seen = torch.stack([kinds[head] for head in heads], dim=1)
+    return (seen & mask[:, None, None, :]) | (ahead == 0)
 
 
 class AttentionLayer(nn.Module):

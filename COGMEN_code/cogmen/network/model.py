@@ -25,7 +25,7 @@ class Architecture:
     Attributes:
         feature_size: D, the features of one turn.
         num_emotions, num_speakers: of the corpus; without speakers of its own, the most of any dialogue.
-        rnn: the context: `transformer`, `lstm` or `gru` (the recurrent ones run in both directions).
+        rnn: the context: `transformer`, `lstm` or `gru` (the recurrent ones run in both directions, unless `online`).
         hidden_size: width of the context transformer's output and of the graph's layers.
         seqcontext_nlayer: layers of the context.
         gnn_nheads: heads of the graph transformer; their outputs are concatenated.
@@ -34,6 +34,10 @@ class Architecture:
         drop_rate: dropout in the context's layers and in the classifier.
         relations: what the relations of the graph's edges tell, one of `cogmen.network.graph.RELATIONS`.
         multilabel: a turn has any number of the emotions: the outputs are a logit of each, no log-probabilities.
+        online: a turn's context is the turns before it; with a graph that has no later ones either, no answer depends
+            on what is said afterwards.
+        graph: False: without the graph (`--ablate no_graph`), a linear layer in its place.
+        valence_arousal: valence and arousal are further outputs.
     """
 
     feature_size: int
@@ -48,12 +52,16 @@ class Architecture:
     drop_rate: float = 0.5
     relations: str = "speakers"
     multilabel: bool = False
+    online: bool = False
+    graph: bool = True
+    valence_arousal: bool = False
 
     @classmethod
     def from_options(cls, options, feature_size, num_emotions, num_speakers, multilabel=False):
         """The architecture that `TrainOptions` ask for."""
         chosen = {f.name: getattr(options, f.name) for f in fields(cls) if hasattr(options, f.name)}
         chosen["relations"] = options.relations or usual_relations(num_speakers)
+        chosen |= {name: value for name, value in options.ablated.items() if name in cls.__dataclass_fields__}
         return cls(feature_size, num_emotions, num_speakers, multilabel=multilabel, **chosen)
 
 
@@ -61,23 +69,26 @@ class CGNN(nn.Module):
     """Context, graph and classifier over a `cogmen.network.batching.DialogueBatch`.
 
     Shapes: a batch of N turns with features (N, D) -> log-probabilities (N, emotions), or logits where a turn may have
-    several emotions (`multilabel`).
+    several emotions (`multilabel`). With `feelings` these and (N, 2), valence and arousal on a scale of -1 to 1.
     """
 
     def __init__(self, architecture):
         super().__init__()
         self.architecture = a = architecture
         self.rnn = TransformerContext(a) if a.rnn == "transformer" else RecurrentContext(a)
-        self.gcn = GraphLayers(self.rnn.width, a)
+        self.gcn = (GraphLayers if a.graph else NoGraph)(self.rnn.width, a)
         graph_width = a.hidden_size * a.gnn_nheads
         self.clf = Classifier(graph_width + (self.rnn.width if a.concat_gin_gout else 0), a)
+        if a.valence_arousal:  # last, so that the other weights are drawn as without it
+            self.feelings = nn.Linear(graph_width + (self.rnn.width if a.concat_gin_gout else 0), 2)
 
-    def forward(self, batch):
+    def forward(self, batch, feelings=False):
         context = self.rnn(batch.features, batch.layout)  # (N, G)
         graph_output = self.gcn(context, batch.edge_index, batch.edge_type)  # (N, hidden heads)
         if self.architecture.concat_gin_gout:
             graph_output = torch.cat([context, graph_output], dim=1)
-        return self.clf(graph_output)
+        outputs = self.clf(graph_output)
+        return (outputs, self.feelings(graph_output)) if feelings else outputs
 
     def __repr__(self):
         a = self.architecture
@@ -93,7 +104,7 @@ class TransformerContext(nn.Module):
         self.width = a.hidden_size
         self.transformer_encoder = nn.Module()
         self.transformer_encoder.layers = nn.ModuleList(
-            PackedEncoderLayer(a.feature_size, num_heads(a.feature_size), FEED_FORWARD_WIDTH, a.drop_rate)
+            PackedEncoderLayer(a.feature_size, num_heads(a.feature_size), FEED_FORWARD_WIDTH, a.drop_rate, a.online)
             for _ in range(a.seqcontext_nlayer)
         )
         self.transformer_out = nn.Linear(a.feature_size, a.hidden_size)
@@ -110,8 +121,9 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
     Shapes: (N, D) -> (N, D).
     """
 
-    def __init__(self, width, heads, feed_forward, dropout):
+    def __init__(self, width, heads, feed_forward, dropout, causal=False):
         super().__init__(width, heads, feed_forward, dropout, batch_first=True)
+        self.causal = causal  # whether a turn attends to itself and the turns before it only
 
     def forward(self, turns, layout):
         rate = self.dropout.p if self.training else 0.0
@@ -127,6 +139,8 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
         projected = layout.pad(projected).unflatten(2, (3, attention.num_heads, attention.head_dim))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, L, D/H) each
         seen = layout.mask[:, None, None, :]  # (B, 1, 1, L): no turn attends to padding
+        if self.causal:
+            seen = seen & ~later_turns(seen)  # (B, 1, L, L); padding comes after all turns, so some turn is always seen
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=rate)
         return attention.out_proj(layout.unpad(attended.transpose(1, 2).flatten(2)))  # (N, D)
 
@@ -138,9 +152,16 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
         for own, own_kept in zip(projected.split(layout.lengths.tolist()), kept, strict=True):
             query, key, value = own.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)  # (H, l, D/H) each
             scores = query @ key.transpose(1, 2) * self.self_attn.head_dim**-0.5  # (H, l, l)
+            if self.causal:
+                scores = scores.masked_fill(later_turns(scores), -math.inf)
             weights = scores.softmax(dim=2) * (own_kept[:, : len(own), : len(own)] * scale)
             attended.append((weights @ value).transpose(0, 1).flatten(1))  # (l, D)
         return torch.cat(attended)
+
+
+def later_turns(like):
+    """(L, L) bool on the device of a tensor (..., L): whether the column's turn comes after the row's."""
+    return torch.ones(like.shape[-1], like.shape[-1], dtype=torch.bool, device=like.device).triu(1)
 
 
 def drop(values, rate):
@@ -159,15 +180,18 @@ def draw_kept(shape, rate):
 
 
 class RecurrentContext(nn.Module):
-    """A bidirectional LSTM or GRU over each dialogue; its outputs go straight into the graph."""
+    """An LSTM or GRU over each dialogue, in both directions unless `online`; its outputs go straight into the graph."""
 
     def __init__(self, a):
         super().__init__()
-        self.width = 2 * RNN_WIDTH
+        self.width = RNN_WIDTH if a.online else 2 * RNN_WIDTH
         layer = {"lstm": nn.LSTM, "gru": nn.GRU}[a.rnn]
         dropout = a.drop_rate if a.seqcontext_nlayer > 1 else 0.0  # between layers only
         self.rnn = layer(
-            a.feature_size, RNN_WIDTH, a.seqcontext_nlayer, batch_first=True, bidirectional=True, dropout=dropout
+            *(a.feature_size, RNN_WIDTH, a.seqcontext_nlayer),
+            batch_first=True,
+            bidirectional=not a.online,
+            dropout=dropout,
         )
 
     def forward(self, features, layout):
@@ -175,7 +199,7 @@ class RecurrentContext(nn.Module):
             layout.pad(features), layout.lengths, batch_first=True, enforce_sorted=False
         )
         output, _ = self.rnn(packed)
-        return layout.unpad(nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0])  # (N, 200)
+        return layout.unpad(nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0])  # (N, 200), (N, 100) online
 
 
 class RelationalConv(RGCNConv):
@@ -215,6 +239,17 @@ class GraphLayers(nn.Module):
         # A batch of a single turn has no variance of its own: it is normalised by what was seen so far.
         alone = self.training and len(turns) == 1
         return F.leaky_relu(self.bn.eval()(turns) if alone else self.bn.train(self.training)(turns))
+
+
+class NoGraph(nn.Module):
+    """In the place of `GraphLayers`: every turn by itself through a linear layer and leaky ReLU."""
+
+    def __init__(self, width, a):
+        super().__init__()
+        self.linear = nn.Linear(width, a.hidden_size * a.gnn_nheads)
+
+    def forward(self, context, edge_index, edge_type):
+        return F.leaky_relu(self.linear(context))
 
 
 class Classifier(nn.Module):

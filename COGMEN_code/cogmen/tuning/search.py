@@ -160,7 +160,8 @@ def _settings(options, names, experiment):
     fixed = {f"--{name}": value for name, value in _kept(options.of_trial({})).items() if name not in names}
     data = hashlib.sha256()
     for dialogue in [*experiment.dialogues["train"], *experiment.dialogues["dev"]]:
-        data.update(dialogue.joined(options.modalities).tobytes() + dialogue.labels.tobytes())
+        data.update(dialogue.identity(options.modalities))
+        data.update(dialogue.labels.tobytes())
     searched = {name: repr(SPACE[name]) for name in names}
     return {**fixed, "--pruner": options.pruner, "options searched": searched, "dialogues": data.hexdigest()[:16]}
 

@@ -16,6 +16,7 @@ from erc.options import UserError
 from mirai.dataset import RECEPTIVE_FIELD
 from mirai.network.fusion import HEADS
 from mirai.options import TEXT_ENCODER, USING_MODEL
+from mirai.recipes import RECIPES
 from mirai.speech import SAMPLE_RATE
 
 MAX_TOKENS = 512
@@ -31,7 +32,15 @@ _ATTENTION = {"attn_implementation": "sdpa"}
 _HUB_TIMEOUT = 5  # seconds to connect to the hub
 
 
-def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions=KEMDY19.emotions):
+def describe(
+    using_model,
+    text_encoder,
+    audio_encoder,
+    fusion="concat",
+    emotions=KEMDY19.emotions,
+    recipe="published",
+    valence_arousal=False,
+):
     """The description of an extractor: all that is needed to build it again, as plain values.
 
     Args:
@@ -39,6 +48,8 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
         text_encoder, audio_encoder: hub names or directories.
         fusion: concat, or (with both) mmer.
         emotions: the corpus's.
+        recipe: one of `mirai.recipes.RECIPES`.
+        valence_arousal: whether these are further outputs.
     Raises:
         UserError: an encoder cannot be found or does not fit.
     """
@@ -52,6 +63,8 @@ def describe(using_model, text_encoder, audio_encoder, fusion="concat", emotions
     return {
         "using_model": using_model,
         "fusion": fusion,
+        "recipe": recipe,
+        "valence_arousal": valence_arousal,
         "text": describe_text(text_encoder) if "text" in used else None,
         "audio": describe_audio(audio_encoder) if "audio" in used else None,
         "width": width,
@@ -68,8 +81,8 @@ def describe_text(name):
     from transformers import AutoConfig, AutoTokenizer
 
     flag = f"--text_encoder {name}"
-    config = _fetch(flag, name, AutoConfig.from_pretrained)
-    tokenizer = _fetch(flag, name, AutoTokenizer.from_pretrained)
+    config = fetch(flag, name, AutoConfig.from_pretrained)
+    tokenizer = fetch(flag, name, AutoTokenizer.from_pretrained)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"{flag}: its tokenizer has no tokenizer.json form; convert it to a fast tokenizer first")
@@ -98,7 +111,7 @@ def describe_audio(name):
     from transformers import AutoConfig, AutoFeatureExtractor
 
     flag = f"--audio_encoder {name}"
-    config = _fetch(flag, name, AutoConfig.from_pretrained)
+    config = fetch(flag, name, AutoConfig.from_pretrained)
     if config.model_type != "wav2vec2":
         raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2")
     if config.feat_extract_norm != "layer":
@@ -111,7 +124,7 @@ def describe_audio(name):
     reach = _receptive_field(config)
     if reach > RECEPTIVE_FIELD:
         raise UserError(f"{flag}: a frame needs {reach} samples, expected at most {RECEPTIVE_FIELD}")
-    front = _fetch(flag, name, AutoFeatureExtractor.from_pretrained)
+    front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
     if type(front).__name__ != "Wav2Vec2FeatureExtractor" or front.sampling_rate != SAMPLE_RATE:
         found = f"{type(front).__name__} at {getattr(front, 'sampling_rate', '?')} Hz"
         raise UserError(f"{flag}: its front end is {found}, expected Wav2Vec2FeatureExtractor at {SAMPLE_RATE} Hz")
@@ -124,7 +137,7 @@ def text_width(name):
 
     if str(name) in _KNOWN_WIDTHS:
         return _KNOWN_WIDTHS[str(name)]
-    return _fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
+    return fetch(f"--text_encoder {name}", name, AutoConfig.from_pretrained).hidden_size
 
 
 def pretrained_encoders(description, text_encoder, audio_encoder):
@@ -137,11 +150,16 @@ def pretrained_encoders(description, text_encoder, audio_encoder):
     encoders = {}
     if "text" in used:
         encoders["text"] = pretrained_text(text_encoder)
-        if description["fusion"] == "concat" and getattr(encoders["text"], "pooler", None) is None:
+        if needs_pooler(description) and getattr(encoders["text"], "pooler", None) is None:
             raise UserError(f"--text_encoder {text_encoder}: has no pooler; expected a model like RoBERTa or BERT")
     if "audio" in used:
         encoders["audio"] = pretrained_audio(audio_encoder)
     return encoders
+
+
+def needs_pooler(description):
+    """Whether the text's embedding is that of its encoder's pooler."""
+    return description["fusion"] == "concat" and not RECIPES[description["recipe"]].pools_layers
 
 
 def pretrained_text(name):
@@ -149,7 +167,7 @@ def pretrained_text(name):
     import torch
     from transformers import AutoModel
 
-    return _fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32, **_ATTENTION)
+    return fetch(f"--text_encoder {name}", name, AutoModel.from_pretrained, dtype=torch.float32, **_ATTENTION)
 
 
 def pretrained_audio(name):
@@ -157,7 +175,34 @@ def pretrained_audio(name):
     import torch
     from transformers import Wav2Vec2Model
 
-    return _fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
+    return fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
+
+
+def pretrained_ctc(flag, name):
+    """A Wav2Vec2 with its CTC head, as float32, its feature extractor and its tokenizer.
+
+    Args:
+        flag: the option and its value, for messages.
+    Raises:
+        UserError: it cannot be found, has no CTC head, or hears another rate than 16 kHz.
+    """
+    import torch
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
+
+    config = fetch(flag, name, AutoConfig.from_pretrained)
+    if config.model_type != "wav2vec2":
+        raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2 with a CTC head")
+    network, loaded = fetch(
+        flag, name, Wav2Vec2ForCTC.from_pretrained, dtype=torch.float32, output_loading_info=True, **_ATTENTION
+    )
+    if missing := [key for key in loaded["missing_keys"] if key.startswith("lm_head")]:
+        raise UserError(
+            f"{flag}: has no CTC head ({', '.join(sorted(missing))}), so it cannot write down what it hears"
+        )
+    front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
+    if front.sampling_rate != SAMPLE_RATE:
+        raise UserError(f"{flag}: hears {front.sampling_rate} Hz, expected {SAMPLE_RATE}")
+    return network, front, fetch(flag, name, AutoTokenizer.from_pretrained)
 
 
 def empty_encoder(description):
@@ -229,7 +274,7 @@ def _why_offline():
     return None
 
 
-def _fetch(flag, name, from_pretrained, **settings):
+def fetch(flag, name, from_pretrained, **settings):
     """`from_pretrained` of a directory or a hub name; of a hub that cannot be reached, from the cache alone.
 
     Raises:

@@ -19,7 +19,7 @@ def plan_tables(turns, options, findings):
     """The tables to write, each with the side of every dialogue.
 
     Args:
-        turns: list of `mirai.readers.manifest.Turn`.
+        turns: list of `mirai.readers.manifest_rows.Turn`.
         options: `test_dialogues`, `folds`, `fold_by` and `seed` of preprocess.py.
     Returns:
         {table: {dialogue: split}}; empty if there is an error, which `findings` then has.

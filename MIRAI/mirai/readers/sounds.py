@@ -22,7 +22,7 @@ def find_sources(turns, findings):
     with the error in `findings`.
 
     Args:
-        turns: list of `mirai.readers.manifest.Turn`.
+        turns: list of `mirai.readers.manifest_rows.Turn`.
     """
     if not any(turn.recording for turn in turns):
         return turns

@@ -44,9 +44,22 @@ def _move(state, folder):
 
 
 class EpochScores(pl.Callback):
-    """A printed line for every epoch, and its scores to `comet`, if that is set."""
+    """A printed line for every epoch, and its scores to `comet`, if that is set.
+
+    Attributes:
+        history: a dict for each epoch, those before an interruption among them.
+    """
 
     comet = None
+
+    def __init__(self):
+        self.history = []
+
+    def state_dict(self):
+        return {"history": self.history}
+
+    def load_state_dict(self, state):
+        self.history = list(state["history"])
 
     def on_train_epoch_end(self, trainer, module):
         value = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -55,6 +68,8 @@ class EpochScores(pl.Callback):
             f"val_loss {value['val_loss']:.4f}, val weighted F1 {100 * value['val_weighted_f1']:.2f}, "
             f"val macro F1 {100 * value['val_macro_f1']:.2f}"
         )
+        names = ("train_loss", "val_loss", "val_weighted_f1", "val_macro_f1")
+        self.history.append({"epoch": trainer.current_epoch, **{name: value[name] for name in names}})
         if self.comet:
             self.comet.epoch({"epoch": trainer.current_epoch, **value})
 

@@ -16,10 +16,11 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from pytorch_lightning.utilities import rank_zero_only
 
 from erc.corpus.annotations import read_annotations, table_corpus
-from erc.corpus.splits import clip, labelled, split
+from erc.corpus.splits import clip, labelled, split, without_label
 from erc.files import claim
 from erc.options import UserError
 from erc.runtime import check_compiler, find_device, stop_signals
+from erc.scoring.pictures import draw_learning_curves
 from erc.tracking import Comet
 from mirai.checkpoint import read_checkpoint
 from mirai.dataset import UtteranceDataset
@@ -28,6 +29,7 @@ from mirai.network.extractor import Extractor
 from mirai.training.callbacks import BEST, LAST, AtomicCheckpoints, EpochScores, StopOnSignal, Stopped
 from mirai.training.module import Data, ExtractorTraining
 from mirai.training.resume import check_same, find_checkpoint
+from mirai.training.targets import TrainingDataset, feelings_of, read_votes, targets_of
 
 GRADIENT_CLIP = 2.0  # norm
 BYTES_PER_WEIGHT = 4 * 7  # best.ckpt; last.ckpt with AdamW's two moments; and the next last.ckpt before it is renamed
@@ -43,17 +45,25 @@ def fit(options):
     resumed = find_checkpoint(folder, options)
     device = find_device(options.device)
     corpus = table_corpus(options.csv_path)
-    train, dev = choose_utterances(options, corpus)
+    votes = read_votes(options.csv_path, corpus) if options.soft_labels else {}
+    train, dev = choose_utterances(options, corpus, votes)
     check_batches(train, dev, options)
 
     quieten()
     pl.seed_everything(options.seed, verbose=False)
     encoders = options.text_encoder, options.audio_encoder
-    description = describe(options.using_model, *encoders, options.fusion, corpus.emotions)
+    description = describe(
+        options.using_model, *encoders, options.fusion, corpus.emotions, options.recipe, options.valence_arousal
+    )
     extractor = Extractor.from_pretrained(description, *encoders)
     module = ExtractorTraining(extractor, options, [utterance.segment_id for utterance in train])
     settings = extractor.dataset_settings()
-    datasets = [UtteranceDataset(rows, options.txt_wav, **settings) for rows in (train, dev)]
+    targets = targets_of(train, votes, corpus) if options.soft_labels else None
+    feelings = feelings_of(train, options.csv_path) if options.valence_arousal else None
+    datasets = [
+        TrainingDataset(train, options.txt_wav, targets=targets, feelings=feelings, **settings),
+        UtteranceDataset(dev, options.txt_wav, **settings),
+    ]
     if resumed:
         check_same(resumed, module.kept)
     count = sum(weights.numel() for weights in module.parameters())
@@ -71,20 +81,31 @@ def fit(options):
                 scores.comet = held.enter_context(contextlib.closing(Comet(options, options.exp_name)))
         held.enter_context(_faults(options, trainer, folder / LAST))
         trainer.fit(module, Data(*datasets, options), ckpt_path=resumed, weights_only=True)
+        if trainer.is_global_zero and scores.history:
+            kept = min(scores.history, key=lambda row: row["val_loss"])["epoch"]
+            draw_learning_curves(folder / "learning_curves", scores.history, kept)
     _report(folder / BEST, options)
 
 
-def choose_utterances(options, corpus):
-    """The training and the validation utterances, of at most `--clip_length`; prints how many, and their emotions."""
+def choose_utterances(options, corpus, votes=()):
+    """The training and the validation utterances, of at most `--clip_length`; prints how many, and their emotions.
+
+    Args:
+        votes: by segment id; training utterances without a label that have votes are among them.
+    """
     utterances, seconds = read_annotations(options.csv_path, corpus), options.clip_length
     splits = split(utterances, options.test_1920, options.test_sessions, options.dev_sessions)
-    (train, longer), (dev, longer_dev) = clip(splits.train, seconds), clip(splits.dev, seconds)
+    others = without_label(utterances, options.test_1920, options.test_sessions, options.dev_sessions)
+    tied = [utterance for utterance in others if utterance.segment_id in votes]
+    (train, longer), (dev, longer_dev) = clip(splits.train + tied, seconds), clip(splits.dev, seconds)
     if not train or not dev:
         raise UserError(
             f"--clip_length {seconds:g}: leaves {len(train)} utterances to train on, {len(dev)} to validate"
         )
     _say(f"{len(train)} utterances train, {len(dev)} validate, {len(splits.test)} are held out")
-    if unlabelled := len(utterances) - len(labelled(utterances)):
+    if tied:
+        _say(f"of these train by the raters' votes alone, without a label: {len(tied)}")
+    if unlabelled := len(utterances) - len(labelled(utterances)) - len(tied):
         _say(f"left out, without a label: {unlabelled}")
     if longer or longer_dev:
         _say(f"left out, longer than {seconds:g} s: {longer} of training, {longer_dev} of validation")

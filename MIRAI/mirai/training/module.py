@@ -8,17 +8,23 @@ import torch
 from torch.nn.functional import cosine_embedding_loss, cross_entropy, one_hot
 from torch.utils.data import DataLoader
 
+from erc.corpus.feelings import WEIGHT, squared_error
 from erc.corpus.metrics import scores
 from erc.options import UserError
 from mirai.checkpoint import hyper_parameters
+from mirai.training.augmentation import change_speed, draw_speed
 from mirai.training.callbacks import ignore_signals
+from mirai.training.rates import parameter_groups, warm_up_schedule
 from mirai.training.sampling import EpochBatches, batches_in_order
 
 
 def cosine_and_cross_entropy(logits, labels):
-    """0.1 x cross-entropy + mean of 1 - cos(logits, one-hot label); logits (B, C), labels (B,) -> scalar."""
-    targets = one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
-    similar = torch.ones_like(labels)  # (B,) what every pair is to be
+    """0.1 x cross-entropy + mean of 1 - cos(logits, target); logits (B, C), labels (B,) or soft ones (B, C) -> scalar.
+
+    The target is the soft label, or the one-hot label.
+    """
+    targets = labels if labels.ndim == 2 else one_hot(labels, logits.shape[1]).to(logits.dtype)  # (B, C)
+    similar = torch.ones_like(logits[:, 0])  # (B,) what every pair is to be
     return 0.1 * cross_entropy(logits, labels) + cosine_embedding_loss(logits, targets, similar)
 
 
@@ -48,10 +54,19 @@ class ExtractorTraining(pl.LightningModule):
             compile_layers(extractor)
 
     def configure_optimizers(self):
+        recipe = self.extractor.recipe
         weights = [weights for weights in self.parameters() if weights.requires_grad]
+        if recipe.warm_up:
+            weights = parameter_groups(self.extractor, self.options.lr, recipe)
         # With 16-mixed the fused one would take the scale off the gradients after they were clipped.
         fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
-        return torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+        optimizer = torch.optim.AdamW(weights, lr=self.options.lr, fused=fused or None)
+        if not recipe.warm_up:
+            return optimizer
+        # Lightning's own estimate makes the loaders, which a resumed run may only do once it knows its epoch.
+        steps = self.options.max_epochs * self.trainer.datamodule.steps_per_epoch()
+        schedule = warm_up_schedule(optimizer, steps, recipe.warm_up)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
         # As Lightning's own, which refuses every fused optimizer.
@@ -64,7 +79,12 @@ class ExtractorTraining(pl.LightningModule):
         self.sums = {}
 
     def training_step(self, batch, number):
-        loss = self.loss(self.extractor(batch), batch.labels)
+        if len(speeds := self.extractor.recipe.speeds) > 1:
+            batch = change_speed(batch, draw_speed(speeds))
+        logits, felt = (self.extractor(batch), None) if batch.feelings is None else self.extractor(batch, feelings=True)
+        loss = self.loss(logits, batch.labels if batch.targets is None else batch.targets)
+        if felt is not None:
+            loss = loss + WEIGHT * squared_error(felt, batch.feelings)
         own, total = self.trainer.train_dataloader.batch_sampler.shares[number]
         self._count("train_loss", loss, own)
         # Lightning takes the mean over the batches of a step, DDP over the processes: with this factor the two give
@@ -149,8 +169,23 @@ class Data(pl.LightningDataModule):
         self.train, self.dev, self.options = train, dev, options
 
     def train_dataloader(self):
+        sampler = self._sampler()
+        # A resumed run's; Lightning sets it only after it has asked for the length and begun to read ahead.
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return self._loader(self.train, sampler)
+
+    def steps_per_epoch(self):
+        """Steps of the optimizer in an epoch; where batches are of limited duration, in the first one."""
+        return math.ceil(len(self._sampler()) / self.options.accumulate_grad)
+
+    def val_dataloader(self):
         options = self.options
-        sampler = EpochBatches(
+        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
+        return self._loader(self.dev, batches)
+
+    def _sampler(self):
+        options = self.options
+        return EpochBatches(
             self.train.lengths,
             options.batch_size,
             options.batches_per_step,
@@ -158,14 +193,6 @@ class Data(pl.LightningDataModule):
             options.max_batch_seconds,
             *self._process(),
         )
-        # A resumed run's; Lightning sets it only after it has asked for the length and begun to read ahead.
-        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
-        return self._loader(self.train, sampler)
-
-    def val_dataloader(self):
-        options = self.options
-        batches = batches_in_order(self.dev.lengths, options.batch_size, options.max_batch_seconds, *self._process())
-        return self._loader(self.dev, batches)
 
     def _process(self):
         return self.trainer.global_rank, self.trainer.world_size

@@ -53,11 +53,13 @@ def check_same(path, kept):
 
 def _differences(old, new):
     """What is said of each option that is not as it was. One that is newer than the checkpoint was at its default."""
+    # The schedule lays the learning rate of every step out by the number of epochs.
+    free = _FREE - ({"max_epochs"} if new.get("recipe", "published") != "published" else set())
     old = {**{field.name: field.default for field in dataclasses.fields(TrainingOptions)}, **old}
     differing = [
         f"--{name} {value} (it was {old.get(name)})"
         for name, value in new.items()
-        if name not in _FREE and name not in _STEP and old.get(name) != value
+        if name not in free and name not in _STEP and old.get(name) != value
     ]
     if math.prod(old[name] or 1 for name in _STEP) != math.prod(new[name] or 1 for name in _STEP):
         shown = (" ".join(f"--{name} {values[name]}" for name in _STEP) for values in (new, old))

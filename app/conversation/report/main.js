@@ -74,7 +74,8 @@ function showWords() {
   $("languages").setAttribute("aria-label", words().language);
   const last = Math.max(...DATA.turns.map((turn) => turn.end ?? 0));
   $("facts").textContent = [words().facts(DATA.turns.length, DATA.speakers.join(", "), last ? clock(last) : ""), words().from(DATA.sources.slice(0, 3).join(", ") + (DATA.sources.length > 3 ? ", …" : ""))].join(" · ");
-  $("models").textContent = words().models(Object.values(DATA.models).join(", "), Math.round(100 * DATA.unsure_below));
+  $("models").textContent =
+    `${words().models(Object.values(DATA.models).join(", "), DATA.unsure_below)} ${words().calibrated(DATA.temperature !== 1)}`;
   $("notes").replaceChildren(...DATA.notes.map((note) => h("p", { class: "notice", role: "note" }, note[language] || note.en)));
   if (!state.stored) $("notes").append(h("p", { class: "notice", role: "note" }, words().notSaved));
   showTheme();

@@ -35,7 +35,7 @@ function probabilities(turn) {
 }
 
 function isUnsure(turn) {
-  return Math.max(...probabilities(turn)) < DATA.unsure_below;
+  return Math.max(...probabilities(turn)) < (DATA.unsure_below ?? 0);
 }
 
 function speakers() {

@@ -41,6 +41,7 @@ function turnItem(turn, k, all) {
   h("div", { class: "below" },
     h("button", { type: "button", class: "why", "data-f": "why", "aria-expanded": String(open.has(turn)), onclick: () => flip(open, turn, k) },
       h("span", { class: "arrow", "aria-hidden": "true" }), h("span", {}, sentence(turn, first) || words().details)),
+    first.speaker_source === "guessed" && turn.speaker === first.speaker ? h("span", { class: "heard" }, words().guessed) : null,
     first.text_source === "recognised" && turn.text === first.text ?
       h("span", { class: "heard" }, words().recognised(percent(first.text_confidence))) : null,
     unsure ? h("span", { class: "doubt" }, words().unsureLong(Math.round(100 * DATA.unsure_below))) : null),

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
-from erc.corpus.metrics import report, scores, summary, write_evaluation
+from erc.corpus.metrics import report, scores, summary
 from erc.options import UserError
+from erc.scoring.evaluation import write_evaluation
 
 EMOTIONS = ("neutral", "angry", "happy")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from erc.scoring.calibration import calibration, coverage
+from erc.scoring.calibration import at_temperature, calibration, coverage, fit_temperature, sure_from
 
 
 def test_calibration_by_hand():
@@ -46,3 +46,44 @@ def test_equal_confidences_do_not_depend_on_the_order():
         found = coverage(labels[order], np.zeros(4, int), probabilities[order])
         assert found["aurc"] == pytest.approx(np.mean(risks))
         assert found["accuracy"]["50"] == pytest.approx(1 - np.mean(risks, axis=0)[1])
+
+
+def draw(turns, temperature, seed=0):
+    """Logits, and labels that are drawn from their probabilities at a temperature."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (turns, 4))
+    p = np.exp(logits / temperature)
+    p /= p.sum(axis=1, keepdims=True)
+    return logits, (p.cumsum(axis=1) < rng.random((turns, 1))).sum(axis=1), p
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_of_the_labels_is_found(temperature):
+    logits, labels, p = draw(20_000, temperature)
+    found = fit_temperature(logits, labels)
+    assert found == pytest.approx(temperature, rel=0.05)
+    assert at_temperature(logits, temperature) == pytest.approx(p)
+    nll = {t: calibration(labels, p.argmax(axis=1), at_temperature(logits, t))["nll"] for t in (1, found, 0.3, 4)}
+    assert min(nll.values()) == nll[found]
+    assert (at_temperature(logits, found).argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+def test_a_few_turns_that_are_all_right_or_all_wrong_have_a_temperature_too():
+    logits = np.array([[4.0, 0.0], [5.0, 0.0]])
+    assert 0.05 <= fit_temperature(logits, np.array([0, 0])) < 0.1
+    assert 19 < fit_temperature(logits, np.array([1, 1])) <= 20
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("temperature", [0.3, 1.5])
+def test_sure_from_is_the_first_threshold_of_all_that_fits(temperature, seed):
+    _, labels, p = draw(60, temperature, seed)
+    p = p.round(1 + seed % 3)  # with ties
+    predictions, confidence = p.argmax(axis=1), p.max(axis=1)
+    expected = None
+    for threshold in sorted(confidence):
+        left = confidence >= threshold
+        if left.sum() >= 20 and (labels == predictions)[left].mean() >= 0.9:
+            expected = threshold
+            break
+    assert sure_from(labels, predictions, p) == expected
