@@ -23,6 +23,7 @@ FOLDERS |= {"COGMEN_code/eval.py", "COGMEN_code/archive.py unpack", "tools/expor
 SCRIPTS = [
     *("MIRAI/preprocess.py", "MIRAI/trainer_hf.py", "MIRAI/trainer_hf_MMER.py", "MIRAI/inference.py"),
     *("MIRAI/feature_extractor_cogmen_format.py", "MIRAI/make_sample_corpus.py"),
+    "tools/make_example.py",
     *("COGMEN_code/cogmen_formatting.py", "COGMEN_code/preprocess.py", "COGMEN_code/train.py", "COGMEN_code/eval.py"),
     *("COGMEN_code/convert_checkpoint.py", "COGMEN_code/archive.py pack", "COGMEN_code/archive.py unpack"),
     *("tools/score.py", "tools/controls.py", "tools/audit.py", "tools/results_table.py", "tools/release_sample.py"),
@@ -75,6 +76,7 @@ def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeyp
             (*extraction, "--features_format_path", place / "d.pkl"),
             "d_feat.pkl",
         ),
+        "tools/make_example.py": (("--csv_path", none, "--dialogue", "a", "--out", place), "call.flac"),
         "MIRAI/make_sample_corpus.py": (("--out", place / "out", "--sessions", 2), "out"),
         "COGMEN_code/cogmen_formatting.py": (("--csv_path", none, "--out", place / "out"), "out"),
         "COGMEN_code/preprocess.py": (("--feat_dir", none, "--res_dir", place / "out"), "out"),
