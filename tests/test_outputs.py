@@ -27,9 +27,12 @@ SCRIPTS = [
     *("COGMEN_code/cogmen_formatting.py", "COGMEN_code/preprocess.py", "COGMEN_code/train.py", "COGMEN_code/eval.py"),
     *("COGMEN_code/convert_checkpoint.py", "COGMEN_code/archive.py pack", "COGMEN_code/archive.py unpack"),
     *("tools/score.py", "tools/controls.py", "tools/audit.py", "tools/results_table.py", "tools/release_sample.py"),
-    *("tools/export.py", "app/predict.py"),
+    *("tools/ablations.py", "tools/export.py", "app/predict.py"),
 ]
-SHARED = {"COGMEN_code/tune.py"}  # processes that are to work on one study
+SHARED = {
+    "COGMEN_code/tune.py",
+    "app/demo.py",
+}  # processes that are to work on one study; a server, which has no output
 
 
 def test_every_script_is_here():
@@ -91,6 +94,7 @@ def script(request, inputs, corpus_made, encoders, tmp_path, run_script, monkeyp
         "tools/score.py": ((none, "--out_dir", place / "out"), "out"),
         "tools/controls.py": (("--data_dir", none, "--out_dir", place / "out"), "out"),
         "tools/audit.py": (("--data_dir", none, "--out", place / "out"), "out"),
+        "tools/ablations.py": (("--results_dir", none, "--out", place / "out"), "out"),
         "tools/results_table.py": (("--results_dir", none, "--out", place / "out"), "out"),
         "tools/release_sample.py": (("--data", none, "--zoo", none), "out"),
         "tools/export.py": (("--extractor", none, "--cgnn", none, "--out", place / "out"), "out"),

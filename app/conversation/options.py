@@ -68,7 +68,9 @@ class PredictOptions:
                 if getattr(self, name):
                     raise ValueError(f"--{name}: does not go with --watch, which reads turns from standard input")
             if self.cgnn is None and self.model is None:
-                raise ValueError("--watch: needs --extractor and --cgnn, or --model, with a network that was trained with --online")
+                raise ValueError(
+                    "--watch: needs --extractor and --cgnn, or --model, with a network that was trained with --online"
+                )
         elif self.out is None:
             raise ValueError("--out: give a folder for turns.csv, turns.json and report.html")
         ways = {
