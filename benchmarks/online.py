@@ -3,8 +3,9 @@
     python benchmarks/online.py --preprocessed_feature PREPROCESSED.pkl --modalities at --seeds 24 25 26
     python benchmarks/online.py
 
-The second measures the times alone. Scores: test weighted F1, %, of trainings of train.py that differ in --online alone. Times: of the graph network for the
-last turn of a dialogue, whose turns it goes through again for each answer; without the encoders.
+The second measures the times alone. Scores: test weighted F1, %, of trainings of train.py that differ in --online
+alone. Times: of the graph network for the last turn of a dialogue, whose turns it goes through again for each answer;
+without the encoders.
 """
 
 from dataclasses import dataclass
