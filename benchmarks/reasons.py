@@ -37,6 +37,7 @@ class Options:
     extractor: Path | None = option(None, "as app/predict.py has it (default: the shipped one)")
     cgnn: Path | None = option(None, "likewise")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    model, int8 = None, False  # as in `PredictOptions`
 
 
 def main(argv=None):

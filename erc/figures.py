@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +17,9 @@ _KOREAN_FONTS = (
     *("Malgun Gothic", "Apple SD Gothic Neo"),
 )
 _KOREAN_FILES = {"NotoSansCJK", "NotoSansCJKkr", "NotoSansKR", "NanumGothic", "UnDotum", "malgun", "AppleSDGothicNeo"}
+
+
+_HANGUL = re.compile("[가-힣]")
 
 
 def new_figure(width, height):
@@ -33,6 +38,8 @@ def save_figure(figure, *paths, dpi=120):
 
     for text in figure.findobj(matplotlib.text.Text):
         text.set_fontfamily(["DejaVu Sans", *korean_fonts()])
+        if _HANGUL.search(text.get_text()) and not korean_fonts():
+            _say_how_to_get_one()
     settings = {
         "svg.hashsalt": "erc",  # names of parts, else drawn at random
         "svg.fonttype": "none",  # text stays text: the reader's own fonts, and a fifth of the size
@@ -44,6 +51,15 @@ def save_figure(figure, *paths, dpi=120):
             metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
             with atomic_writer(path) as file:
                 figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
+
+
+@functools.cache
+def _say_how_to_get_one():
+    print(
+        "pictures: no font with Korean letters is installed, boxes stand for them; install one, such as "
+        "fonts-noto-cjk, or pip install pylopdf-fonts-ko",
+        file=sys.stderr,
+    )
 
 
 @functools.cache

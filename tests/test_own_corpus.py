@@ -133,7 +133,9 @@ def test_the_commands_of_the_page(run_script, encoders, tmp_path, monkeypatch, c
 
 def test_the_page_has_every_error_and_no_other():
     listed = re.findall(r"^\| `(.*?)`.*? \| ", PAGE[PAGE.index("| error | ") :], re.MULTILINE)
-    modules = [REPOSITORY / f"MIRAI/mirai/readers/{name}.py" for name in ("manifest", "sounds", "sides")]
+    modules = [
+        REPOSITORY / f"MIRAI/mirai/readers/{name}.py" for name in ("manifest", "manifest_rows", "sounds", "sides")
+    ]
     source = "".join(path.read_text(encoding="utf-8") for path in modules)
     assert len(listed) > 20 and all(text in source for text in listed)
     reasons = re.findall(r'errors\[f?"(.*?)"\]|reason = f?"(.*?)"\n|return f?"(.*?)"\n', source)

@@ -51,6 +51,14 @@ def calibration(labels, predictions, probabilities):
     }
 
 
+def accuracy_of_surest(labels, predictions, probabilities):
+    """(N,) the accuracy of the 1, 2, ... N most confident turns, where those of equal confidence share their mean."""
+    confidence = probabilities[np.arange(len(labels)), predictions]
+    _, number = np.unique(-confidence, return_inverse=True)
+    right = np.bincount(number, labels == predictions) / np.bincount(number)  # by confidence, the highest first
+    return np.cumsum(right[np.sort(number)]) / np.arange(1, len(labels) + 1)
+
+
 def coverage(labels, predictions, probabilities):
     """The accuracy of the most confident turns, and the area under the curve of risk over coverage.
 
@@ -61,10 +69,7 @@ def coverage(labels, predictions, probabilities):
     Returns:
         dict: `accuracy`, by coverage ("100", "90", ...: percent of the turns, rounded up), and `aurc`.
     """
-    confidence = probabilities[np.arange(len(labels)), predictions]
-    _, number = np.unique(-confidence, return_inverse=True)
-    right = np.bincount(number, labels == predictions) / np.bincount(number)  # by confidence, the highest first
-    accuracy = np.cumsum(right[np.sort(number)]) / np.arange(1, len(labels) + 1)
+    accuracy = accuracy_of_surest(labels, predictions, probabilities)
     return {
         "accuracy": {
             f"{100 * share:.0f}": float(accuracy[int(np.ceil(share * len(labels) - 1e-9)) - 1]) for share in COVERAGES

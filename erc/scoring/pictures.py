@@ -3,6 +3,7 @@
 N: turns; K: emotions.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from erc.corpus.corpora import UNLABELLED
 from erc.figures import COLOURS, new_figure, save_figure
 from erc.options import printable
-from erc.scoring.calibration import calibration
+from erc.scoring.calibration import accuracy_of_surest, calibration
 
 MOST_DIALOGUES = 40  # of a picture of timelines
 
@@ -66,8 +67,7 @@ def draw_confidence(folder, labels, predictions, probabilities):  # pragma: no m
     title = f"Reliability, {len(labels)} turns; ECE {100 * found['ece']:.1f}%"
     reliability.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the prediction", ylabel="right", title=title)
     reliability.legend(frameon=False, fontsize=8, loc="upper left")
-    order = np.argsort(-probabilities[np.arange(len(labels)), predictions], kind="stable")
-    wrong = (labels != predictions)[order].cumsum() / np.arange(1, len(labels) + 1)
+    wrong = 1 - accuracy_of_surest(labels, predictions, probabilities)
     risk.plot(100 * np.arange(1, len(labels) + 1) / len(labels), 100 * wrong, color=COLOURS[1])
     risk.set(xlim=(0, 100), ylim=(0, None), title="Coverage and risk")
     risk.set(xlabel="the surest turns, % of all", ylabel="of these wrong, %")
@@ -141,15 +141,15 @@ def draw_learning_curves(path, history, kept=None):  # pragma: no mutate block
         (panels[0], [name for name in names if "loss" in name], "loss", 1),
         (panels[1], [name for name in names if "loss" not in name], "%", 100),
     ):
-        for name, colour, line in zip(
-            chosen, ("#0072b2", "#d55e00", "#009e73", "#cc79a7"), ["--", "-.", ":", "-"], strict=False
-        ):
+        styles = itertools.cycle(zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7"), ("-", "--", "-.", ":"), strict=True))
+        for name, (colour, line) in zip(chosen, styles, strict=False):
             values = [scale * row[name] for row in history]
             mark = "o" if len(epochs) < 25 else None
             axes.plot(epochs, values, line, marker=mark, markersize=3, color=colour, label=name.replace("_", " "))
         if kept is not None:
             axes.axvline(kept, color="#777777", linewidth=0.8, label=f"kept: epoch {kept}")
         axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=8)
         axes.grid(color="#eeeeee")
         axes.set_axisbelow(True)

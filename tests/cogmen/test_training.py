@@ -233,7 +233,8 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
     assert all(torch.equal(state[name], resumed[name]) for name in state)
     assert (whole / f"{NAME}.csv").read_text() == (parts / f"{NAME}.csv").read_text()
     assert sorted(path.name for path in (parts / "model_checkpoints").iterdir()) == [
-        f"KEMDy19_best_dev_f1_model_at_tmp.{kind}" for kind in ("csv", "pt")
+        f"KEMDy19_best_dev_f1_model_at_tmp.{kind}"
+        for kind in ("csv", "png", "pt", "svg")  # the learning curves, too
     ]
 
 

@@ -63,3 +63,16 @@ def test_korean_letters_are_drawn(tmp_path, monkeypatch):
         warnings.simplefilter("always")
         save_figure(figure, tmp_path / "a.png")
     assert not [one for one in told if "missing from font" in str(one.message)]
+
+
+def test_without_such_a_font_it_says_how_to_get_one(tmp_path, monkeypatch, capsys):
+    import erc.figures
+
+    monkeypatch.setattr(erc.figures, "korean_fonts", lambda: ())
+    erc.figures._say_how_to_get_one.cache_clear()
+    for text in ("angry", NAMES[0], NAMES[2]):
+        figure = new_figure(2, 1)
+        figure.text(0.5, 0.5, text)
+        save_figure(figure, tmp_path / "a.png")
+        told = capsys.readouterr().err
+        assert ("pip install pylopdf-fonts-ko" in told) == (text == NAMES[0])  # once

@@ -115,6 +115,8 @@ def test_training_prints_what_it_used_and_its_best_epoch(train, data, tmp_path, 
     logs = tmp_path / "tensorboard" / "run" / "version_0"
     assert "val_weighted_f1" in (logs / "metrics.csv").read_text()
     assert list(logs.glob("events.out.tfevents.*"))
+    assert "val weighted f1" in (folder / "learning_curves.svg").read_text()
+    assert (folder / "learning_curves.png").exists()
     trained_on = torch.load(folder / "best.ckpt", weights_only=True)["hyper_parameters"]["trained_on"]
     assert len(trained_on) == 11 and {name[:6] for name in trained_on} == {"Sess01"}
 

@@ -15,7 +15,7 @@ from erc.corpus.feelings import (
     squared_error,
     to_network,
 )
-from erc.corpus.metrics import write_evaluation
+from erc.scoring.evaluation import write_evaluation
 
 
 def naive(x, y):
@@ -65,7 +65,7 @@ def test_metrics_and_predictions_hold_them(tmp_path):
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     ratings = np.array([[3.25, 2.0], [np.nan, 4.0], [1.5, 1.0]], dtype=np.float32)
     predictions = np.array([[3.0, 2.5], [2.0, 3.5], [2.0, 1.5]])
-    write_evaluation(tmp_path, turns, probabilities, ("calm", "angry"), (ratings, predictions))
+    write_evaluation(tmp_path, turns, probabilities, ("calm", "angry"), feelings=(ratings, predictions))
     found = json.loads((tmp_path / "metrics.json").read_text())["ccc"]
     assert found["valence"] == {"ccc": pytest.approx(naive([3.25, 1.5], [3.0, 2.0])), "n": 2}
     assert found["arousal"] == {"ccc": pytest.approx(naive([2, 4, 1], [2.5, 3.5, 1.5])), "n": 3}
