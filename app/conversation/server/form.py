@@ -22,7 +22,7 @@ with needs("python-multipart"):
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".w64", ".caf")
 ENDINGS = {"recording": SOUNDS, "turns": tuple(READERS), "text": (".txt",)}
-FIELDS = ("channels", "text", "dialogue", "pause", "transcribe", "reasons")
+FIELDS = ("channels", "speakers", "text", "dialogue", "pause", "transcribe", "reasons")
 _MOST = {"recording": 8, "turns": 1, "text": 1}  # files
 _VALUES, _VALUE = 24, 200_000  # plain values, and the bytes of all of them
 _SMALL = 8 << 20  # bytes of a file that is no sound

@@ -16,6 +16,7 @@ _PROPERTIES = {
         "items": {"type": "string"},
         "description": "Who speaks on each channel, or in each recording: a value for each, or one with commas.",
     },
+    "speakers": {"type": "integer", "description": "In one channel, how many speak: who it is, is guessed by voice."},
     "turns": {
         **_FILE,
         "description": f"Who speaks when and says what in the recording: {', '.join(ENDINGS['turns'])}.",

@@ -136,6 +136,8 @@ function sendUpload(event) {
   const body = new FormData();
   if (form.told.value === "turns") {
     if (form.turns.files[0]) body.append("turns", form.turns.files[0]);
+  } else if (form.told.value === "voices") {
+    body.append("speakers", "2");
   } else {
     for (const name of [form.first.value, form.second.value]) body.append("channels", name);
   }

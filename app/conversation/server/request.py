@@ -58,6 +58,10 @@ def make_request(form, folder, settings):
     options |= {name: files[0].path for name, files in (("turns", turns), ("text", texts)) if files}
     if channels := _channels(form.values.get("channels", [])):
         options["channels"] = channels
+    if speakers := form.last("speakers"):
+        if not (speakers.isascii() and speakers.isdecimal() and len(speakers) < 3):
+            raise Refused(422, f"speakers: {printable(speakers[:40])!r}, expected a number")
+        options["speakers"] = int(speakers)
     if dialogue := form.last("dialogue"):
         options["dialogue"] = dialogue[:200]
     if pause := form.last("pause"):
