@@ -61,7 +61,8 @@ set_up() {
     if [[ -n ${PYTHON:-} ]]; then
         python=$PYTHON
         [[ $python != */* ]] || python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
-        "$python" -c 'import erc, cogmen, mirai, torch' 2>/dev/null || {
+        "$python" -c 'import importlib.util, sys
+sys.exit(not all(map(importlib.util.find_spec, ("erc", "cogmen", "mirai", "torch"))))' 2>/dev/null || {
             echo "error: PYTHON=$PYTHON lacks the requirements: $PYTHON -m pip install -r requirements.txt" >&2
             exit 1
         }

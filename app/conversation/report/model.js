@@ -34,7 +34,8 @@ function probabilities(turn) {
     turn.parts.reduce((sum, part, k) => sum + weights[k] * DATA.turns[part.turn].probabilities[e], 0) / total);
 }
 
-function isUnsure(turn) {
+function isUnsure(turn) { // what a person has decided is not
+  if (turn.checked || turn.emotion !== DATA.turns[turn.parts[0].turn].emotion) return false;
   return Math.max(...probabilities(turn)) < (DATA.unsure_below ?? 0);
 }
 
