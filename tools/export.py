@@ -40,10 +40,11 @@ def main(argv=None):
     from mirai.checkpoint import load_extractor
 
     with new_folder(options.out, options.overwrite, is_models, "an export") as folder:
-        extractor, checkpoint = load_extractor(options.extractor)[0], load_checkpoint(options.cgnn)
+        (extractor, kept), checkpoint = load_extractor(options.extractor), load_checkpoint(options.cgnn)
         check_fit(options.extractor, options.cgnn, extractor, checkpoint)
         metrics = read_json(options.metrics) if options.metrics else None
-        write_models(folder, extractor, checkpoint, model_card(extractor, checkpoint, metrics, options.license))
+        card = model_card(extractor, kept["options"], checkpoint, metrics, options.license)
+        write_models(folder, extractor, checkpoint, card)
         if options.onnx:
             from conversation.onnx_export import write_onnx
 

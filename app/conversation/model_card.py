@@ -26,7 +26,7 @@ embedding per modality and utterance ({variant}), and a graph network over the w
 Trained on {dataset}. The graph network is of epoch {epoch}; its weighted F1 on the dev dialogues was {dev}.
 Probabilities are divided by the temperature {temperature:.3f}, fitted on the same dialogues; {unsure}. {online}
 
-Which sessions or dialogues were held out, and who the speakers are: complete this line.
+{split} Who the speakers are, and of what age and language: complete this line.
 
 ## Scores on held-out dialogues
 
@@ -46,10 +46,11 @@ that the corpus does not have: there the answers mean nothing, however sure they
 """
 
 
-def model_card(extractor, checkpoint, metrics, licence):
+def model_card(extractor, trained_with, checkpoint, metrics, licence):
     """The card's text.
 
     Args:
+        trained_with: the options of the extractor's training.
         metrics: the content of `metrics.json`, or None.
     """
     corpus = CORPORA.get(checkpoint.dataset)
@@ -79,4 +80,14 @@ def model_card(extractor, checkpoint, metrics, licence):
         if checkpoint.network.architecture.online
         else "A turn's answer rests on later turns, too.",
         scores=words,
+        split=_split(trained_with),
     )
+
+
+def _split(options):
+    """What the extractor's training, and so the graph network's test, held out."""
+    if not options.get("test_1920"):
+        return "The extractor held out a part of the table (its column `split`, or a random fifth)."
+    test, dev = (" ".join(map(str, options.get(name) or ())) for name in ("test_sessions", "dev_sessions"))
+    chosen = f"sessions {dev} chose the epochs" if dev else "a random tenth of the rest chose the extractor's epoch"
+    return f"Sessions {test} were held out of both networks' training; {chosen}."
