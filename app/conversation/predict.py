@@ -70,7 +70,7 @@ def summary(results):
     found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]) if count)
     lines = [f"{turns} turns of {', '.join(results.conversation.speakers)}: {found}"]
     if count := int(results.unsure.sum()):
-        lines.append(f"{count} of them unsure: no probability of {results.unsure_below:g} or more")
+        lines.append(f"{count} of them unsure: no probability of {results.unsure_below:.2g} or more")
     return "\n".join(lines)
 
 
