@@ -6,7 +6,7 @@
     python app/predict.py call.wav --channels M F --model exported --out report
 
 Read README.md in the folder, the model card, and complete it before you give the folder to anyone. --push sends it to
-the Hugging Face hub, into a private repository.
+the Hugging Face hub: into a private repository that it makes, or as it is into one that is there.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Options:
     license: str = option("other", "licence of the weights, as the hub names them; what the corpus's licence permits")
     onnx: bool = option(False, "the graph network as ONNX, too; needs onnx and onnxscript")
     push: str | None = option(
-        None, "afterwards send it to this repository of the hub, OWNER/NAME, which becomes private"
+        None, "afterwards send it to this repository of the hub, OWNER/NAME; where there is none, a private one is made"
     )
     overwrite: bool = option(False, "replace an earlier export in --out")
 

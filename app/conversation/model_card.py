@@ -1,10 +1,8 @@
 """The model card of an export, as the Hugging Face hub shows it: what the networks are, and what they are not for."""
 
-from erc.corpus.corpora import CORPORA
+from erc.corpus.corpora import CORPORA, Corpus
 from erc.corpus.metrics import report
 from erc.options import printable
-
-_LANGUAGES = {"KEMDy19": "ko", "KEMDy20": "ko", "MELD": "en", "iemocap": "en", "iemocap_4": "en", "mosei": "en"}
 
 _CARD = """---
 language: {language}
@@ -24,7 +22,7 @@ embedding per modality and utterance ({variant}), and a graph network over the w
 ## Data and selection
 
 Trained on {dataset}. The graph network is of epoch {epoch}; its weighted F1 on the dev dialogues was {dev}.
-Probabilities are divided by the temperature {temperature:.3f}, fitted on the same dialogues; {unsure}. {online}
+{calibrated} {online}
 
 {split} Who the speakers are, and of what age and language: complete this line.
 
@@ -53,16 +51,13 @@ def model_card(extractor, trained_with, checkpoint, metrics, licence):
         trained_with: the options of the extractor's training.
         metrics: the content of `metrics.json`, or None.
     """
-    corpus = CORPORA.get(checkpoint.dataset)
+    corpus = CORPORA.get(checkpoint.dataset, Corpus(checkpoint.dataset, tuple(checkpoint.emotions)))
     words = "none was given (`--metrics metrics.json`)"
     if isinstance(metrics, dict):
-        words = "\n".join(
-            f"    {line}" for line in report(metrics, corpus.headline if corpus else "accuracy").splitlines()
-        )
-    unsure = checkpoint.unsure
+        words = "\n".join(f"    {line}" for line in report(metrics, corpus.headline).splitlines())
     dev = checkpoint.dev_weighted_f1
     return _CARD.format(
-        language=_LANGUAGES.get(checkpoint.dataset, "und"),
+        language=corpus.language,
         license=printable(licence),
         dataset=printable(checkpoint.dataset),
         modalities=checkpoint.modalities,
@@ -70,18 +65,24 @@ def model_card(extractor, trained_with, checkpoint, metrics, licence):
         variant=extractor.variant,
         recipe=getattr(checkpoint.network.architecture, "recipe", "published"),
         parameters=sum(weights.numel() for weights in checkpoint.network.parameters()),
-        epoch=checkpoint.epoch,
+        epoch="unknown" if checkpoint.epoch is None else checkpoint.epoch,
         dev="unknown" if dev is None else f"{100 * dev:.2f}%",
-        temperature=checkpoint.temperature,
-        unsure="no limit was found from which on 90% are right"
-        if unsure is None
-        else f"90% are right from {unsure:.2f} on",
+        calibrated=_calibrated(checkpoint),
         online="It sees the past only."
         if checkpoint.network.architecture.online
         else "A turn's answer rests on later turns, too.",
         scores=words,
         split=_split(trained_with),
     )
+
+
+def _calibrated(checkpoint):
+    if checkpoint.temperature == 1:
+        return "The probabilities are the network's own, not calibrated."
+    limit = "no limit was found from which on 90% are right"
+    if checkpoint.unsure is not None:
+        limit = f"90% are right from {checkpoint.unsure:.2f} on"
+    return f"Log-probabilities are divided by the temperature {checkpoint.temperature:.3f}, fitted on these; {limit}."
 
 
 def _split(options):

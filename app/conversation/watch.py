@@ -7,6 +7,7 @@ of which ten minutes are heard; with `start` and `end`, in seconds, a piece of i
 """
 
 import json
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,10 +158,10 @@ def _read(line, source):
         raise UserError(f"{source}: speaker {content.get('speaker')!r:.60}; expected a name")
     turn = Turn(None, None, content["speaker"], text=content.get("text", ""), file_name=content.get("file_name", ""))
     if turn.file_name:
-        start, end = content.get("start", 0.0), content.get("end")
-        if start < 0 or (end is not None and end <= start):
+        start, end = content.get("start", 0.0), content.get("end", math.inf)
+        if not 0 <= start < end:
             raise UserError(f"{source}: from {start:g} to {end:g} s; expected 0 <= start < end")
-        turn.wave = resample(*read_piece(Path(turn.file_name), start, min(end or LONGEST, start + LONGEST)))
+        turn.wave = resample(*read_piece(Path(turn.file_name), start, min(end, start + LONGEST)))
     elif {"start", "end"} & set(content):
         raise UserError(f"{source}: start and end are of a file_name; there is none")
     return turn

@@ -46,6 +46,7 @@ class Corpus:
         headline: the score that leads its tables.
         emotion_names: by language (`ko`, `en`), what people call the emotions, in their order.
         reader: the module of `mirai.readers` that reads the raw corpus; None: there is none.
+        language: its code, as a model card has it; `und`: not known.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Corpus:
     headline: str = "weighted_f1"
     emotion_names: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     reader: str | None = None
+    language: str = "und"
 
     def label(self, emotion):
         """The number of an emotion; `UNLABELLED` for none."""
@@ -216,6 +218,7 @@ _KOREAN = {
 _KINDS = "_(?:(?P<scripted>script)|(?P<improvised>impro))[0-9]"
 _KEMDY19 = Corpus(
     name="KEMDy19",
+    language="ko",
     emotions=("neutral", "angry", "happy", "surprise", "sad", "fear", "disgust"),
     label_aliases={"disqust": "disgust"},
     speakers=("M", "F"),
@@ -235,6 +238,7 @@ _KEMDY19 = Corpus(
 )
 _KEMDY20 = Corpus(
     name="KEMDy20",
+    language="ko",
     emotions=_KEMDY19.emotions,
     label_aliases=_KEMDY19.label_aliases,
     session=_KEMDY19.session,
@@ -246,6 +250,7 @@ _KEMDY20 = Corpus(
 )
 _IEMOCAP = Corpus(
     name="iemocap",
+    language="en",
     emotions=("happy", "sad", "neutral", "angry", "excited", "frustrated"),
     speakers=("M", "F"),
     session=r"Ses([0-9]{2})[FM]_",
@@ -258,12 +263,14 @@ _IEMOCAP = Corpus(
 _IEMOCAP_4 = replace(_IEMOCAP, name="iemocap_4", emotions=_IEMOCAP.emotions[:4])
 _MELD = Corpus(
     name="MELD",
+    language="en",
     emotions=("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
     reader="meld",
 )
 _MOSEI_EMOTIONS = ("happiness", "sadness", "anger", "surprise", "disgust", "fear")
 _MOSEI = Corpus(
     name="mosei",
+    language="en",
     emotions=_MOSEI_EMOTIONS,
     has_segment_ids=False,
     has_dev_ids=True,

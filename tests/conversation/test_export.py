@@ -37,6 +37,7 @@ def test_the_folder_answers_as_the_checkpoints_do(exported, models, call, run_sc
     assert np.allclose(*answers, atol=2e-6, rtol=0)  # they are written with six decimals
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlanguage: ko\nlicense: cc-by-nc-4.0\n")
+    assert "own, not calibrated" in card  # as these networks have no temperature
     assert "Sessions 19 20 were held out of both networks' training; a random tenth" in card
     assert "weighted F1 50.00" in card and "must not be used for" in card and "neutral, angry, happy" in card
 

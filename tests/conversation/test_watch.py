@@ -85,6 +85,18 @@ def test_speakers_of_other_names_keep_their_places(watch):
     assert [one["probabilities"] for one in answers] == [one["probabilities"] for one in named]
 
 
+def test_a_piece_far_into_a_long_recording_is_heard(watch, tmp_path):
+    from conversation.watch import LONGEST
+    from tests.conversation.conftest import RATE, write_sound
+
+    sound = np.zeros(int((LONGEST + 3) * RATE), dtype=np.float32)
+    sound[-2 * RATE :] = 0.3 * np.sin(np.arange(2 * RATE) / 9)
+    path = str(write_sound(tmp_path / "long.wav", sound))
+    (last,) = watch([{"speaker": "M", "text": "정말", "file_name": path, "start": LONGEST + 1}])
+    (same,) = watch([{"speaker": "M", "text": "정말", "file_name": path, "start": LONGEST + 1, "end": LONGEST + 3}])
+    assert last["probabilities"] == same["probabilities"]
+
+
 def test_a_line_that_is_wrong_is_answered_and_the_next_is_heard(watch, call, tmp_path):
     wrong = {
         b"no json\n": "line 1: not JSON, or damaged",
