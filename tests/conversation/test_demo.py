@@ -111,6 +111,7 @@ def files(folder):
 
 def test_a_conversation_from_upload_to_deletion(serve):
     client = serve()
+    assert 'data-word="sample"' in client.get("/").text  # the sample models answer, which it says
     answer = post(client)
     assert answer.status_code == 202 and answer.headers["location"] == f"/conversations/{answer.json()['id']}"
     status = finished(client, answer)
@@ -147,7 +148,15 @@ def test_models_are_found_from_where_the_user_is(serve, tmp_path, monkeypatch):
     finished(client, post(client))
     (asked,) = client.runner.asked
     assert asked.options["extractor"] == str(tmp_path / "a.ckpt") and asked.options["unsure"] == 0.7
-    assert "sample models" not in client.get("/").text
+    assert 'data-word="sample"' not in client.get("/").text
+
+
+def test_a_folder_of_models_goes_to_the_worker(serve, tmp_path):
+    (tmp_path / "exported").mkdir()
+    client = serve(model=tmp_path / "exported")
+    assert 'data-word="sample"' not in client.get("/").text
+    post(client)
+    assert client.runner.asked[0].options["model"] == str(tmp_path / "exported")
 
 
 def zipped():
@@ -371,6 +380,7 @@ def test_a_token_is_asked_for(serve):
         (["--host", "example.org"], "others can reach this address"),
         (["--host", "0.0.0.0", "--token", "short"], "expected 16 or more"),
         (["--extractor", "a.ckpt"], "needs --cgnn too"),
+        (["--model", "none"], "--model none: no such folder"),
         (["--max_minutes", "1000"], "expected at most 180"),
         (["--keep", "0"], "expected more than 0"),
     ],
