@@ -51,7 +51,7 @@ def demo(tmp_path_factory):
 @pytest.fixture
 def page(chromium, demo):  # noqa: F811
     """The page in a browser that knows nothing; in the end, nothing was complained of or asked for elsewhere."""
-    chromium.get(demo.url)
+    chromium.get(demo.url + "/words.json")  # no page, whose script could store something again
     chromium.execute_script("localStorage.clear(); sessionStorage.clear()")
     for log in ("browser", "performance"):
         chromium.get_log(log)
