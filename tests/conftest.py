@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from erc.options import REPOSITORY
+from tests import warm_python as warm
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -38,6 +39,14 @@ def load_script(path):
         spec.loader.exec_module(sys.modules[name])
         sys.path.pop(0)
     return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory):
+    """The path of a program that is called as `python` is, and starts a script in a tenth of a second."""
+    client, server = warm.start(tmp_path_factory.mktemp("warm"))
+    yield client
+    server.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,21 @@ LIMIT = 900  # seconds of a script; a quick run takes about 100 on a quiet machi
 pytestmark = pytest.mark.timeout(3 * LIMIT)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def python(warm_python):
+    """What the scripts call; `test_run_eval_scores_what_is_shipped` alone starts each of its steps as a user does."""
+    os.environ["PYTHON"] = str(warm_python)
+    yield warm_python
+    del os.environ["PYTHON"]
+
+
 def shell(*command, **environment):
     with subprocess.Popen(
         ["bash", *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHON": sys.executable, **environment},
+        env={**os.environ, **environment},
         start_new_session=True,
     ) as process:
         try:
@@ -131,10 +139,10 @@ if options.get("--exp_name") == os.environ.get("FAIL", "none"):
 
 
 @pytest.fixture
-def stand_in(tmp_path):
+def stand_in(warm_python, tmp_path):
     """The stand-in, and the file in which it notes the commands."""
     python, log = tmp_path / "python", tmp_path / "log"
-    python.write_text(STAND_IN.format(python=sys.executable, log=log))
+    python.write_text(STAND_IN.format(python=warm_python, log=log))
     python.chmod(0o755)
     return python, log
 
@@ -263,10 +271,10 @@ path.write_text('{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}')
 
 
 @pytest.fixture
-def run_manifest(tmp_path, monkeypatch):
+def run_manifest(warm_python, tmp_path, monkeypatch):
     """`run_manifest(manifest, "--folds", 3)`: with a stand-in for the long work; its commands and what was printed."""
     python, log = tmp_path / "python", tmp_path / "log"
-    python.write_text(MANIFEST_STAND_IN.format(python=sys.executable, log=log))
+    python.write_text(MANIFEST_STAND_IN.format(python=warm_python, log=log))
     python.chmod(0o755)
 
     def call(*arguments):
@@ -320,7 +328,7 @@ FEATURES = "KEMDy19/new_2019cogmen_format_speaker_only_feat.pkl"
 
 
 def test_run_eval_scores_what_is_shipped(tmp_path):
-    code, output, error = shell(REPOSITORY / "run_eval.sh", "--work", tmp_path)
+    code, output, error = shell(REPOSITORY / "run_eval.sh", "--work", tmp_path, PYTHON=sys.executable)
     assert code == 0, error[-3000:]
     assert (tmp_path / "scored/table.md").read_text() in output
     scores = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("scored/cgnn/*/*/metrics.json")}
@@ -354,11 +362,11 @@ def test_run_eval_trains_on_own_features_from_a_split_zip(quick_run, tmp_path):
     work, _ = quick_run
     pack(tmp_path / "own.zip", [work / FEATURES], 64 << 10)
     assert (tmp_path / "own.z01").exists()
-    arguments = ("--work", tmp_path / "run", "--features", tmp_path / "own.zip", "--train", "--seeds", 2, "--epochs", 1)
+    arguments = ("--work", tmp_path / "run", "--features", tmp_path / "own.zip", "--train", "--epochs", 1)
     arguments = (*arguments, "--modalities", "t")  # all of them take a minute more
     code, output, error = shell(REPOSITORY / "run_eval.sh", *arguments)
     assert code == 0, error[-3000:]
-    assert re.search(r"\(3\) CGNN on extractor features, 2 seeds.* ± ", output)
+    assert re.search(r"\(3\) CGNN on extractor features +\| ", output)
 
 
 def test_run_eval_on_iemocap(tmp_path):
