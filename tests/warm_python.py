@@ -1,8 +1,8 @@
 """A Python in which the slow libraries are imported already: a script starts in a tenth of a second, not in five.
 
-`start` makes a program that is called as `python` is, with a script or `-c`, and arguments. It hands these, its folder,
-environment and open files to a server, which forks a process that runs them, and ends as that process does. Whoever
-kills the program, kills that process. The project's own modules are imported by each process.
+`start` makes a program that is called as `python` is, with a script, `-m` or `-c`, and arguments. It hands these, its
+folder, environment and open files to a server, which forks a process that runs them, and ends as that process does.
+Whoever kills the program, kills that process. The project's own modules are imported by each process.
 """
 
 import ast
@@ -46,7 +46,7 @@ def start(folder):
     with socket.socket(socket.AF_UNIX) as listener:  # the server takes it over, so that no client comes too early
         listener.bind(str(address))
         listener.listen()
-        command = [sys.executable, "-m", "tests.warm_python", str(listener.fileno())]
+        command = [sys.executable, "-m", "tests.warm_python", str(listener.fileno()), str(client)]
         server = subprocess.Popen(
             command, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, cwd=Path(__file__).parent.parent
         )
@@ -123,7 +123,13 @@ def _be_child(folder, arguments, environment, files):
 
 
 def _run(arguments):
-    if arguments[0] == "-c":
+    if arguments[0] == "-u":
+        arguments = arguments[1:]
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
         sys.path.insert(0, "")
         exec(arguments[1], {"__name__": "__main__"})  # noqa: S102
@@ -138,4 +144,5 @@ if __name__ == "__main__":
     for library in LIBRARIES:
         importlib.import_module(library)
     assert threading.active_count() == 1
+    sys.executable = sys.argv[2]  # a script that starts others, as Lightning does, starts them the same way
     serve(listening)
