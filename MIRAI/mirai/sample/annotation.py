@@ -18,7 +18,7 @@ from mirai.sample.conversation import EMOTIONS, SHARES
 RATERS = 10
 HARD = 0.2  # share of the rows that are hard to tell; about half of them get another label (10% of all), a third ties
 HEARD = 0.2  # probability that a rater hears the emotion of such a row
-CLEAR = (8, 10)  # fewest and most raters who hear that of another row
+CLEAR = (9, 10)  # fewest and most raters who hear that of another row
 OTHER_REACTION = 0.5  # of the rows of the listener
 _NO_SIGNAL = 0.06  # share of dialogues in which one bio-signal was not recorded
 _NO_CELL = 0.01

@@ -45,7 +45,7 @@ neutral.
 Rate is a factor on the actor's own, pitch is added to the actor's own, range is set; all on eSpeak's scales.
 
 ## Labels
-Ten raters a row; the label is the majority's. In {1 - HARD:.0%} of the rows {CLEAR[0]} to {CLEAR[1]} raters hear the
+Ten raters a row; the label is the majority's. In {1 - HARD:.0%} of the rows {CLEAR[0]} or {CLEAR[1]} raters hear the
 emotion. The others are hard to tell: there each rater hears it with probability {HEARD:g}, and names any other one
 otherwise. So about 10% of all rows have another label than the emotion, and 6% are ties (`a;b`): no network can have
 all labels right, and the raters' votes say which ones are doubtful. {labels}
