@@ -21,14 +21,13 @@ from tests.cogmen.conftest import make_dialogues
 RATERS = 10
 
 
-def with_votes(dialogues, share=lambda: 0.5, seed=0):
-    """Each of ten raters names the emotion with the probability that `share` gives for the turn, or any; the label is
-    the majority's."""
-    generator = np.random.default_rng(seed)
+def with_votes(dialogues):
+    """Each of ten raters names the emotion with probability 0.5, or any; the label is the majority's."""
+    generator = np.random.default_rng(0)
     for dialogue in dialogues:
         votes = np.zeros((len(dialogue), 7), dtype=np.float32)
         for turn, truth in enumerate(dialogue.labels.tolist()):
-            named = np.where(generator.random(RATERS) < share(), truth, generator.integers(7, size=RATERS))
+            named = np.where(generator.random(RATERS) < 0.5, truth, generator.integers(7, size=RATERS))
             votes[turn] = np.bincount(named, minlength=7)
         is_tie = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
         dialogue.labels = np.where(is_tie, UNLABELLED, votes.argmax(axis=1))
