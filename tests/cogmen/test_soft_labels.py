@@ -1,21 +1,19 @@
 """train.py --soft_labels: the raters' votes as targets, ties among them, and what that is good for."""
 
 import csv
-import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import HashingVectorizer
 from torch.nn import functional as F
 
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
-from cogmen.network.model import CGNN, Architecture
-from cogmen.options import TrainOptions
 from cogmen.soft_labels import soft_loss, targets_of
-from cogmen.training import loss_of, predict, seed_everything, train
+from cogmen.training import loss_of, predict
 from erc.corpus.corpora import KEMDY19, UNLABELLED
-from erc.corpus.dialogues import write_dialogues
+from erc.corpus.dialogues import read_dialogues, read_preprocessed, write_dialogues
 from erc.corpus.metrics import scores
 from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
@@ -23,14 +21,13 @@ from tests.cogmen.conftest import make_dialogues
 RATERS = 10
 
 
-def with_votes(dialogues, share=lambda: 0.5, seed=0):
-    """Each of ten raters names the emotion with the probability that `share` gives for the turn, or any; the label is
-    the majority's."""
-    generator = np.random.default_rng(seed)
+def with_votes(dialogues):
+    """Each of ten raters names the emotion with probability 0.5, or any; the label is the majority's."""
+    generator = np.random.default_rng(0)
     for dialogue in dialogues:
         votes = np.zeros((len(dialogue), 7), dtype=np.float32)
         for turn, truth in enumerate(dialogue.labels.tolist()):
-            named = np.where(generator.random(RATERS) < share(), truth, generator.integers(7, size=RATERS))
+            named = np.where(generator.random(RATERS) < 0.5, truth, generator.integers(7, size=RATERS))
             votes[turn] = np.bincount(named, minlength=7)
         is_tie = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
         dialogue.labels = np.where(is_tie, UNLABELLED, votes.argmax(axis=1))
@@ -111,29 +108,47 @@ def test_a_file_without_votes_is_refused(run_script, tmp_path):
         run_script("COGMEN_code/train.py", *shared, "--soft_labels")
 
 
-def test_soft_labels_train_a_better_network_where_raters_disagree():
-    """Of three turns in ten nine raters of ten name the emotion that it has, of the others they guess: the majority of
-    a guess is a wrong label like any other, its votes say little. Scored against the emotions that no training sees."""
-    file = make_dialogues(sessions=32, turns=(8, 14), noise=0.7)
-    emotions = {dialogue.id: dialogue.labels.copy() for dialogue in file.dialogues}
-    clear = np.random.default_rng(1)
-    with_votes(file.dialogues, lambda: 0.9 if clear.random() < 0.3 else 0.0)
-    training, dev, test = file.dialogues[:32], file.dialogues[32:38], file.dialogues[38:]
-    test = [dataclasses.replace(dialogue, labels=emotions[dialogue.id]) for dialogue in test]
-    found = {}
-    for soft in (False, True):
-        options = TrainOptions(
-            from_begin=True,
-            epochs=30,
-            rnn="gru",
-            hidden_size=16,
-            batch_size=8,
-            learning_rate=3e-3,
-            soft_labels=soft,
-        )
-        seed_everything(24)
-        network = CGNN(Architecture.from_options(options, 24, 7, 2))
-        train(network, training, dev, KEMDY19, options, torch.device("cpu"))
-        outputs, labels = predict(network, DialogueSet(test, "at", KEMDY19, 5, 5, 2), 64)
-        found[soft] = scores(labels, outputs.argmax(1), KEMDY19.emotions)["weighted_f1"]
-    assert found[True] > found[False] + 0.05, found
+def hashed_sample(run_script, folder, train, held_out, *flags):
+    """Write `preprocessed.pkl` of a sample corpus of so many sessions and one for dev: its raters' labels and votes,
+    and as features what is written in each transcript, counted in pieces of letters."""
+    sessions = 1 + train + held_out
+    table = folder / "data/annotation_speaker_only.csv"
+    paths = ("--feat_dir", folder / "feat.pkl", "--res_dir", folder / "preprocessed.pkl")
+    test = range(2 + train, 1 + sessions)
+    make = ("--out", folder / "corpus", "--sessions", sessions, "--workers", 1)
+    run_script("MIRAI/make_sample_corpus.py", *make, "--test_sessions", *test, *flags)
+    run_script("MIRAI/preprocess.py", "--root_path", folder / "corpus", "--save_path", folder / "data")
+    formatting = ("--csv_path", table, "--out", folder / "dialogues.pkl", "--test_sessions", *test)
+    run_script("COGMEN_code/cogmen_formatting.py", *formatting)
+    file = read_dialogues(folder / "dialogues.pkl")
+    pieces = HashingVectorizer(analyzer="char_wb", ngram_range=(1, 3), n_features=256)
+    for dialogue in file.dialogues:
+        dialogue.features = {"t": pieces.transform(dialogue.sentences).toarray().astype(np.float32)}
+    write_dialogues(folder / "feat.pkl", file)
+    run_script("COGMEN_code/preprocess.py", *paths, "--dev_sessions", 1)
+
+
+def scores_on_the_sample(run_script, folder, seeds, *flags):
+    """(seeds, 2) weighted F1 of the held-out sessions, against the planted emotions and against the labels."""
+    with (folder / "corpus/planted.csv").open() as file:
+        planted = {row["segment_id"]: KEMDY19.emotions.index(row["emotion"]) for row in csv.DictReader(file)}
+    splits, corpus = read_preprocessed(folder / "preprocessed.pkl")
+    truth = [planted[segment_id] for dialogue in splits["test"] for segment_id in dialogue.segment_ids]
+    shared = ("--preprocessed_feature", folder / "preprocessed.pkl", "--out_dir", folder, "--from_begin")
+    found = []
+    for seed in range(24, 24 + seeds):
+        run_script("COGMEN_code/train.py", *shared, "--modalities", "t", "--seed", seed, *flags)
+        checkpoint = load_checkpoint(folder / "model_checkpoints/KEMDy19_best_dev_f1_model_t_tmp.pt")
+        test = checkpoint.dialogue_set(splits["test"], corpus, torch.device("cpu"))
+        outputs, labels = predict(checkpoint.network, test, 64)
+        found.append([scores(one, outputs.argmax(1), corpus.emotions)["weighted_f1"] for one in (truth, labels)])
+    return np.array(found)
+
+
+def test_soft_labels_train_a_better_network_on_the_sample(run_script, tmp_path):
+    """A tenth of its labels is not the planted emotion; there most raters guessed, and their votes say so. Of a few
+    sessions soft labels learn more, as docs/soft_labels.md measures; scored against what no training sees."""
+    hashed_sample(run_script, tmp_path, 6, 5)
+    recipe = ("--recipe", "improved")
+    labels, soft = (scores_on_the_sample(run_script, tmp_path, 2, *recipe, *more) for more in ((), ("--soft_labels",)))
+    assert soft[:, 0].mean() > labels[:, 0].mean() + 0.005, (labels, soft)

@@ -1,18 +1,24 @@
 """The annotation files of a session: ten raters, a majority label, clocks; two header rows.
 
-KEMDy20's form has 37 columns, and one file with the planted emotions. KEMDy19's has 43, with the clocks of bio-signals:
-each of a session's two files lists the utterances of both speakers: labels and bio-signals were taken with the file's
-actor as the subject. For the turns of the subject the label is the planted emotion. For the partner's turns it is the
+KEMDy20's form has 37 columns, and one file, about the planted emotions. KEMDy19's has 43, with the clocks of
+bio-signals: each of a session's two files lists the utterances of both speakers: labels and bio-signals were taken with
+the file's actor as the subject. The turns of the subject are rated for the planted emotion, the partner's for the
 subject's own reaction, another emotion in half of the cases, as in KEMDy19.
+
+Most rows are clear: nearly all raters hear the emotion. The others are hard to tell: most raters guess, so that the
+majority is often wrong there, and the votes say how sure it is.
 """
 
 import csv
 import io
+from collections import Counter
 
 from mirai.sample.conversation import EMOTIONS, SHARES
 
 RATERS = 10
-TIES = 0.063  # share of the rows with two labels
+HARD = 0.2  # share of the rows that are hard to tell; about half of them get another label (10% of all), a third ties
+HEARD = 0.2  # probability that a rater hears the emotion of such a row
+CLEAR = (9, 10)  # fewest and most raters who hear that of another row
 OTHER_REACTION = 0.5  # of the rows of the listener
 _NO_SIGNAL = 0.06  # share of dialogues in which one bio-signal was not recorded
 _NO_CELL = 0.01
@@ -57,7 +63,9 @@ def annotation_csv(clocks, subject, rng):
                 for there, offset in zip(recorded[dialogue], offsets[dialogue], strict=True):
                     there = there and rng.random() >= _NO_CELL
                     row += [f"{start + offset:.3f}", f"{end + offset:.3f}"] if there else ["", ""]
-                emotion = turn.emotion if speaker == subject else _reaction(turn.emotion, rng)
+                emotion = turn.emotion
+                if speaker != subject and rng.random() < OTHER_REACTION:
+                    emotion = _another(emotion, rng)
                 writer.writerow([*row, segment_id, *_evaluate(emotion, rng)])
     return file.getvalue()
 
@@ -79,35 +87,32 @@ def kemdy20_csv(clocks, rng):
     return file.getvalue()
 
 
-def _reaction(emotion, rng):
-    if rng.random() >= OTHER_REACTION:
-        return emotion
-    others = {other: share for other, share in SHARES.items() if other != emotion}
-    return rng.choices(list(others), list(others.values()))[0]
-
-
 def _evaluate(emotion, rng):
     """33 cells: emotion, valence and arousal in total, then of each rater. The total emotion has the most votes."""
-    others = [other for other in EMOTIONS if other != emotion]
-    if rng.random() < TIES:
-        rival = rng.choice(others)
-        most = rng.choice([3, 4, 4, 5])
-        votes = [emotion] * most + [rival] * most
-        others.remove(rival)
-        total = ";".join(rng.sample([emotion, rival], 2))
-    else:
-        most = rng.choice([5, 6, 7, 8, 9, 10])
-        votes = [emotion] * most
-        total = emotion
-    while len(votes) < RATERS:
-        votes.append(rng.choice([other for other in others if votes.count(other) < most - 1]))
-    rng.shuffle(votes)
+    votes = _votes(emotion, rng)
+    counts = Counter(votes)
+    total = ";".join(vote for vote, count in counts.items() if count == max(counts.values()))
     ratings = [tuple(_grade(mean, rng) for mean in _FEELING[vote]) for vote in votes]
     valence, arousal = (sum(grades) / RATERS for grades in zip(*ratings, strict=True))
     cells = [total, f"{valence:.1f}", f"{arousal:.1f}"]
     for vote, rating in zip(votes, ratings, strict=True):
         cells += [vote, *rating]
     return cells
+
+
+def _votes(emotion, rng):
+    others = [other for other in EMOTIONS if other != emotion]
+    if rng.random() < HARD:
+        return [emotion if rng.random() < HEARD else rng.choice(others) for _ in range(RATERS)]
+    heard = rng.randint(*CLEAR)
+    votes = [emotion] * heard + rng.choices(others, k=RATERS - heard)
+    rng.shuffle(votes)
+    return votes
+
+
+def _another(emotion, rng):
+    others = {other: share for other, share in SHARES.items() if other != emotion}
+    return rng.choices(list(others), list(others.values()))[0]
 
 
 def _grade(mean, rng):

@@ -1,14 +1,14 @@
 """The README that goes with a sample corpus."""
 
 from mirai.sample.actors import EFFECTS
-from mirai.sample.annotation import OTHER_REACTION, TIES, TYPOS
+from mirai.sample.annotation import CLEAR, HARD, HEARD, OTHER_REACTION, TYPOS
 from mirai.sample.conversation import CONTAGION, INERTIA, SHARES
 
-_KEMDY19_LABELS = f"""In the file of the speaker the
-label is the planted emotion, in the file of the listener it differs in {OTHER_REACTION:.0%} of the rows. Bio-signals
+_KEMDY19_LABELS = f"""In the file of the speaker
+the emotion is the planted one, in the file of the listener another one in {OTHER_REACTION:.0%} of the rows. Bio-signals
 are not there; their times in `annotation/` are made up and have gaps."""
-_KEMDY20_LABELS = f"""The majority is for
-the planted emotion. {TYPOS:.0%} of the rows spell disgust as `disqust`. Annotation and transcripts are in cp949."""
+_KEMDY20_LABELS = f"""The emotion is
+the planted one. {TYPOS:.0%} of the rows spell disgust as `disqust`. Annotation and transcripts are in cp949."""
 
 
 def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts, shape):
@@ -45,7 +45,10 @@ neutral.
 Rate is a factor on the actor's own, pitch is added to the actor's own, range is set; all on eSpeak's scales.
 
 ## Labels
-Ten raters a row; the label is the majority's, {TIES:.1%} of the rows are ties (`a;b`). {labels}
+Ten raters a row; the label is the majority's. In {1 - HARD:.0%} of the rows {CLEAR[0]} or {CLEAR[1]} raters hear the
+emotion. The others are hard to tell: there each rater hears it with probability {HEARD:g}, and names any other one
+otherwise. So about 10% of all rows have another label than the emotion, and 6% are ties (`a;b`): no network can have
+all labels right, and the raters' votes say which ones are doubtful. {labels}
 
 ## Encoders
 `encoders/text` (RoBERTa) and `encoders/audio` (Wav2Vec2) are small, untrained networks in the usual transformers
