@@ -23,6 +23,7 @@ class Options:
     scripts: int = option(2, "dialogues of a session with the same lines in every session")
     impros: int = option(2, "dialogues of a session with lines of their own")
     test_sessions: list[int] | None = option(None, "sessions hidden from the tokenizer; the last two if not given")
+    guessed_turns: float = option(0.0, "share of the turns whose emotion most raters guess: docs/soft_labels.md")
     workers: int | None = option(None, "processes; one per CPU if not given")
     overwrite: bool = option(False, "replace the sample corpus in --out")
 
@@ -38,6 +39,8 @@ class Options:
             raise ValueError("--scripts 0 --impros 0: expected at least one dialogue")
         if self.shape == "KEMDy20" and self.scripts + self.impros > 99:
             raise ValueError(f"--scripts {self.scripts} --impros {self.impros}: KEMDy20 numbers them all, up to 99")
+        if not 0 <= self.guessed_turns <= 1:
+            raise ValueError(f"--guessed_turns {self.guessed_turns}: expected a share of 0 to 1")
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"--workers {self.workers}: expected at least 1")
         if self.test_sessions is None:
@@ -61,6 +64,7 @@ def main(argv=None):
             tuple(options.test_sessions),
             options.workers,
             options.shape,
+            options.guessed_turns,
         )
     print(f"{options.out}: {len(counts)} sessions, {sum(counts.values())} utterances; README.md tells what is planted")
 

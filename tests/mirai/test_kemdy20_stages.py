@@ -58,6 +58,7 @@ def test_the_sample_has_kemdy20s_form(sample):
             votes = [vote.replace("disqust", "disgust") for vote in row[7::3]]
             most = {vote for vote in votes if votes.count(vote) == max(map(votes.count, votes))}
             assert len(votes) == 10 and set(row[4].replace("disqust", "disgust").split(";")) == most
+            assert emotions[row[3]] in most
             wav = sample / f"wav/Session{session:02}/{row[3]}.wav"
             assert wav.is_file() and re.search("[가-힣]|^$|/", wav.with_suffix(".txt").read_text(encoding="cp949"))
         seen |= {row[3] for row in rows}

@@ -23,7 +23,16 @@ _MILLISECOND = SAMPLE_RATE // 1000
 
 
 def write_corpus(
-    out, sessions=20, seed=0, scripts=2, impros=2, turns=(16, 24), test_sessions=(), workers=None, shape=SHAPES[0]
+    out,
+    sessions=20,
+    seed=0,
+    scripts=2,
+    impros=2,
+    turns=(16, 24),
+    test_sessions=(),
+    workers=None,
+    shape=SHAPES[0],
+    guessed=0.0,
 ):
     """Make the corpus and its two encoders in the new directory `out`. The same arguments give the same bytes,
     whatever the number of processes.
@@ -34,6 +43,7 @@ def write_corpus(
         test_sessions: sessions whose transcripts the tokenizer must not see
         workers: processes; default: one per CPU
         shape: one of `SHAPES`
+        guessed: share of the turns whose emotion most raters guess; all but the annotation is the same without it
 
     Returns:
         `{session: number of utterances}`
@@ -48,7 +58,8 @@ def write_corpus(
     pool = ProcessPoolExecutor(workers or os.cpu_count(), multiprocessing.get_context("spawn"), max_tasks_per_child=1)
     try:
         jobs = [
-            pool.submit(_write_session, out, session, dialogues, seed, shape) for session, dialogues in plan.items()
+            pool.submit(_write_session, out, session, dialogues, seed, shape, guessed)
+            for session, dialogues in plan.items()
         ]
         for job in tqdm(as_completed(jobs), total=len(jobs), desc="sessions", unit="session"):
             job.result()
@@ -70,7 +81,9 @@ def write_corpus(
     ]
     write_encoders(out / "encoders", training, seed)
     counts = {session: sum(map(len, dialogues.values())) for session, dialogues in plan.items()}
-    write_text(out / "README.md", readme(_TITLE, sessions, seed, scripts, impros, turns, test_sessions, counts, shape))
+    write_text(
+        out / "README.md", readme(_TITLE, sessions, seed, scripts, impros, turns, test_sessions, counts, shape, guessed)
+    )
     return counts
 
 
@@ -86,7 +99,7 @@ def _is_sample(path):
         return False
 
 
-def _write_session(out, session, dialogues, seed, shape):
+def _write_session(out, session, dialogues, seed, shape, guessed):
     rng = random.Random(f"{seed} sound {session}")
     actors = cast(session, seed)
     clocks = {}
@@ -109,10 +122,10 @@ def _write_session(out, session, dialogues, seed, shape):
     if shape == "KEMDy20":
         path = out / "annotation" / f"Sess{session:02d}_eval.csv"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(kemdy20_csv(clocks, rng).encode("cp949"))
+        path.write_bytes(kemdy20_csv(clocks, rng, guessed).encode("cp949"))
         return
     for subject in "FM":
-        text = annotation_csv(clocks, subject, rng)
+        text = annotation_csv(clocks, subject, rng, guessed)
         write_text(out / "annotation" / f"Session{session:02d}_{subject}_res.csv", text)
 
 

@@ -1,17 +1,17 @@
 """The README that goes with a sample corpus."""
 
 from mirai.sample.actors import EFFECTS
-from mirai.sample.annotation import CLEAR, HARD, HEARD, OTHER_REACTION, TYPOS
+from mirai.sample.annotation import CLEAR, HEARD, OTHER_REACTION, TIES, TYPOS
 from mirai.sample.conversation import CONTAGION, INERTIA, SHARES
 
-_KEMDY19_LABELS = f"""In the file of the speaker
-the emotion is the planted one, in the file of the listener another one in {OTHER_REACTION:.0%} of the rows. Bio-signals
+_KEMDY19_LABELS = f"""In the file of the speaker the
+emotion is the planted one, in the file of the listener another one in {OTHER_REACTION:.0%} of the rows. Bio-signals
 are not there; their times in `annotation/` are made up and have gaps."""
-_KEMDY20_LABELS = f"""The emotion is
-the planted one. {TYPOS:.0%} of the rows spell disgust as `disqust`. Annotation and transcripts are in cp949."""
+_KEMDY20_LABELS = f"""The emotion is the
+planted one. {TYPOS:.0%} of the rows spell disgust as `disqust`. Annotation and transcripts are in cp949."""
 
 
-def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts, shape):
+def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts, shape, guessed=0.0):
     """The text of README.md; `counts` holds the utterances of each session."""
     effects = "\n".join(f"| {name} | x {f:g} | {p:+d} | {r} |" for name, (f, p, r) in EFFECTS.items())
     shares = ", ".join(f"{name} {share}%" for name, share in SHARES.items())
@@ -19,6 +19,12 @@ def readme(title, sessions, seed, scripts, impros, turns, test_sessions, counts,
     labels, option = _KEMDY19_LABELS, ""
     if shape == "KEMDy20":
         labels, option = _KEMDY20_LABELS, " --shape KEMDy20"
+    raters = f"The label is the majority's, {TIES:.1%} of the rows are ties (`a;b`)."
+    if guessed:
+        option += f" --guessed_turns {guessed:g}"
+        raters = f"""In {1 - guessed:.0%} of the rows {CLEAR[0]} or {CLEAR[1]} of them hear the emotion.
+In the others each hears it with probability {HEARD:g} and names any other one otherwise. The label is the majority's,
+which there is often another one, or a tie (`a;b`)."""
     return f"""{title}, in the shape of {shape}
 
 Synthetic. {sessions} sessions, {sum(counts.values())} utterances of made-up conversations, spoken by eSpeak NG's Korean
@@ -45,10 +51,7 @@ neutral.
 Rate is a factor on the actor's own, pitch is added to the actor's own, range is set; all on eSpeak's scales.
 
 ## Labels
-Ten raters a row; the label is the majority's. In {1 - HARD:.0%} of the rows {CLEAR[0]} or {CLEAR[1]} raters hear the
-emotion. The others are hard to tell: there each rater hears it with probability {HEARD:g}, and names any other one
-otherwise. So about 10% of all rows have another label than the emotion, and 6% are ties (`a;b`): no network can have
-all labels right, and the raters' votes say which ones are doubtful. {labels}
+Ten raters a row. {raters} {labels}
 
 ## Encoders
 `encoders/text` (RoBERTa) and `encoders/audio` (Wav2Vec2) are small, untrained networks in the usual transformers
