@@ -118,7 +118,8 @@ def run_script(script, folder, epochs, layers):
     else:
         data = ("--preprocessed_feature", folder / "preprocessed.pkl", "--out_dir", folder, "--modalities", "t")
         arguments = *data, "--from_begin", "--epochs", epochs, "--seqcontext_nlayer", layers
-    return run_measured(REPOSITORY / f"COGMEN_code/{script}.py", *arguments)
+    imports = ("cogmen.run", "cogmen.training", "erc.corpus.metrics") if script == "train" else ()
+    return run_measured(REPOSITORY / f"COGMEN_code/{script}.py", *arguments, imports=imports)
 
 
 if __name__ == "__main__":

@@ -119,14 +119,16 @@ def peak_bytes(device):
 
 # Linux counts the memory of the process that starts another towards the other's `ru_maxrss`; VmHWM it does not.
 _MEASURED_RUN = """
-import json, pathlib, runpy, sys, time
+import importlib, json, pathlib, runpy, sys, time
 
 def memory(field):
     return 1024 * int(pathlib.Path("/proc/self/status").read_text().split(field)[1].split()[0])
 
-script, *arguments = sys.argv[1:]
+script, modules, *arguments = sys.argv[1:]
 start = time.perf_counter()
 main = runpy.run_path(script)["main"]
+for module in modules.split():
+    importlib.import_module(module)
 imported = {"seconds": time.perf_counter() - start, "bytes": memory("VmRSS:")}
 main(arguments)
 whole = {"seconds": time.perf_counter() - start, "cpu": time.process_time(), "bytes": memory("VmHWM:")}
@@ -134,14 +136,16 @@ print(json.dumps([whole, imported]))
 """
 
 
-def run_measured(script, *arguments):
+def run_measured(script, *arguments, imports=()):
     """Run a script that must succeed, in a process of its own.
 
+    Args:
+        imports: the modules that it imports only when it has read its options.
     Returns:
         two dicts of `seconds` and `bytes` of memory: of the whole run (its peak; and `cpu`, the seconds of all its
         threads), and of its imports.
     """
-    command = [sys.executable, "-c", _MEASURED_RUN, str(script), *map(str, arguments)]
+    command = [sys.executable, "-c", _MEASURED_RUN, str(script), " ".join(imports), *map(str, arguments)]
     process = subprocess.run(command, capture_output=True, text=True)
     if process.returncode:
         raise RuntimeError(f"{script}: {process.stderr}")
