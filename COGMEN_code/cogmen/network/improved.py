@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cogmen.network.model import drop, later_turns
+from cogmen.network.attention import PackedAttention
+from cogmen.network.batching import Layout
+from cogmen.network.model import drop, later_turns, on_cpu
 
 HEADS = ("own", "other", "near", "all")  # which turns each head of attention sees
 FARTHEST = 10  # turns; the bias of all that are farther is the same
@@ -102,12 +104,9 @@ class MaskedAttentionNetwork(nn.Module):
     def forward(self, batch, feelings=False):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         turns = drop(self._embed(batch), rate)  # (K, N, W)
-        speakers = batch.layout.pad(batch.speakers[:, None])[..., 0]
-        seen = seen_turns(speakers, batch.layout.mask, *batch.windows, a.heads.split())
-        if a.online:
-            seen = seen & ~later_turns(seen)
+        sight = Sight.of(batch, a, packed=self.training and on_cpu(turns))
         for layer in self.layers:
-            turns = layer(turns, batch.layout, seen)
+            turns = layer(turns, sight)
         turns = drop(self.norm(turns), rate)
         log_probs = self.clf(turns).log_softmax(dim=-1)  # (K, N, E)
         outputs = log_probs if self.training else log_probs.logsumexp(dim=0) - math.log(a.members)
@@ -144,6 +143,36 @@ class MaskedAttentionNetwork(nn.Module):
         return f"{name}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
 
 
+@dataclass
+class Sight:
+    """Which turns of a batch see which, for its layers of attention.
+
+    Attributes:
+        layout: of the batch.
+        seen: (B, H, L, L) bool, or, where the layers go through the dialogues one by one, float: 0 where seen, else -1e4.
+        steps: (L, L) which bias the column's turn has for the row's, by how far it is ahead.
+    """
+
+    layout: Layout
+    seen: torch.Tensor
+    steps: torch.Tensor
+
+    @classmethod
+    def of(cls, batch, architecture, packed):
+        """The sight of a `DialogueBatch`; `packed`: the layers go through the dialogues one by one."""
+        speakers = batch.layout.pad(batch.speakers[:, None])[..., 0]
+        seen = seen_turns(speakers, batch.layout.mask, *batch.windows, architecture.heads.split())
+        if architecture.online:
+            seen = seen & ~later_turns(seen)
+        place = torch.arange(seen.shape[-1], device=seen.device)
+        steps = (place[None, :] - place[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST
+        return cls(batch.layout, seen.float().sub_(1).mul_(1e4) if packed else seen, steps)
+
+    @property
+    def packed(self):
+        return self.seen.is_floating_point()
+
+
 def seen_turns(speakers, mask, wp, wf, heads=HEADS):
     """Which turns each head sees: its kind of turns, of the same dialogue, and always the turn itself.
 
@@ -168,7 +197,7 @@ def seen_turns(speakers, mask, wp, wf, heads=HEADS):
 class AttentionLayer(nn.Module):
     """Masked attention with a bias for each relative distance, then a feed-forward part, both pre-norm.
 
-    Shapes: (K, N, W), seen (B, H, L, L) -> (K, N, W).
+    Shapes: (K, N, W), a `Sight` of the batch -> (K, N, W).
     """
 
     def __init__(self, a):
@@ -180,25 +209,29 @@ class AttentionLayer(nn.Module):
         self.linear1, self.linear2 = StackedLinear(members, width, 2 * width), StackedLinear(members, 2 * width, width)
         self.distance = nn.Parameter(torch.zeros(members, len(HEADS), 2 * FARTHEST + 1))
 
-    def forward(self, turns, layout, seen):
+    def forward(self, turns, sight):
         rate = self.drop_rate if self.training else 0.0
-        turns = turns + drop(self.out(self._attend(self.norm1(turns), layout, seen)), rate)
+        attend = self._attend_each if sight.packed else self._attend
+        turns = turns + drop(self.out(attend(self.qkv(self.norm1(turns)), sight)), rate)
         hidden = drop(F.gelu(self.linear1(self.norm2(turns))), rate)  # (K, N, 2 W)
         return turns + drop(self.linear2(hidden), rate)
 
-    def _attend(self, turns, layout, seen):
-        members, number, width = turns.shape
-        rows, length = layout.mask.shape
-        projected = self.qkv(turns).transpose(0, 1).flatten(1)  # (N, K 3 W)
-        projected = layout.pad(projected).view(rows, length, members, 3, len(HEADS), -1)
+    def _attend(self, projected, sight):
+        """(K, N, 3 W) queries, keys and values -> (K, N, W), with the dialogues padded."""
+        (members, number, width), (rows, length) = projected.shape, sight.layout.mask.shape
+        projected = sight.layout.pad(projected.transpose(0, 1).flatten(1))  # (B, L, K 3 W)
+        projected = projected.view(rows, length, members, 3, len(HEADS), -1)
         query, key, value = projected.permute(3, 2, 0, 4, 1, 5)  # (K, B, H, L, W/H) each
-        place = torch.arange(length, device=turns.device)
-        steps = (place[None, :] - place[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST  # (L, L)
-        scores = (query * (width // len(HEADS)) ** -0.5) @ key.transpose(-1, -2)  # (K, B, H, L, L)
-        scores = scores + self.distance[:, :, steps][:, None]
-        attended = scores.masked_fill(~seen, -1e4).softmax(dim=-1) @ value  # (K, B, H, L, W/H)
-        attended = attended.permute(1, 3, 0, 2, 4).reshape(rows, length, members * width)
-        return layout.unpad(attended).view(number, members, width).transpose(0, 1)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (K, B, H, L, L)
+        scores = scores + self.distance[:, :, sight.steps][:, None]
+        attended = scores.masked_fill(~sight.seen, -1e4).softmax(dim=-1) @ value  # (K, B, H, L, W/H)
+        attended = attended.permute(1, 3, 0, 2, 4).reshape(rows, length, members * width // 3)
+        return sight.layout.unpad(attended).view(number, members, width // 3).transpose(0, 1)
+
+    def _attend_each(self, projected, sight):
+        """The same dialogue by dialogue, quicker on a CPU because nothing is padded."""
+        lengths = sight.layout.lengths.tolist()
+        return PackedAttention.apply(projected, self.distance, sight.steps, sight.seen, lengths)
 
 
 class StackedLinear(nn.Module):

@@ -134,7 +134,7 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
     def _attend(self, turns, layout, rate):
         attention = self.self_attn
         projected = F.linear(turns, attention.in_proj_weight, attention.in_proj_bias)  # (N, 3 D)
-        if rate and not turns.is_cuda and not torch.compiler.is_compiling():
+        if rate and on_cpu(turns):
             return attention.out_proj(self._attend_each(projected, layout, rate))
         projected = layout.pad(projected).unflatten(2, (3, attention.num_heads, attention.head_dim))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # (B, H, L, D/H) each
@@ -147,14 +147,14 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
     def _attend_each(self, projected, layout, rate):
         """The same dialogue by dialogue, quicker on a CPU because nothing is padded: (N, 3 D) -> (N, D)."""
         heads, longest = self.self_attn.num_heads, layout.mask.shape[1]
-        kept, scale = draw_kept((len(layout.lengths), heads, longest, longest), rate)
+        kept = draw_kept((len(layout.lengths), heads, longest, longest), rate)
         attended = []
         for own, own_kept in zip(projected.split(layout.lengths.tolist()), kept, strict=True):
             query, key, value = own.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)  # (H, l, D/H) each
             scores = query @ key.transpose(1, 2) * self.self_attn.head_dim**-0.5  # (H, l, l)
             if self.causal:
                 scores = scores.masked_fill(later_turns(scores), -math.inf)
-            weights = scores.softmax(dim=2) * (own_kept[:, : len(own), : len(own)] * scale)
+            weights = scores.softmax(dim=2) * own_kept[:, : len(own), : len(own)]
             attended.append((weights @ value).transpose(0, 1).flatten(1))  # (l, D)
         return torch.cat(attended)
 
@@ -164,19 +164,24 @@ def later_turns(like):
     return torch.ones(like.shape[-1], like.shape[-1], dtype=torch.bool, device=like.device).triu(1)
 
 
+def on_cpu(values):
+    """Whether a tensor is computed on a CPU, operator by operator: what is best there is not what a GPU would like."""
+    return not values.is_cuda and not torch.compiler.is_compiling()
+
+
 def drop(values, rate):
-    """Dropout; on a CPU from 16 random bits for each value, which takes a third of the time of PyTorch's."""
-    if rate == 0 or values.is_cuda or torch.compiler.is_compiling():
+    """Dropout; on a CPU from 16 random bits for each value, which takes a sixth of the time of PyTorch's."""
+    if rate == 0 or not on_cpu(values):
         return F.dropout(values, rate)
-    kept, scale = draw_kept(values.shape, rate)
-    return values * (kept * scale)
+    return values * draw_kept(values.shape, rate)
 
 
 def draw_kept(shape, rate):
-    """Which values dropout keeps, a bool tensor, and the number by which it multiplies them."""
+    """What dropout multiplies values by: 0, or the number that makes up for those."""
     number, cut = math.prod(shape), min(round(rate * 2**16), 2**16 - 1)
     bits = torch.empty((number + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:number]
-    return bits.view(shape) >= cut - 2**15, 2**16 / (2**16 - cut)
+    # As floats and in place: comparing integers, and multiplying what is true or false, take 5 times as long.
+    return bits.view(shape).float().ge_(cut - 2**15).mul_(2**16 / (2**16 - cut))
 
 
 class RecurrentContext(nn.Module):
