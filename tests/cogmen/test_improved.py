@@ -9,7 +9,14 @@ import torch
 
 from cogmen.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from cogmen.network.batching import DialogueSet, add_absent
-from cogmen.network.improved import HEADS, ImprovedArchitecture, MaskedAttentionNetwork, seen_turns
+from cogmen.network.improved import (
+    HEADS,
+    ImprovedArchitecture,
+    MaskedAttentionNetwork,
+    StackedLinear,
+    StackedNorm,
+    seen_turns,
+)
 from cogmen.options import TrainOptions
 from cogmen.recipes import RECIPES
 from cogmen.training import OPTIMIZERS, loss_of, predict, seed_everything, train, train_step
@@ -105,6 +112,32 @@ def test_an_absent_modality_counts_for_nothing(dialogues):
     assert predict(network, set_of(text_only), 8)[0].isnan().all()
     network.inputs["a"].weight.data.normal_()
     assert torch.equal(predict(network, set_of(text_only), 8)[0], found)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, {"t": 16}])
+@pytest.mark.parametrize(("changes", "wp"), [({}, 2), ({"members": 1}, -1), ({"online": True}, 2)])
+def test_a_cpu_trains_without_padding(dialogues, monkeypatch, sizes, changes, wp):
+    """Each dialogue on its own, with a derivative by hand; all else pads, and PyTorch differentiates."""
+    network = network_of(sizes, drop_rate=0.0, input_drop=0.0, modality_drop=0.0, **changes).double().train()
+    alone = next(dialogues.dialogues[0].chunks(1))
+    batch = set_of([*dialogues.dialogues[:3], alone], "".join(sizes), wp, 0 if "online" in changes else 1).batch(
+        range(4)
+    )
+    batch.features, weights = batch.features.double(), torch.randn(len(batch.labels), 7, dtype=torch.double)
+    found = {}
+    for padded in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda padded=padded: padded)
+        log_probs = network(batch)
+        found[padded] = (log_probs, *torch.autograd.grad((log_probs * weights).sum(), list(network.parameters())))
+    assert all(gradient.abs().max() > 0 for gradient in found[True])
+    torch.testing.assert_close(found[False], found[True])
+
+
+def test_a_norms_weights_may_go_into_the_next_layer():
+    norm, linear, turns = StackedNorm(3, 5), StackedLinear(3, 5, 4), torch.randn(3, 7, 5)
+    for parameter in (*norm.parameters(), *linear.parameters()):
+        torch.nn.init.normal_(parameter)
+    torch.testing.assert_close(linear(turns, norm=norm), linear(norm(turns)))
 
 
 def test_training_leaves_modalities_out_of_whole_dialogues(dialogues):

@@ -121,12 +121,15 @@ class MaskedAttentionNetwork(nn.Module):
         parts = dict(zip(a.feature_sizes, batch.features.split(list(a.feature_sizes.values()), dim=1), strict=True))
         if self.training and len(parts) > 1:
             parts = self._leave_out(parts, batch.layout)
-        there = torch.stack([(part != 0).any(dim=1) for part in parts.values()]).sum(dim=0).clamp(min=1)  # (N,)
+        rate, biases = a.input_drop if self.training else 0.0, sum(layer.bias for layer in self.inputs.values())
         total = 0.0
         for name, part in parts.items():
             part = F.layer_norm(part, part.shape[1:]).expand(a.members, *part.shape)  # 0 stays 0
-            total = total + self.inputs[name](drop(part, a.input_drop if self.training else 0.0), bias=False)
-        return total / there[:, None] + sum(layer.bias for layer in self.inputs.values())
+            total = total + drop(part, rate) @ self.inputs[name].weight
+        if len(parts) > 1:
+            there = torch.stack([(part != 0).any(dim=1) for part in parts.values()]).sum(dim=0).clamp(min=1)  # (N,)
+            total = total / there[:, None]
+        return total + biases
 
     def _leave_out(self, parts, layout):
         """The features, in some dialogues without one modality, drawn for each dialogue."""
@@ -149,7 +152,7 @@ class Sight:
 
     Attributes:
         layout: of the batch.
-        seen: (B, H, L, L) bool, or, where the layers go through the dialogues one by one, float: 0 where seen, else -1e4.
+        seen: (B, H, L, L) bool; where the layers go through the dialogues one by one, float: 0 where seen, else -1e4.
         steps: (L, L) which bias the column's turn has for the row's, by how far it is ahead.
     """
 
@@ -166,7 +169,9 @@ class Sight:
             seen = seen & ~later_turns(seen)
         place = torch.arange(seen.shape[-1], device=seen.device)
         steps = (place[None, :] - place[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST
-        return cls(batch.layout, seen.float().sub_(1).mul_(1e4) if packed else seen, steps)
+        if packed:
+            seen = torch.logical_not(seen, out=torch.empty(seen.shape)).mul_(-1e4)
+        return cls(batch.layout, seen, steps)
 
     @property
     def packed(self):
@@ -212,8 +217,8 @@ class AttentionLayer(nn.Module):
     def forward(self, turns, sight):
         rate = self.drop_rate if self.training else 0.0
         attend = self._attend_each if sight.packed else self._attend
-        turns = turns + drop(self.out(attend(self.qkv(self.norm1(turns)), sight)), rate)
-        hidden = drop(F.gelu(self.linear1(self.norm2(turns))), rate)  # (K, N, 2 W)
+        turns = turns + drop(self.out(attend(self.qkv(turns, norm=self.norm1), sight)), rate)
+        hidden = drop(F.gelu(self.linear1(turns, norm=self.norm2)), rate)  # (K, N, 2 W)
         return turns + drop(self.linear2(hidden), rate)
 
     def _attend(self, projected, sight):
@@ -235,7 +240,7 @@ class AttentionLayer(nn.Module):
 
 
 class StackedLinear(nn.Module):
-    """A linear layer for each member: (K, N, in) -> (K, N, out)."""
+    """A linear layer for each member, where asked after a `StackedNorm`: (K, N, in) -> (K, N, out)."""
 
     def __init__(self, members, width_in, width_out):
         super().__init__()
@@ -243,8 +248,12 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, width_in, width_out).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(members, 1, width_out))
 
-    def forward(self, turns, bias=True):
-        return torch.baddbmm(self.bias, turns, self.weight) if bias else turns @ self.weight
+    def forward(self, turns, norm=None):
+        if norm is None:
+            return torch.baddbmm(self.bias, turns, self.weight)
+        # The norm's weights times the layer's, instead of times the turns, of which there are many.
+        bias, weight = torch.baddbmm(self.bias, norm.bias, self.weight), norm.weight.transpose(1, 2) * self.weight
+        return torch.baddbmm(bias, F.layer_norm(turns, turns.shape[-1:]), weight)
 
 
 class StackedNorm(nn.Module):

@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch_geometric.nn import RGCNConv, TransformerConv
 
-from cogmen.network.graph import num_relations, usual_relations
+from cogmen.network.graph import usual_relations
 
 RNN_WIDTH = 100  # of each direction of the recurrent contexts, whatever the hidden size (as published)
 FEED_FORWARD_WIDTH = 2048
@@ -76,7 +75,7 @@ class CGNN(nn.Module):
         super().__init__()
         self.architecture = a = architecture
         self.rnn = TransformerContext(a) if a.rnn == "transformer" else RecurrentContext(a)
-        self.gcn = (GraphLayers if a.graph else NoGraph)(self.rnn.width, a)
+        self.gcn = (graph_layers() if a.graph else NoGraph)(self.rnn.width, a)
         graph_width = a.hidden_size * a.gnn_nheads
         self.clf = Classifier(graph_width + (self.rnn.width if a.concat_gin_gout else 0), a)
         if a.valence_arousal:  # last, so that the other weights are drawn as without it
@@ -94,6 +93,13 @@ class CGNN(nn.Module):
         a = self.architecture
         parameters = sum(p.numel() for p in self.parameters())
         return f"CGNN({a.rnn}, {a.feature_size} -> {a.num_emotions}, {parameters:,} parameters)"
+
+
+def graph_layers():
+    """The class `GraphLayers`; only who needs it waits for PyTorch Geometric, more than a second."""
+    from cogmen.network.graph_layers import GraphLayers
+
+    return GraphLayers
 
 
 class TransformerContext(nn.Module):
@@ -180,8 +186,8 @@ def draw_kept(shape, rate):
     """What dropout multiplies values by: 0, or the number that makes up for those."""
     number, cut = math.prod(shape), min(round(rate * 2**16), 2**16 - 1)
     bits = torch.empty((number + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:number]
-    # As floats and in place: comparing integers, and multiplying what is true or false, take 5 times as long.
-    return bits.view(shape).float().ge_(cut - 2**15).mul_(2**16 / (2**16 - cut))
+    # Straight to floats: to multiply what is true or false takes 4 times as long.
+    return torch.ge(bits.view(shape), cut - 2**15, out=torch.empty(shape)).mul_(2**16 / (2**16 - cut))
 
 
 class RecurrentContext(nn.Module):
@@ -207,47 +213,8 @@ class RecurrentContext(nn.Module):
         return layout.unpad(nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0])  # (N, 200), (N, 100) online
 
 
-class RelationalConv(RGCNConv):
-    """Relational graph convolution (arXiv 1703.06103), every relation at once.
-
-        y_j = W_0 x_j + b + sum over relations r of the mean of W_r x_i over j's sources i by r
-
-    PyTorch Geometric's own `forward` asks the device how many edges each relation has, once per relation.
-
-    Shapes: (N, in), edge_index (2, E), edge_type (E,) -> (N, out).
-    """
-
-    def forward(self, turns, edge_index, edge_type):
-        source, target = edge_index
-        transformed = (turns @ self.weight).flatten(0, 1)  # (R N, out)
-        messages = transformed.index_select(0, edge_type * len(turns) + source)  # (E, out)
-        group = edge_type * len(turns) + target  # (E,) edges of one mean
-        size = turns.new_zeros(len(transformed)).index_add(0, group, turns.new_ones(len(group)))
-        messages = messages / size.index_select(0, group)[:, None]
-        return (turns @ self.root + self.bias).index_add(0, target, messages)
-
-
-class GraphLayers(nn.Module):
-    """Relational graph convolution, graph transformer, batch normalisation, leaky ReLU.
-
-    Shapes: (N, G), edge_index (2, E), edge_type (E,) -> (N, hidden_size * gnn_nheads).
-    """
-
-    def __init__(self, width, a):
-        super().__init__()
-        self.conv1 = RelationalConv(width, a.hidden_size, num_relations(a.num_speakers, a.relations))
-        self.conv2 = TransformerConv(a.hidden_size, a.hidden_size, heads=a.gnn_nheads)
-        self.bn = nn.BatchNorm1d(a.hidden_size * a.gnn_nheads)
-
-    def forward(self, context, edge_index, edge_type):
-        turns = self.conv2(self.conv1(context, edge_index, edge_type), edge_index)
-        # A batch of a single turn has no variance of its own: it is normalised by what was seen so far.
-        alone = self.training and len(turns) == 1
-        return F.leaky_relu(self.bn.eval()(turns) if alone else self.bn.train(self.training)(turns))
-
-
 class NoGraph(nn.Module):
-    """In the place of `GraphLayers`: every turn by itself through a linear layer and leaky ReLU."""
+    """In the place of the graph layers: every turn by itself through a linear layer and leaky ReLU."""
 
     def __init__(self, width, a):
         super().__init__()
