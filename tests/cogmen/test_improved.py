@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -337,3 +339,9 @@ def test_no_single_value_of_a_checkpoint_hurts(tmp_path):
 
     read_in, refused = survives(content, read, every=5)
     assert refused > 50 and read_in > 0
+
+
+def test_training_it_does_not_wait_for_pytorch_geometric():
+    """Its import takes a tenth of a training's time."""
+    program = "import sys, cogmen.run, cogmen.training; sys.exit('torch_geometric' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
