@@ -18,6 +18,7 @@ FORMAT = "cogmen-cgnn"
 VERSION = 1
 
 _MAX_LAYERS, _MAX_SIZE, _HOTTEST = 100, 1 << 20, 1000
+_FORMER = {"modality_drop"}  # what older files say of the architecture: it was for their training alone
 _NETWORKS = {Architecture: CGNN, ImprovedArchitecture: MaskedAttentionNetwork}
 
 
@@ -121,7 +122,7 @@ def make_checkpoint(path, content, read_weights):
             for field in fields(Checkpoint)
             if field.name != "network"
         }
-        sizes = content["architecture"]
+        sizes = {name: value for name, value in content["architecture"].items() if name not in _FORMER}
         for name, value in sizes.items():  # before layer after layer is made
             limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
             least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
@@ -129,7 +130,7 @@ def make_checkpoint(path, content, read_weights):
                 raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
         # There was one network, and no word of the recipe, before there were two.
         architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
-        for name in sizes.keys() & {"drop_rate", "input_drop", "modality_drop"}:
+        for name in sizes.keys() & {"drop_rate", "input_drop"}:
             if not 0 <= sizes[name] < 1:
                 raise UserError(f"{path}: its architecture has {name} {shown(sizes[name])}, expected 0 <= rate < 1")
         if architecture.relations not in (*RELATIONS, None):

@@ -3,13 +3,22 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from cogmen.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from cogmen.network.batching import DialogueSet, add_absent
-from cogmen.network.improved import HEADS, ImprovedArchitecture, MaskedAttentionNetwork, seen_turns
+from cogmen.network.improved import (
+    HEADS,
+    ImprovedArchitecture,
+    MaskedAttentionNetwork,
+    StackedLinear,
+    StackedNorm,
+    seen_turns,
+)
 from cogmen.options import TrainOptions
 from cogmen.recipes import RECIPES
 from cogmen.training import OPTIMIZERS, loss_of, predict, seed_everything, train, train_step
@@ -107,28 +116,66 @@ def test_an_absent_modality_counts_for_nothing(dialogues):
     assert torch.equal(predict(network, set_of(text_only), 8)[0], found)
 
 
-def test_training_leaves_modalities_out_of_whole_dialogues(dialogues):
-    network = network_of(modality_drop=0.5)
-    batch = set_of(dialogues.dialogues * 10).batch(list(range(120)))
-    parts = dict(zip(SIZES, batch.features.split(list(SIZES.values()), dim=1), strict=True))
-    left = network._leave_out(parts, batch.layout)
-    gone = {name: (part == 0).all(dim=1).split(batch.layout.lengths.tolist()) for name, part in left.items()}
-    assert all(bool(one.all()) == bool(one.any()) for part in gone.values() for one in part)
-    audio, text = (torch.stack([one.all() for one in gone[name]]) for name in "at")
-    assert not (audio & text).any() and 15 < audio.sum() < 45 and 15 < text.sum() < 45
-    assert all(torch.equal(left[name][left[name] != 0], parts[name][left[name] != 0]) for name in SIZES)
+@pytest.mark.parametrize("sizes", [SIZES, {"t": 16}])
+@pytest.mark.parametrize(("changes", "wp"), [({}, 2), ({"members": 1}, -1), ({"online": True}, 2)])
+def test_a_cpu_trains_without_padding(dialogues, monkeypatch, sizes, changes, wp):
+    """Each dialogue on its own, with a derivative by hand; all else pads, and PyTorch differentiates."""
+    network = network_of(sizes, drop_rate=0.0, input_drop=0.0, **changes).double().train()
+    alone = next(dialogues.dialogues[0].chunks(1))
+    batch = set_of([*dialogues.dialogues[:3], alone], "".join(sizes), wp, 0 if "online" in changes else 1).batch(
+        range(4)
+    )
+    batch.features, weights = batch.features.double(), torch.randn(len(batch.labels), 7, dtype=torch.double)
+    found = {}
+    for padded in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda padded=padded: padded)
+        log_probs = network(batch)
+        found[padded] = (log_probs, *torch.autograd.grad((log_probs * weights).sum(), list(network.parameters())))
+    assert all(gradient.abs().max() > 0 for gradient in found[True])
+    torch.testing.assert_close(found[False], found[True])
+
+
+def test_a_norms_weights_may_go_into_the_next_layer():
+    norm, linear, turns = StackedNorm(3, 5), StackedLinear(3, 5, 4), torch.randn(3, 7, 5)
+    for parameter in (*norm.parameters(), *linear.parameters()):
+        torch.nn.init.normal_(parameter)
+    torch.testing.assert_close(linear(turns, norm=norm), linear(norm(turns)))
+
+
+def test_training_sees_all_modalities_and_each_alone(dialogues):
+    """The loss is of the members' answers for a whole turn, for its speech and for its text."""
+    network, chosen = network_of(drop_rate=0.0, input_drop=0.0), dialogues.dialogues[:4]
+    views = [set_of(chosen).batch([0, 3])]
+    for modality in SIZES:
+        alone = [dataclasses.replace(d, features={modality: d.features[modality]}) for d in chosen]
+        add_absent(alone, SIZES)
+        views.append(set_of(alone).batch([0, 3]))
+    log_probs = network.train()(views[0])
+    assert log_probs.shape == (2 * 3, len(views[0].labels), 7)
+    for view, found in zip(views, log_probs.unflatten(0, (2, 3)).unbind(1), strict=True):
+        torch.testing.assert_close(network.eval()(view).exp(), found.exp().mean(dim=0))
 
 
 def test_members_are_separate_and_their_probabilities_averaged(dialogues):
-    network, data = network_of(members=3, drop_rate=0.0, input_drop=0.0, modality_drop=0.0), set_of(dialogues.dialogues)
+    network, data = network_of(members=3, drop_rate=0.0, input_drop=0.0), set_of(dialogues.dialogues)
     batch = data.batch([0, 3])
-    each = network.train()(batch)
+    each = network.train()(batch)[::3]  # of three views of a turn the whole
     torch.testing.assert_close(network.eval()(batch).exp(), each.exp().mean(dim=0))
     for member in range(3):
         single = network_of(members=1)
         state = {name: value[member : member + 1] for name, value in network.state_dict().items()}
         single.load_state_dict(state)
         torch.testing.assert_close(single(batch), each[member], atol=1e-5, rtol=1e-5)
+
+
+def test_a_checkpoint_from_before_the_views(tmp_path):
+    network = network_of()
+    checkpoint = Checkpoint(network, "KEMDy19", "at", list(KEMDY19.emotions), SIZES, {"wp": 3, "wf": 3}, {}, 3, 0.5)
+    save_checkpoint(tmp_path / "c.pt", checkpoint)
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    content["architecture"]["modality_drop"] = 0.75
+    torch.save(content, tmp_path / "c.pt")
+    assert load_checkpoint(tmp_path / "c.pt").network.architecture == network.architecture
 
 
 def test_the_loss_by_hand():
@@ -292,3 +339,9 @@ def test_no_single_value_of_a_checkpoint_hurts(tmp_path):
 
     read_in, refused = survives(content, read, every=5)
     assert refused > 50 and read_in > 0
+
+
+def test_training_it_does_not_wait_for_pytorch_geometric():
+    """Its import takes a tenth of a training's time."""
+    program = "import sys, cogmen.run, cogmen.training; sys.exit('torch_geometric' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

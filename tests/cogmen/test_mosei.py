@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from cogmen.checkpoints import load_checkpoint
-from cogmen.network.model import RelationalConv
+from cogmen.network.graph_layers import RelationalConv
 from cogmen.training import decide, loss_of
 from erc.corpus.corpora import CORPORA
 from erc.corpus.dialogues import read_dialogues, read_preprocessed, write_preprocessed

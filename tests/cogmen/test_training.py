@@ -16,7 +16,8 @@ from torch_geometric.nn import RGCNConv
 from cogmen.checkpoints import load_checkpoint
 from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import dialogue_graph
-from cogmen.network.model import CGNN, Architecture, RelationalConv
+from cogmen.network.graph_layers import RelationalConv
+from cogmen.network.model import CGNN, Architecture
 from cogmen.options import TrainOptions
 from cogmen.training import OPTIMIZERS, class_weights, train_step
 from erc.corpus.corpora import KEMDY19
