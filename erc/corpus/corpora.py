@@ -14,6 +14,8 @@ from erc.untrusted import damaged, is_name, shown
 # The order in which the features of a turn are joined.
 MODALITIES = {"a": "audio", "t": "text", "v": "visual"}
 SPLITS = ("train", "dev", "test")
+# Of a classifier, in the order of tables, and how these call them.
+SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
 UNLABELLED = -1  # the label of a turn that is context only: no loss and no score counts it
 
 

@@ -10,7 +10,6 @@ import warnings
 
 import numpy as np
 
-SCORES = ("accuracy", "weighted_f1", "macro_f1", "uar")
 LEVEL = 0.95
 RESAMPLES = 9999
 SEED = 24

@@ -1,8 +1,8 @@
 """The picture of a report: a dot and an interval for each score of each method, and the groups of turns below."""
 
+from erc.corpus.corpora import SCORES
 from erc.figures import new_figure, save_figure
 from erc.scoring.pictures import plain
-from erc.scoring.tables import HEADS
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
 _MARKS = "osD^vP"
@@ -26,10 +26,10 @@ def _panels(report):
     """(title, names, rows) of each panel; a row is its name and an entry for each of the names."""
     methods, difference, groups = report["methods"], report["difference"], report["methods"][0]["groups"]
     names, unit = [method["name"] for method in methods], f"95% intervals over {report['interval']['resampled']}"
-    rows = [(head, [method["scores"][score] for method in methods]) for score, head in HEADS.items()]
+    rows = [(head, [method["scores"][score] for method in methods]) for score, head in SCORES.items()]
     panels = [(f"{names[0] if len(names) == 1 else 'All turns'}: %, {unit}", names, rows)]
     if difference:
-        rows = [(head, [difference["scores"][score]]) for score, head in HEADS.items()]
+        rows = [(head, [difference["scores"][score]]) for score, head in SCORES.items()]
         panels.append((f"{difference['second']} minus {difference['first']}: points", ["difference"], rows))
     if groups:
         rows = [
@@ -39,7 +39,7 @@ def _panels(report):
             )
             for k, group in enumerate(groups)
         ]
-        panels.append((f"Groups of turns: {HEADS[report['headline']]}, %", names, rows))
+        panels.append((f"Groups of turns: {SCORES[report['headline']]}, %", names, rows))
     return panels
 
 

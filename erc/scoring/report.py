@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from erc.corpus.corpora import SCORES
 from erc.scoring.calibration import calibration, coverage
 from erc.scoring.intervals import (
     LEAST,
     LEVEL,
     RESAMPLES,
-    SCORES,
     SEED,
     bootstrap,
     dialogue_confusions,
