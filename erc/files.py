@@ -7,6 +7,7 @@ output; its lock ends with the process that holds it, however that ends.
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -130,6 +131,12 @@ def sync_directory(folder):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

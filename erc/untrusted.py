@@ -121,6 +121,15 @@ def parse_json(text, source):
         raise UserError(f"{source}: not JSON, or damaged: {' '.join(str(error).split())[:100]}") from None
 
 
+def has_format(path, name):
+    """Whether a file is JSON of this `format`, as whoever may replace it wrote it."""
+    try:
+        content = read_json(path)
+    except UserError:
+        return False
+    return isinstance(content, dict) and content.get("format") == name
+
+
 def read_toml(path):
     """The contents of a TOML file.
 

@@ -11,8 +11,7 @@ from conversation.results import FORMAT, Results, as_data, write_results
 from conversation.sources import read_conversation
 from conversation.turns import Note
 from erc.files import new_folder
-from erc.options import UserError
-from erc.untrusted import read_json
+from erc.untrusted import has_format
 
 
 def predict_into(options):
@@ -21,7 +20,11 @@ def predict_into(options):
     Returns:
         Results
     """
-    with new_folder(options.out, options.overwrite, _is_report, "a report") as folder:
+
+    def is_report(out):
+        return has_format(out / "turns.json", FORMAT)
+
+    with new_folder(options.out, options.overwrite, is_report, "a report") as folder:
         results, data = predict_conversation(options)
         write_results(folder, data)
         write_report(folder, data, results.conversation, options.page_mb)
@@ -98,12 +101,3 @@ def _text_notes(conversation, models):
 
 def _bar(quiet, name, unit):
     return functools.partial(tqdm, desc=name, unit=unit, disable=quiet or None, leave=False)
-
-
-def _is_report(folder):
-    """Whether an earlier run made a folder."""
-    try:
-        content = read_json(folder / "turns.json")
-    except UserError:
-        return False
-    return isinstance(content, dict) and content.get("format") == FORMAT

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from erc.corpus.corpora import KEMDY19, SPLITS, SegmentId, corpus_from
 from erc.corpus.transcripts import read_text
 from erc.files import table_text
-from erc.options import UserError
+from erc.options import UserError, errors_in
 from erc.untrusted import is_name, read_json, shown
 
 COLUMNS = (
@@ -173,10 +173,8 @@ def make_utterance(cells, where, corpus=KEMDY19):
         UserError: a cell is wrong.
     """
     if corpus.segment_id:
-        try:
+        with errors_in(where):
             segment = corpus.parse_segment_id(cells["segment_id"])
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
     else:
         for name in ("segment_id", *_NAMES):
             if not is_name(cells[name]):

@@ -41,10 +41,11 @@ from erc.corpus.shards import (
 )
 from erc.corpus.splits import check_held_out
 from erc.files import write_pickle
-from erc.options import UserError
+from erc.options import UserError, errors_in
 from erc.untrusted import damaged, is_name, read_two_pickles, shown
 
 _ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
+_AGAIN = "; make the file again with preprocess.py"
 
 
 @dataclass(eq=False)
@@ -82,7 +83,7 @@ def read_dialogues(path, asked=None):
         expected = f"a dialogue file of {corpus.name}, a list of {len(names)} items"
         raise UserError(f"{path}: expected {expected}; found {found}")
     items = dict(zip(names, items, strict=True))
-    try:
+    with errors_in(path):
         _check_ids(items)
         if "dev_ids" in items:
             more["dev_ids"] = list(items["dev_ids"])
@@ -100,8 +101,6 @@ def read_dialogues(path, asked=None):
             raise UserError(
                 f"dev dialogue {shown(min(set(dev_ids) - set(items['train_ids'])))} is no training dialogue"
             )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     shard = member_of(more, path)
     return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus, shard)
 
@@ -137,10 +136,8 @@ def read_preprocessed(path, asked=None, lazy=False):
     if Path(path).is_dir():
         return _read_preprocessed_shards(Path(path), asked, lazy)
     splits, corpus, _ = _read_splits(path, asked)
-    try:
+    with errors_in(path, _AGAIN):
         check_sides({split: [dialogue.id for dialogue in splits[split]] for split in SPLITS}, corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus
 
 
@@ -150,11 +147,9 @@ def _read_splits(path, asked):
     more, corpus = second_pickle(path, more, asked)
     if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
         raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
-    try:
+    with errors_in(path, _AGAIN):
         splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
         check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus, member_of(more, path)
 
 
@@ -183,10 +178,8 @@ def _read_preprocessed_shards(path, asked, lazy):
     for split in SPLITS:
         order = {dialogue: place for place, dialogue in enumerate(index[split] or ())}
         splits[split].sort(key=lambda dialogue: order[dialogue.id])  # stable: the parts of a dialogue stay in order
-    try:
+    with errors_in(path, "; make the folder again with preprocess.py"):
         check_sides({split: list(index[split] or ()) for split in SPLITS}, corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the folder again with preprocess.py") from None
     return splits, corpus
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from erc.corpus.annotations import plain_cell, read_csv
 from erc.corpus.corpora import CORPORA, Corpus
-from erc.options import UserError
+from erc.options import UserError, first_of
 
 NEEDED = ("segment_id", "label", "prediction")
 SUM_TOLERANCE = 0.01  # how far a row of probabilities may be from 1, for the sake of rounded ones
@@ -280,9 +280,8 @@ def _check_same_turns(first, file):
     )
     for one, other, here, there in ((first, file, labels, theirs), (file, first, theirs, labels)):
         if lacking := sorted(here.keys() - there.keys()):
-            some = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
             path, row = one.rows[here[lacking[0]]]
-            found = f"lacks {len(lacking)} labelled turns of {path} ({some}; row {row} there)"
+            found = f"lacks {len(lacking)} labelled turns of {path} ({first_of(lacking, 3)}; row {row} there)"
             raise UserError(f"{other.path}: {found}; expected the same turns in both")
     for name, k in labels.items():
         ours, label = first.cells["label"][k], file.cells["label"][theirs[name]]
