@@ -4,6 +4,7 @@ What the sender calls a file is for display alone: on the disk it has a random n
 """
 
 import asyncio
+import os
 import re
 import secrets
 import unicodedata
@@ -149,8 +150,7 @@ class _Reader:
         if self.name not in ENDINGS:
             raise Refused(400, f"unknown file field {self.name[:40]!r}; expected some of {', '.join(ENDINGS)}")
         if empty:  # the field of a page in which nothing was chosen
-            self.upload = None
-            self.file = _Nothing()
+            self.limit, self.file = None, Path(os.devnull).open("wb")
             return
         ending = PurePosixPath(name).suffix
         if ending not in ENDINGS[self.name]:
@@ -172,7 +172,7 @@ class _Reader:
             self.content += data[start:end]
             return
         self.file.write(data[start:end])
-        if not isinstance(self.file, _Nothing) and self.limit and self.file.tell() > self.limit:
+        if self.limit and self.file.tell() > self.limit:
             raise Refused(413, f"{self.form.files[self.name][-1].name}: larger than {self.limit / 1e6:.0f} MB")
 
     def part_end(self):
@@ -187,13 +187,3 @@ class _Reader:
         if self.file is not None:
             self.file.close()
             self.file = None
-
-
-class _Nothing:
-    """A file that is not kept."""
-
-    def write(self, data):
-        pass
-
-    def close(self):
-        pass
