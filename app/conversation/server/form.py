@@ -150,7 +150,8 @@ class _Reader:
         if self.name not in ENDINGS:
             raise Refused(400, f"unknown file field {self.name[:40]!r}; expected some of {', '.join(ENDINGS)}")
         if empty:  # the field of a page in which nothing was chosen
-            self.limit, self.file = None, Path(os.devnull).open("wb")
+            self.limit = None
+            self.file = open(os.devnull, "wb")
             return
         ending = PurePosixPath(name).suffix
         if ending not in ENDINGS[self.name]:
