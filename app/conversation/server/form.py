@@ -30,6 +30,7 @@ _SMALL = 8 << 20  # bytes of a file that is no sound
 _PATIENCE = 600  # seconds that an upload may take
 _UNUSUAL = re.compile(r"[^\w.-]+")
 _LONGEST = 60  # characters of a name
+_NOWHERE = Path(os.devnull)
 
 
 class Refused(Exception):
@@ -151,7 +152,7 @@ class _Reader:
             raise Refused(400, f"unknown file field {self.name[:40]!r}; expected some of {', '.join(ENDINGS)}")
         if empty:  # the field of a page in which nothing was chosen
             self.limit = None
-            self.file = open(os.devnull, "wb")
+            self.file = _NOWHERE.open("wb")
             return
         ending = PurePosixPath(name).suffix
         if ending not in ENDINGS[self.name]:
