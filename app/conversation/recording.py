@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from conversation.options import MAX_HOURS
 from conversation.turns import Note
 from erc.options import UserError
 from mirai.speech import SAMPLE_RATE, probe, read_channels
 
-MAX_HOURS = 3  # a channel of an hour takes 230 MB
 _SILENT = 1e-3  # peak, full scale = 1: below it (-60 dB) nobody is heard
 _CLIPPED = 0.999, 0.001  # a sample this loud is clipped; this share of them is worth a word
 
