@@ -11,6 +11,7 @@ from erc.files import atomic_writer
 
 # Told apart by the colour-blind too (M. Okabe and K. Ito, Color Universal Design, 2008); grey first.
 COLOURS = ("#bbbbbb", "#d55e00", "#f0e442", "#cc79a7", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#000000")
+LINES = tuple(COLOURS[k] for k in (4, 1, 6, 3, 7, 5))  # without those that are faint on white
 # Those of Linux, Windows and macOS, in this order. Of a collection, matplotlib knows the first face: Noto's is the JP.
 _KOREAN_FONTS = (
     *("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "UnDotum"),

@@ -53,6 +53,13 @@ def write_text(path, text):
         file.write(text.encode())
 
 
+def show_text(text, out):
+    """Print a text and, if `out` names a file, write it there too."""
+    print(text)
+    if out:
+        write_text(out, text + "\n")
+
+
 def write_json(path, value):
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 

@@ -46,7 +46,7 @@ class Checkpoint:
     options: dict
     epoch: int
     dev_weighted_f1: float
-    temperature: float = 1.0  # of files from before there was one
+    temperature: float = 1.0  # of files without one
     unsure: float | None = None
 
     def dialogue_set(self, dialogues, corpus, device):
@@ -127,7 +127,7 @@ def make_checkpoint(path, content, read_weights):
             least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
             if type(value) is int and not least <= value <= limit:
                 raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
-        # There was one network, and no word of the recipe, before there were two.
+        # Files that name no recipe hold the published network.
         architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
         for name in sizes.keys() & {"drop_rate", "input_drop", "modality_drop"}:
             if not 0 <= sizes[name] < 1:
@@ -156,7 +156,7 @@ def _read(path):
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
-    if (version := content.get("version")) != VERSION:  # there was none before
+    if (version := content.get("version")) != VERSION:
         raise UserError(
             f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; update this program"
         )

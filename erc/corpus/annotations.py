@@ -154,8 +154,8 @@ def plain_cell(cell):
     return cell[1:] if cell[:2] in ("'=", "'+", "'-", "'@") else cell
 
 
-def seconds(text):
-    """A cell as a number, such as of seconds; None if it is not a finite number."""
+def as_number(text):
+    """A cell as a float; None if it is not a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -183,7 +183,7 @@ def make_utterance(cells, where, corpus=KEMDY19):
     if cells["emotion"] and cells["emotion"] not in corpus.emotions:
         expected = ", ".join(corpus.emotions)
         raise UserError(f"{where} ({cells['segment_id']}): emotion {cells['emotion']!r}; expected one of {expected}")
-    times = {name: seconds(cells[name]) for name in ("wav_start", "wav_end")}
+    times = {name: as_number(cells[name]) for name in ("wav_start", "wav_end")}
     for name, value in times.items():
         if value is None:
             raise UserError(f"{where} ({cells['segment_id']}): {name} is {cells[name]!r}, expected seconds")
@@ -198,8 +198,8 @@ def make_utterance(cells, where, corpus=KEMDY19):
         dialogue=segment.dialogue,
         speaker=segment.speaker,
         split=_split(cells, where),
-        valence=seconds(cells.get("valence", "")),
-        arousal=seconds(cells.get("arousal", "")),
+        valence=as_number(cells.get("valence", "")),
+        arousal=as_number(cells.get("arousal", "")),
         **times,
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from erc.corpus.corpora import Corpus
-from erc.corpus.dialogues import DialogueFile, check_sides, read_dialogues, second_pickle, write_dialogues
+from erc.corpus.dialogues import DialogueFile, read_dialogues, second_pickle, write_dialogues
 from erc.corpus.shards import (
     DIALOGUES,
     check_complete,
@@ -15,6 +15,7 @@ from erc.corpus.shards import (
     shard_path,
     write_index,
 )
+from erc.corpus.splits import check_sides
 from erc.options import errors_in
 
 _LISTS = ("train_ids", "test_ids", "dev_ids")

@@ -21,7 +21,6 @@ Either may be a folder of shards instead: `erc.corpus.shards`.
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ from erc.corpus.shards import (
     stored_features,
     write_rows,
 )
-from erc.corpus.splits import check_held_out
+from erc.corpus.splits import check_held_out, check_sides
 from erc.files import write_pickle
 from erc.options import UserError, errors_in
 from erc.untrusted import damaged, is_name, read_two_pickles, shown
@@ -183,14 +182,6 @@ def _read_preprocessed_shards(path, asked, lazy):
     return splits, corpus
 
 
-def check_sides(ids, corpus):
-    """No dialogue, and no session where whole ones are held out, is in two splits; `ids` has a list for each."""
-    for one, other in combinations(ids, 2):
-        if both := set(ids[one]) & set(ids[other]):
-            raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
-    check_held_out(corpus, sorted({*ids["train"], *ids.get("dev", ())}), sorted(set(ids["test"])))
-
-
 def write_preprocessed(path, splits, corpus=KEMDY19):
     """Write {split: list of `Dialogue`}."""
     records = {split: [_record(one) | one.features for one in splits[split]] for split in SPLITS}
@@ -304,7 +295,7 @@ def _from_records(split, records, corpus):
         if not isinstance(record, dict) or not is_name(record.get("id")):
             raise UserError(f"{split} dialogue {k} is not a dict with an id")
         columns = {name: record.get(name) for name in COLUMNS}
-        if isinstance(columns["speakers"], np.ndarray):  # files of earlier versions hold their numbers
+        if isinstance(columns["speakers"], np.ndarray):  # some files hold their numbers
             known = dict(enumerate(corpus.speakers))
             columns["speakers"] = [known.get(number, number) for number in columns["speakers"].ravel().tolist()]
         features = {modality: record[modality] for modality in MODALITIES if modality in record}

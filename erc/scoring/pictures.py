@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from erc.corpus.corpora import UNLABELLED
-from erc.figures import COLOURS, new_figure, save_figure
+from erc.figures import COLOURS, LINES, new_figure, save_figure
 from erc.options import printable
 from erc.scoring.calibration import accuracy_of_surest, calibration
 
@@ -141,7 +141,7 @@ def draw_learning_curves(path, history, kept=None):  # pragma: no mutate block
         (panels[0], [name for name in names if "loss" in name], "loss", 1),
         (panels[1], [name for name in names if "loss" not in name], "%", 100),
     ):
-        styles = itertools.cycle(zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7"), ("-", "--", "-.", ":"), strict=True))
+        styles = itertools.cycle(zip(LINES[:4], ("-", "--", "-.", ":"), strict=True))
         for name, (colour, line) in zip(chosen, styles, strict=False):
             values = [scale * row[name] for row in history]
             mark = "o" if len(epochs) < 25 else None

@@ -1,10 +1,9 @@
 """The picture of a report: a dot and an interval for each score of each method, and the groups of turns below."""
 
 from erc.corpus.corpora import SCORES
-from erc.figures import new_figure, save_figure
+from erc.figures import LINES, new_figure, save_figure
 from erc.scoring.pictures import plain
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
 _MARKS = "osD^vP"
 _LINE = 0.16  # inches of a dot's line
 
@@ -51,7 +50,7 @@ def _draw_panel(axes, title, names, rows):
         places = [row + (k - (len(names) - 1) / 2) * step for row in range(len(rows))]
         values = [100 * entry["value"] for entry in entries]
         difference = name == "difference" and len(names) == 1
-        colour, mark = ("#333333", "o") if difference else (_COLOURS[k % len(_COLOURS)], _MARKS[k % len(_MARKS)])
+        colour, mark = ("#333333", "o") if difference else (LINES[k % len(LINES)], _MARKS[k % len(_MARKS)])
         axes.plot(values, places, mark, color=colour, markersize=5, label=plain(name))
         for entry, place in zip(entries, places, strict=True):
             if entry["low"] is not None:

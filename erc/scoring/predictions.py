@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.corpus.annotations import plain_cell, read_csv
+from erc.corpus.annotations import as_number, plain_cell, read_csv
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.options import UserError, first_of
 
@@ -309,12 +309,8 @@ def _run(file, first, emotions):
 
 
 def _probability(file, k, emotion):
-    text = file.probabilities[emotion][k]
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
+    value = as_number(text := file.probabilities[emotion][k])
+    if value is None or not 0 <= value <= 1:
         raise UserError(f"{file.where(k)}: p_{emotion} is {text!r}; expected a number from 0 to 1")
     return value
 

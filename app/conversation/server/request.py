@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conversation.options import PredictOptions
 from conversation.server.form import Refused, Upload
+from erc.corpus.annotations import as_number
 from erc.files import write_text
 from erc.options import UserError, printable
 
@@ -121,11 +122,8 @@ def _flag(form, name):
 
 
 def _number(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 60:
+    value = as_number(text)
+    if value is None or not 0 <= value <= 60:
         raise Refused(422, f"pause: {printable(text[:40])!r}, expected seconds, 0 to 60")
     return value
 
