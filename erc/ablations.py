@@ -51,8 +51,8 @@ def ablation_table(folder, headline=Corpus.headline):
                 runs = len(methods["whole"]["runs"])
                 several = f", {runs} runs" if runs > 1 else ""
                 rows.append([modalities, f"whole{several}", percent(methods["whole"]["scores"][headline]), ""])
-            told = show_difference(result["difference"]["scores"][headline])
-            rows.append([modalities, name, percent(methods[name]["scores"][headline]), told])
+            difference = show_difference(result["difference"]["scores"][headline])
+            rows.append([modalities, name, percent(methods[name]["scores"][headline]), difference])
     if len(rows) == 1:
         raise UserError(f"{folder}: no ablations/<name>/<modalities> beside cgnn/<modalities>; train with --ablate")
     return markdown(rows)

@@ -14,7 +14,8 @@ from pathlib import Path
 from erc.corpus.annotations import read_csv
 from erc.corpus.corpora import SCORES, Corpus, in_order
 from erc.options import UserError
-from erc.scoring.predictions import fold_of, read_evaluation
+from erc.scoring.prediction_files import fold_of
+from erc.scoring.predictions import read_evaluation
 from erc.scoring.report import report
 from erc.scoring.tables import interval, markdown, percent
 from erc.untrusted import read_json
@@ -133,11 +134,11 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
         for m in columns:
             runs = by_modality.get(m, [])
             folds = runs and _counts(runs)[0] > 1 and m in there
-            rows[-1].append(_told(there[m][0], order, _percent) if folds else _cell(runs, headline))
-        rows += _interval_row({m: told[0] for m, told in there.items()}, columns, order)
-        if ensembles := {m: told[1] for m, told in there.items() if len(told) > 1}:
-            number = max(len(told[0]["runs"]) for told in there.values())
-            cells = (_told(ensembles.get(m), order, _percent) for m in columns)
+            rows[-1].append(_scored_cell(there[m][0], order, _percent) if folds else _cell(runs, headline))
+        rows += _interval_row({m: own[0] for m, own in there.items()}, columns, order)
+        if ensembles := {m: own[1] for m, own in there.items() if len(own) > 1}:
+            number = max(len(own[0]["runs"]) for own in there.values())
+            cells = (_scored_cell(ensembles.get(m), order, _percent) for m in columns)
             rows += [[f"    ensemble of {number}", *cells], *_interval_row(ensembles, columns, order)]
         if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
@@ -145,14 +146,14 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
     return "\n\n".join([markdown(rows), *_notes(several)])
 
 
-def _interval_row(told, columns, order):
+def _interval_row(methods, columns, order):
     """The row of the intervals, if there are any: few dialogues have none."""
-    if all(one["scores"]["accuracy"]["low"] is None for one in told.values()):
+    if all(one["scores"]["accuracy"]["low"] is None for one in methods.values()):
         return []
-    return [["    95% interval", *(_told(told.get(m), order, interval) for m in columns)]]
+    return [["    95% interval", *(_scored_cell(methods.get(m), order, interval) for m in columns)]]
 
 
-def _told(method, order, show):
+def _scored_cell(method, order, show):
     return " / ".join(show(method["scores"][score]) or "-" for score in order) if method else "-"
 
 

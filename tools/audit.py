@@ -52,8 +52,8 @@ def audit(options):
     for kind, mask in masks.items():
         row = [f"{kind} (cosine over {ALIKE})" if kind.endswith("alike") else kind, str(mask.sum())]
         rows.append([*row, f"{100 * mask.mean():.1f}%", *worth.get(kind, ())])
-    told, count = told_by_sentence(splits)
-    note = f"of {count} labelled test turns whose sentence is in training, {told} have its commonest label there"
+    right, count = told_by_sentence(splits)
+    note = f"of {count} labelled test turns whose sentence is in training, {right} have its commonest label there"
     show_text(f"{markdown(rows)}\n\n{note}", options.out)
 
 

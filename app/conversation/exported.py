@@ -19,7 +19,7 @@ from mirai.checkpoint import make_extractor
 
 FORMAT, VERSION = "erc-models", 1
 _MAX_WEIGHTS = 8 << 30  # bytes of a file
-# What is told of the training; its other options are paths and settings of the machine it ran on.
+# The options of the training that are written; its other options are paths and settings of the machine it ran on.
 _KEPT = (
     "recipe",
     "epochs",

@@ -94,6 +94,10 @@ class Corpus:
         match = re.match(self.session, dialogue) if self.session else None
         return int(match[1]) if match else None
 
+    def script_of(self, dialogue):
+        """What a dialogue id names beside its session: every session plays the same scripts. None without sessions."""
+        return re.sub(self.session, "", dialogue, count=1) if self.session else None
+
     def kind_of(self, dialogue):
         """What kind of dialogue an id names (scripted, improvised); None if it does not say."""
         match = re.search(self.kinds, dialogue) if self.kinds else None

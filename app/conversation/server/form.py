@@ -135,9 +135,9 @@ class _Reader:
         self.header, self.value = b"", b""
 
     def headers_finished(self):
-        _, told = parse_options_header(self.headers.get(b"content-disposition", b""))
-        self.name = told.get(b"name", b"").decode("utf-8", "replace")
-        sent = told.get(b"filename")
+        _, parameters = parse_options_header(self.headers.get(b"content-disposition", b""))
+        self.name = parameters.get(b"name", b"").decode("utf-8", "replace")
+        sent = parameters.get(b"filename")
         self.count += 1
         if self.count > _VALUES:
             raise Refused(400, f"more than {_VALUES} parts in the form")

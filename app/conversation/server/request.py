@@ -79,7 +79,7 @@ def make_request(form, folder, settings):
 
 
 def message_of(error, folder):
-    """What a sender is told of an error: no path of this machine, no control characters."""
+    """An error as its sender may read it: no path of this machine, no control characters."""
     lines = _FOLDERS.sub("", str(error).replace(f"{folder}/", "")).replace("--", "")[:4000].splitlines()
     return "\n".join(printable(line) for line in lines)
 
