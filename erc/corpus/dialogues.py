@@ -89,11 +89,10 @@ def read_dialogues(path, asked=None):
             items["train_ids"] = list(dict.fromkeys([*items["train_ids"], *items["dev_ids"]]))
         check_held_out(corpus, items["train_ids"], items["test_ids"])
         dialogues = _from_tables(items)
-        if not corpus.has_segment_ids:
-            for dialogue in dialogues:
+        for dialogue in dialogues:
+            if not corpus.has_segment_ids:
                 turns = len(dialogue.labels) if is_list(dialogue.labels) else 0
                 dialogue.segment_ids = [f"{dialogue.id}_{turn:03}" for turn in range(turns)]
-        for dialogue in dialogues:
             dialogue.ratings = more["ratings"].get(dialogue.id, {})
         check_dialogues(dialogues, corpus)
         if (dev_ids := more["dev_ids"]) is not None and not set(dev_ids) <= set(items["train_ids"]):
@@ -212,9 +211,8 @@ def use_modalities(path, splits, modalities):
     Raises:
         UserError: a split has no dialogues, or a modality has no features.
     """
-    for split in SPLITS:
-        if not splits[split]:
-            raise UserError(f"{path}: no {split} dialogues")
+    if empty := [split for split in SPLITS if not splits[split]]:
+        raise UserError(f"{path}: no {empty[0]} dialogues")
     found = splits["train"][0].features
     for modality in modalities:
         if modality not in found:

@@ -88,7 +88,7 @@ def _add_conversations(app, jobs, settings):
         """How far a conversation is: `queued`, `running`, `done` or `failed`."""
         return status(jobs.get(name))
 
-    @app.delete("/conversations/{name}", status_code=204, responses=SCHEMAS["none"])
+    @app.delete("/conversations/{name}", status_code=204, responses=SCHEMAS["status"])
     async def delete_conversation(name: str):
         """Delete a conversation with all its files; work on it ends."""
         jobs.delete(jobs.get(name))

@@ -52,7 +52,6 @@ SCHEMAS = {
         503: _error("Too many are waiting; try again after the seconds in `Retry-After`."),
     },
     "status": {**_REFUSED, **_GONE},
-    "none": {**_REFUSED, **_GONE},
     "file": {**_REFUSED, **_GONE, 409: _error("The work has not ended, or failed: the error says why.")},
 }
 
