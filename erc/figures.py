@@ -33,8 +33,8 @@ def new_figure(width, height):
     return figure
 
 
-def save_figure(figure, *paths, dpi=120):
-    """Write a figure into files, whose formats their names tell (`.png`, `.svg`)."""
+def save_figure(figure, path, dpi=120):
+    """Write a figure as `path`.png and `path`.svg."""
     import matplotlib.text
 
     for text in figure.findobj(matplotlib.text.Text):
@@ -47,10 +47,8 @@ def save_figure(figure, *paths, dpi=120):
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # without any such font: boxes
-        for path in paths:
-            kind = str(path).rsplit(".", 1)[1]
-            metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
-            with atomic_writer(path) as file:
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            with atomic_writer(f"{path}.{kind}") as file:
                 figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
 
 

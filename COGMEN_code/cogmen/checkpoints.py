@@ -172,6 +172,9 @@ def _check_kept(path, kept, architecture):
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
+    speakers = len(corpus.speakers) or architecture.num_speakers
+    if isinstance(architecture, ImprovedArchitecture):
+        speakers = None  # any number
     by_modality = list(getattr(architecture, "feature_sizes", sizes).items())  # the order that splits a turn's features
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),
@@ -179,7 +182,7 @@ def _check_kept(path, kept, architecture):
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
         ("multilabel", architecture.multilabel, corpus.multilabel),
         ("valence_arousal", architecture.valence_arousal, bool(architecture.valence_arousal)),
-        ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
+        ("number of speakers", architecture.num_speakers, speakers),
         ("feature size", architecture.feature_size, sum(sizes.values())),
         ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),
     ):
@@ -198,12 +201,6 @@ def _check_kept(path, kept, architecture):
         value = kept[name]
         if not ((type(value) is float and 0 < value <= most) or (name, value) == ("unsure", None)):
             raise UserError(f"{path}: damaged: its {name} is {shown(value)}, expected more than 0, at most {most}")
-
-
-def _num_speakers(corpus, architecture):
-    if isinstance(architecture, ImprovedArchitecture):
-        return None  # any
-    return len(corpus.speakers) or architecture.num_speakers
 
 
 def check_fits(path, checkpoint, corpus, modalities, feature_sizes):

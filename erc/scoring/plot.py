@@ -8,8 +8,8 @@ _MARKS = "osD^vP"
 _LINE = 0.16  # inches of a dot's line
 
 
-def draw(report, *paths):
-    """Draw scores in percent into files, whose formats their names tell (`.png`, `.svg`)."""
+def draw(report, path):
+    """Draw scores in percent, as `path`.png and `path`.svg."""
     panels = _panels(report)
     heights = [len(rows) * (len(names) + 1) for _, names, rows in panels]
     figure = new_figure(7.2, 1.2 + 0.6 * len(panels) + _LINE * sum(heights))
@@ -18,7 +18,7 @@ def draw(report, *paths):
         _draw_panel(one, *panel)
     if len(report["methods"]) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    save_figure(figure, *paths, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def _panels(report):
