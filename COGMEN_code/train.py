@@ -56,11 +56,11 @@ def train_and_score(options):
         tracker.result("test", result, data.corpus.emotions)
         if options.valence_arousal:
             felt = predict_feelings(network, test, options.batch_size)
-            told = feeling_summary(feeling_scores(np.concatenate(ratings_of(dialogues["test"])), felt))
+            ccc = feeling_summary(feeling_scores(np.concatenate(ratings_of(dialogues["test"])), felt))
     print(f"best epoch {epoch}: dev weighted F1 {100 * dev_f1:.2f}")
     print(f"test: {summary(result, data.corpus.headline)}")
     if options.valence_arousal:
-        print(f"test: {told}")
+        print(f"test: {ccc}")
     print(f"wrote {path}")
 
 

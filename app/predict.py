@@ -22,11 +22,11 @@ def main(argv=None):
         return
     from conversation.predict import predict_into, summary
 
-    results = predict_into(options)
-    for note in results.conversation.notes:
-        print(f"note: {note.en}", file=sys.stderr)
+    data = predict_into(options)
+    for note in data["notes"]:
+        print(f"note: {note['en']}", file=sys.stderr)
     if not options.quiet:
-        print(summary(results))
+        print(summary(data))
         print(f"wrote turns.csv, turns.json and report.html to {options.out}")
 
 

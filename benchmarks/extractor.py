@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from erc.files import write_json
 from erc.options import option, parse, run, to_dict
 from erc.runtime import find_device
-from mirai.dataset import UtteranceDataset, split_windows
+from mirai.dataset import UtteranceDataset
 from mirai.network.encoders import Normalizer
 from mirai.options import TrainingOptions
 from mirai.speech import SAMPLE_RATE
@@ -110,10 +110,8 @@ def noise_dataset(lengths, extractor, seed):
             self.speech = self.utterances  # what counts is that there is some
             self.normalize, self.pad_token = Normalizer(extractor.description["audio"]), 1
 
-        def __getitem__(self, index):
-            wave = noise[: int(self.utterances[index].seconds * SAMPLE_RATE)].astype(np.float32) / 32768
-            utterance = self.utterances[index]
-            return utterance.label, torch.tensor(self.tokens[index]), split_windows(self.normalize(wave))
+        def wave(self, index):
+            return noise[: int(self.utterances[index].seconds * SAMPLE_RATE)].astype(np.float32) / 32768
 
     return Noise()
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from erc.corpus.corpora import SCORES
 from erc.options import option, parse, run
-from erc.scoring.intervals import SCORES, bootstrap, dialogue_confusions, mean_scores, permutation, scores_of
-from erc.scoring.tables import HEADS, markdown
+from erc.scoring.intervals import bootstrap, dialogue_confusions, mean_scores, permutation, scores_of
+from erc.scoring.tables import markdown
 
 SHARES = np.array([3835, 1844, 1404, 997, 768, 384, 395]) / 9627  # of the emotions in KEMDy19, speaker only
 TURNS = 49  # of a dialogue
@@ -33,7 +34,7 @@ class Options:
 def main(argv=None):
     options = parse(Options, argv, __doc__)
     truth = scores_of(np.sum(draw(np.random.default_rng(options.seed + 1), LARGE)[0], axis=0))[: len(SCORES)]
-    rows = [["of the test sets, %", *HEADS.values()]]
+    rows = [["of the test sets, %", *SCORES.values()]]
     for dialogues in options.dialogues:
         random, held, held_difference, found = np.random.default_rng(options.seed), [], [], []
         for seed in tqdm(range(options.draws), f"{dialogues} dialogues", disable=None):

@@ -24,12 +24,12 @@ import torch
 from encoders import SIZES, SYLLABLES, make_extractor
 from measuring import hardware, run_measured, show
 
-from conversation.prediction import TurnDataset
+from conversation.prediction import embed
 from conversation.turns import Turn
+from erc.corpus.corpora import MODALITIES
 from erc.files import write_table
 from erc.options import option, parse, run
 from mirai.network.quantisation import quantise
-from mirai.prediction import plan_batches, run_batches
 from mirai.sample.lines import lines, vary
 from mirai.sample.voice import SAMPLE_RATE, speak
 
@@ -125,12 +125,15 @@ def encoder_rows(size, seconds):
         for k, wave in enumerate(generator.normal(0, 0.1, (round(seconds / 5), 5 * SAMPLE_RATE)).astype(np.float32))
     ]
     rows, found = [], {}
-    for name, goal in (("encoders", 0.4), ("encoders with --int8", 0.25)):
+    for name, goal, batch_size in (("encoders", 0.4, 64), ("encoders with --int8", 0.25, 1)):
         if name != "encoders":
             quantise(extractor, CPU)
-        embed(extractor, turns[:1], 1)
+        models = SimpleNamespace(
+            extractor=extractor, checkpoint=SimpleNamespace(modalities="at"), batch_size=batch_size
+        )
+        embed(turns[:1], models, CPU, quiet=True)
         before = cpu_and_wall()
-        found[name] = embed(extractor, turns, 64 if name == "encoders" else 1)
+        found[name] = embed(turns, models, CPU, quiet=True)
         cpu, wall = (cpu_and_wall() - before) / (5 * len(turns))
         rows.append((f"{name}, {size}: seconds for a second of speech", f"{wall:.3f}", f"at most {goal}"))
         rows.append(("&nbsp; CPU seconds", f"{cpu:.3f}", ""))
@@ -141,22 +144,12 @@ def encoder_rows(size, seconds):
                 left @ right
             limits = (cpu_and_wall() - before) / (count * 2 * 2048**3) * FLOP_PER_SECOND
             rows.append(("&nbsp; arithmetic limit: seconds, CPU seconds", f"{limits[1]:.3f}, {limits[0]:.3f}", ""))
-    for modality in extractor.modalities:
+    for modality in "ta":
         a, b = (found[name][modality] for name in found)
         cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-        rows.append((f"--int8: cosine of {modality} embeddings, mean, least",
+        rows.append((f"--int8: cosine of {MODALITIES[modality]} embeddings, mean, least",
                      f"{cosines.mean():.4f}, {cosines.min():.4f}", ""))  # fmt: skip
     return rows
-
-
-def embed(extractor, turns, batch_size):
-    """{modality: (L, D)} of some turns, in their order."""
-    dataset = TurnDataset(turns, **extractor.dataset_settings())
-    settings = SimpleNamespace(batch_size=batch_size, batch_seconds=None, precision="32-true", num_workers=0)
-    batches = plan_batches(dataset, range(len(turns)), settings, CPU)
-    results = list(run_batches(extractor, dataset, batches, CPU, settings, quiet=True))
-    order = np.argsort(np.concatenate(batches))
-    return {name: np.concatenate([one[name] for one in results])[order] for name in extractor.modalities}
 
 
 def cpu_and_wall():

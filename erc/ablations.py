@@ -6,12 +6,12 @@ Reads <results>/cgnn/<modalities>, the whole network, and <results>/ablations/<n
 
 from pathlib import Path
 
-from erc.corpus.corpora import Corpus
+from erc.corpus.corpora import SCORES, Corpus
 from erc.options import UserError
 from erc.results import COLUMNS
 from erc.scoring.predictions import read_evaluation
 from erc.scoring.report import report
-from erc.scoring.tables import HEADS, markdown, percent, show_difference
+from erc.scoring.tables import markdown, percent, show_difference
 
 # The ablations of `cogmen.recipes`, and how a table calls them.
 NAMES = {
@@ -35,7 +35,7 @@ def ablation_table(folder, headline=Corpus.headline):
         UserError: there are no ablations, or one has other runs or turns than the whole network.
     """
     folder = Path(folder)
-    rows = [["modalities", "network", HEADS[headline], "minus the whole network"]]
+    rows = [["modalities", "network", SCORES[headline], "minus the whole network"]]
     for modalities in COLUMNS:
         whole = folder / "cgnn" / modalities
         lacking = {NAMES[name]: folder / "ablations" / name / modalities for name in NAMES}
@@ -51,8 +51,8 @@ def ablation_table(folder, headline=Corpus.headline):
                 runs = len(methods["whole"]["runs"])
                 several = f", {runs} runs" if runs > 1 else ""
                 rows.append([modalities, f"whole{several}", percent(methods["whole"]["scores"][headline]), ""])
-            told = show_difference(result["difference"]["scores"][headline])
-            rows.append([modalities, name, percent(methods[name]["scores"][headline]), told])
+            difference = show_difference(result["difference"]["scores"][headline])
+            rows.append([modalities, name, percent(methods[name]["scores"][headline]), difference])
     if len(rows) == 1:
         raise UserError(f"{folder}: no ablations/<name>/<modalities> beside cgnn/<modalities>; train with --ablate")
     return markdown(rows)

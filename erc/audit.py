@@ -5,7 +5,6 @@ another is scored in part on looking up.
 """
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -27,15 +26,18 @@ def shared(splits, corpus, txt_wav=None):
         {kind: (N,) bool}
     """
     train, test = [*splits["train"], *splits["dev"]], splits["test"]
-    kinds = {"session": _sessions, "speaker": _speakers, "script": _scripts, "sentence": _sentences}
+    kinds = {
+        "session": lambda dialogue: [corpus.session_of(dialogue.id)] * len(dialogue),
+        "speaker": lambda dialogue: _people(dialogue, corpus),
+        "script": lambda dialogue: [corpus.script_of(dialogue.id)] * len(dialogue),
+        "sentence": lambda dialogue: [sentence or None for sentence in dialogue.sentences],
+    }
     if txt_wav:
-        kinds["recording"] = lambda dialogue, _: [
-            _digest(Path(txt_wav) / f"{name}.wav") for name in dialogue.segment_ids
-        ]
+        kinds["recording"] = lambda dialogue: [_digest(Path(txt_wav) / f"{name}.wav") for name in dialogue.segment_ids]
     masks = {}
     for kind, keys in kinds.items():
-        before = {key for dialogue in train for key in keys(dialogue, corpus)} - {None}
-        masks[kind] = np.array([key in before for dialogue in test for key in keys(dialogue, corpus)])
+        before = {key for dialogue in train for key in keys(dialogue)} - {None}
+        masks[kind] = np.array([key in before for dialogue in test for key in keys(dialogue)])
     for modality in train[0].features:
         rows = [np.concatenate([one.features[modality] for one in part]) for part in (train, test)]
         masks[f"{MODALITIES[modality]} alike"] = _nearest(*rows) > ALIKE
@@ -49,31 +51,19 @@ def told_by_sentence(splits):
         for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True):
             if sentence and label != UNLABELLED:
                 labels[sentence][label] += 1
-    told = [
+    right = [
         labels[sentence].most_common(1)[0][0] == label
         for dialogue in splits["test"]
         for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True)
         if sentence in labels and label != UNLABELLED
     ]
-    return sum(told), len(told)
+    return sum(right), len(right)
 
 
-def _sessions(dialogue, corpus):
-    return [corpus.session_of(dialogue.id)] * len(dialogue)
-
-
-def _speakers(dialogue, corpus):
-    """People: where a corpus calls its speakers M and F, each session has its own."""
+def _people(dialogue, corpus):
+    """Who speaks each turn: where a corpus calls its speakers M and F, each session has its own."""
     session = corpus.session_of(dialogue.id) if corpus.speakers else None
     return [(session, speaker) for speaker in dialogue.speakers]
-
-
-def _scripts(dialogue, corpus):
-    return [re.sub(corpus.session, "", dialogue.id, count=1) if corpus.session else None] * len(dialogue)
-
-
-def _sentences(dialogue, _):
-    return [sentence or None for sentence in dialogue.sentences]
 
 
 def _digest(path):

@@ -6,7 +6,6 @@ one thing away from the dialogues themselves, for the graph network to be traine
 N test turns, C emotions.
 """
 
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -43,13 +42,11 @@ def predict(control, splits, corpus, txt_wav=None):
 
 def _turns(dialogues, corpus):
     """What controls may look at, turn by turn."""
-    session = re.compile(corpus.session) if corpus.session else None
     return [
         {
             "segment_id": dialogue.segment_ids[k],
             "label": int(dialogue.labels[k]),
-            # The same scripts are played in every session: what is left of the name is the script's.
-            "script": session.sub("", dialogue.id, count=1) if session else "",
+            "script": corpus.script_of(dialogue.id),
             "speaker": dialogue.speakers[k],
             "number": k,
             "sentence": dialogue.sentences[k],

@@ -11,6 +11,7 @@ from erc.files import atomic_writer
 
 # Told apart by the colour-blind too (M. Okabe and K. Ito, Color Universal Design, 2008); grey first.
 COLOURS = ("#bbbbbb", "#d55e00", "#f0e442", "#cc79a7", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#000000")
+LINES = tuple(COLOURS[k] for k in (4, 1, 6, 3, 7, 5))  # without those that are faint on white
 # Those of Linux, Windows and macOS, in this order. Of a collection, matplotlib knows the first face: Noto's is the JP.
 _KOREAN_FONTS = (
     *("Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "UnDotum"),
@@ -32,8 +33,8 @@ def new_figure(width, height):
     return figure
 
 
-def save_figure(figure, *paths, dpi=120):
-    """Write a figure into files, whose formats their names tell (`.png`, `.svg`)."""
+def save_figure(figure, path, dpi=120):
+    """Write a figure as `path`.png and `path`.svg."""
     import matplotlib.text
 
     for text in figure.findobj(matplotlib.text.Text):
@@ -46,10 +47,8 @@ def save_figure(figure, *paths, dpi=120):
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # without any such font: boxes
-        for path in paths:
-            kind = str(path).rsplit(".", 1)[1]
-            metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
-            with atomic_writer(path) as file:
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            with atomic_writer(f"{path}.{kind}") as file:
                 figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
 
 

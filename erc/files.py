@@ -7,6 +7,7 @@ output; its lock ends with the process that holds it, however that ends.
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -50,6 +51,13 @@ def write_pickle(path, value, *more):
 def write_text(path, text):
     with atomic_writer(path) as file:
         file.write(text.encode())
+
+
+def show_text(text, out):
+    """Print a text and, if `out` names a file, write it there too."""
+    print(text)
+    if out:
+        write_text(out, text + "\n")
 
 
 def write_json(path, value):
@@ -130,6 +138,12 @@ def sync_directory(folder):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sha256(path):
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

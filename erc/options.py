@@ -18,6 +18,7 @@ root wherever the script is started; a path that the user types is relative to w
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -36,6 +37,21 @@ _REQUIRED = dataclasses.MISSING
 class UserError(Exception):
     """An error that the user can mend. The message names the file or the flag, what was found, what was expected and
     what to do; `run` prints it without a traceback."""
+
+
+@contextlib.contextmanager
+def errors_in(place, advice=""):
+    """Makes a `UserError` of the block begin with a file, a row or a flag, and end with `advice`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}{advice}") from None
+
+
+def first_of(names, most=5):
+    """The first of some names, as an error lists them."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 # Control characters, those that turn the direction of text, line separators, and halves of characters.

@@ -12,9 +12,10 @@ import statistics
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
-from erc.corpus.corpora import Corpus, in_order
+from erc.corpus.corpora import SCORES, Corpus, in_order
 from erc.options import UserError
-from erc.scoring.predictions import fold_of, read_evaluation
+from erc.scoring.prediction_files import fold_of
+from erc.scoring.predictions import read_evaluation
 from erc.scoring.report import report
 from erc.scoring.tables import interval, markdown, percent
 from erc.untrusted import read_json
@@ -36,7 +37,7 @@ METHODS = {
     "neighbours_of_others": "CGNN, among turns of other dialogues",
 }
 COLUMNS = ("a", "t", "at", "v", "av", "tv", "atv")  # modalities; those without results are left out
-SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+_SHOWN = ("accuracy", "weighted_f1", "macro_f1")  # of the scores
 
 # The published pipeline on KEMDy19, sessions 19 and 20: accuracy and weighted F1; macro F1 was not given.
 PUBLISHED = {
@@ -77,8 +78,8 @@ def read_results(folder):
 
 def _scores_in(path):
     values = read_json(path)
-    if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in SCORES):
-        raise UserError(f"{path}: expected {', '.join(SCORES)}, as eval.py and inference.py write them")
+    if not isinstance(values, dict) or not all(isinstance(values.get(score), float | int) for score in _SHOWN):
+        raise UserError(f"{path}: expected {', '.join(_SHOWN)}, as eval.py and inference.py write them")
     return {**values, "run": path.parent.name}
 
 
@@ -124,7 +125,7 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
         scored: as `read_scored` gives it; further rows below each method, and the scores of folds.
     """
     columns = [m for m in COLUMNS if any(m in rows for rows in results.values())]
-    order = in_order(SCORES, headline)
+    order = in_order(_SHOWN, headline)
     rows, several = [[_heading(headline), *columns]], []
     for method, by_modality in results.items():
         there = (scored or {}).get(method, {})
@@ -133,11 +134,11 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
         for m in columns:
             runs = by_modality.get(m, [])
             folds = runs and _counts(runs)[0] > 1 and m in there
-            rows[-1].append(_told(there[m][0], order, _percent) if folds else _cell(runs, headline))
-        rows += _interval_row({m: told[0] for m, told in there.items()}, columns, order)
-        if ensembles := {m: told[1] for m, told in there.items() if len(told) > 1}:
-            number = max(len(told[0]["runs"]) for told in there.values())
-            cells = (_told(ensembles.get(m), order, _percent) for m in columns)
+            rows[-1].append(_scored_cell(there[m][0], order, _percent) if folds else _cell(runs, headline))
+        rows += _interval_row({m: own[0] for m, own in there.items()}, columns, order)
+        if ensembles := {m: own[1] for m, own in there.items() if len(own) > 1}:
+            number = max(len(own[0]["runs"]) for own in there.values())
+            cells = (_scored_cell(ensembles.get(m), order, _percent) for m in columns)
             rows += [[f"    ensemble of {number}", *cells], *_interval_row(ensembles, columns, order)]
         if published and method in PUBLISHED:
             rows.append(["    published, KEMDy19", *(_published(PUBLISHED[method].get(m)) for m in columns)])
@@ -145,14 +146,14 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
     return "\n\n".join([markdown(rows), *_notes(several)])
 
 
-def _interval_row(told, columns, order):
+def _interval_row(methods, columns, order):
     """The row of the intervals, if there are any: few dialogues have none."""
-    if all(one["scores"]["accuracy"]["low"] is None for one in told.values()):
+    if all(one["scores"]["accuracy"]["low"] is None for one in methods.values()):
         return []
-    return [["    95% interval", *(_told(told.get(m), order, interval) for m in columns)]]
+    return [["    95% interval", *(_scored_cell(methods.get(m), order, interval) for m in columns)]]
 
 
-def _told(method, order, show):
+def _scored_cell(method, order, show):
     return " / ".join(show(method["scores"][score]) or "-" for score in order) if method else "-"
 
 
@@ -192,20 +193,20 @@ def extractor_table(path, published=False, headline=Corpus.headline):
 def _extractors_in(path):
     (header, *lines), _ = read_csv(path, "expected the result.csv of MIRAI/inference.py --all")
     rows = [dict(zip(header.cells, line.fitted(len(header.cells)), strict=False)) for line in lines]
-    if not rows or not {"model", "loss", *SCORES} <= rows[0].keys():
-        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(SCORES)}")
+    if not rows or not {"model", "loss", *_SHOWN} <= rows[0].keys():
+        raise UserError(f"{path}: expected a row and the columns model, loss, {', '.join(_SHOWN)}")
     try:
-        return [{**row, **{score: float(row[score]) for score in SCORES}} for row in rows]
+        return [{**row, **{score: float(row[score]) for score in _SHOWN}} for row in rows]
     except ValueError as error:
-        raise UserError(f"{path}: {error}; expected numbers as {', '.join(SCORES)}") from None
+        raise UserError(f"{path}: {error}; expected numbers as {', '.join(_SHOWN)}") from None
 
 
 def _heading(headline):
-    return " / ".join(SCORES[score] for score in in_order(SCORES, headline))
+    return " / ".join(SCORES[score] for score in in_order(_SHOWN, headline))
 
 
 def _cell(runs, headline):
-    means = (_score([100 * run[score] for run in runs]) for score in in_order(SCORES, headline))
+    means = (_score([100 * run[score] for run in runs]) for score in in_order(_SHOWN, headline))
     return " / ".join(means) if runs else "-"
 
 

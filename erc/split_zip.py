@@ -11,7 +11,6 @@ parts to `zipfile` as one ordinary zip. Zip64 is not supported.
 """
 
 import contextlib
-import hashlib
 import io
 import itertools
 import os
@@ -28,7 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from erc.files import claim, errors_name, sync_directory, write_text
+from erc.files import claim, errors_name, sha256, sync_directory, write_text
 from erc.options import UserError
 from erc.untrusted import plain_file, shown
 
@@ -535,7 +534,7 @@ def write_manifest(folder):
         raise UserError(f"{folder}: holds no archive parts (*.zip, *.z01, ...)")
     sums = _read_manifest(folder) if (folder / MANIFEST).exists() else {}
     sums = {name: digest for name, digest in sums.items() if not _is_part(name)}
-    sums.update((part.name, _sha256(part)) for part in parts)
+    sums.update((part.name, sha256(part)) for part in parts)
     write_text(folder / MANIFEST, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     return folder / MANIFEST
 
@@ -552,7 +551,7 @@ def check_manifest(folder):
     for name, digest in sums.items():
         if not (folder / name).is_file():
             faults.append(f"{name} is missing")
-        elif (found := _sha256(folder / name)) != digest:
+        elif (found := sha256(folder / name)) != digest:
             same = [other for other, one in sums.items() if one == found]
             faults.append(f"{name} differs" + (f" (it is {same[0]})" if same else ""))
     if faults:
@@ -580,8 +579,3 @@ def _parts_in(folder):
 
 def _is_part(name):
     return re.fullmatch(r".+\.(zip|z[0-9]{2,})", name) is not None
-
-
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -68,18 +68,26 @@ class Tracker:
             record.close()
 
 
-class TensorBoard:
-    """Event files in a `version_N` of their own; made with the first number, so that a run that fails leaves none."""
+class _Record:
+    """The numbers of a training, by epoch and split."""
 
-    def __init__(self, folder):
-        self._folder, self._writer, self._last = folder, None, 0
+    _last = 0  # epoch
 
     def epoch(self, row):
+        """Record the scores of an epoch: a dict with `epoch`."""
         self._last = row["epoch"]
         self._add({name: value for name, value in row.items() if name != "epoch"})
 
     def result(self, split, result, emotions):
-        self._add(_scalars(split, result))
+        """Record the scores of a split."""
+        self._add({f"{split}_{name}": result[name] for name in ("accuracy", "weighted_f1", "macro_f1", "uar")})
+
+
+class TensorBoard(_Record):
+    """Event files in a `version_N` of their own; made with the first number, so that a run that fails leaves none."""
+
+    def __init__(self, folder):
+        self._folder, self._writer = folder, None
 
     def close(self):
         if self._writer:
@@ -95,7 +103,7 @@ class TensorBoard:
         self._writer.flush()
 
 
-class Comet:
+class Comet(_Record):
     """One experiment of comet.com, or its offline archive.
 
     Args:
@@ -105,7 +113,7 @@ class Comet:
     """
 
     def __init__(self, options, name, experiment=None):
-        self._folder, self._experiment, self._last = Path(options.out_dir) / "comet", experiment, 0
+        self._folder, self._experiment = Path(options.out_dir) / "comet", experiment
         with self._trouble():
             import comet_ml
 
@@ -115,14 +123,9 @@ class Comet:
                 print(f"Comet: {self._experiment.url}")
         self._log("log_parameters", to_dict(options))
 
-    def epoch(self, row):
-        """Log the scores of an epoch: a dict with `epoch`."""
-        self._last = row["epoch"]
-        self._log_scores({name: value for name, value in row.items() if name != "epoch"})
-
     def result(self, split, result, emotions):
-        """Log the scores and the confusion matrix of a split."""
-        self._log_scores(_scalars(split, result))
+        """Record the scores and the confusion matrix of a split."""
+        super().result(split, result, emotions)
         if isinstance(result["confusion"], dict):  # one for each emotion, where a turn may have several
             return
         self._log(
@@ -158,7 +161,7 @@ class Comet:
                 return experiment
             print("note: Comet cannot be reached, or refuses the key; an offline archive is written instead")
 
-    def _log_scores(self, scores):
+    def _add(self, scores):
         self._log("log_metrics", scores, epoch=self._last, step=self._last)
 
     def _log(self, method, *values, **more):
@@ -175,10 +178,6 @@ class Comet:
             self._experiment = None
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(f"note: Comet: {printable(reason)}; nothing more is logged there, the training goes on")
-
-
-def _scalars(split, result):
-    return {f"{split}_{name}": result[name] for name in ("accuracy", "weighted_f1", "macro_f1", "uar")}
 
 
 def _new_version(folder):

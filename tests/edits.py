@@ -4,7 +4,7 @@ import resource
 import time
 
 from erc.options import UserError
-from erc.untrusted import Record
+from erc.torch_pickles import Record
 
 VALUES = (None, -1, 0, float("inf"), "x", [], {}, 10**30, {"x": {"y": [1]}})
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erc.ablations import ablation_table
-from erc.corpus.corpora import CORPORA, Corpus
-from erc.files import claim, write_text
+from erc.corpus.corpora import asked_corpus
+from erc.files import claim, show_text
 from erc.options import option, parse, run
 
 
@@ -26,12 +26,8 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    headline = CORPORA[options.corpus].headline if options.corpus in CORPORA else Corpus.headline
     with claim(options.out):
-        text = ablation_table(options.results_dir, headline)
-        print(text)
-        if options.out:
-            write_text(options.out, text + "\n")
+        show_text(ablation_table(options.results_dir, asked_corpus(options.corpus).headline), options.out)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from erc.audit import ALIKE, shared, told_by_sentence
 from erc.corpus.corpora import CORPORA, UNLABELLED, asked_corpus
 from erc.corpus.dialogues import read_preprocessed, use_modalities
-from erc.files import claim, write_text
+from erc.files import claim, show_text
 from erc.options import UserError, option, parse, run
 from erc.scoring.breakdowns import Group
 from erc.scoring.predictions import read_evaluation
@@ -52,12 +52,9 @@ def audit(options):
     for kind, mask in masks.items():
         row = [f"{kind} (cosine over {ALIKE})" if kind.endswith("alike") else kind, str(mask.sum())]
         rows.append([*row, f"{100 * mask.mean():.1f}%", *worth.get(kind, ())])
-    told, count = told_by_sentence(splits)
-    note = f"of {count} labelled test turns whose sentence is in training, {told} have its commonest label there"
-    text = f"{markdown(rows)}\n\n{note}"
-    print(text)
-    if options.out:
-        write_text(options.out, text + "\n")
+    right, count = told_by_sentence(splits)
+    note = f"of {count} labelled test turns whose sentence is in training, {right} have its commonest label there"
+    show_text(f"{markdown(rows)}\n\n{note}", options.out)
 
 
 def scored(path, dialogues, corpus, masks):

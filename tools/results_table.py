@@ -11,8 +11,8 @@ tells more of them), or the table of the extractor's variants and losses:
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.corpora import CORPORA, Corpus
-from erc.files import claim, write_text
+from erc.corpus.corpora import asked_corpus
+from erc.files import claim, show_text
 from erc.options import REPOSITORY, option, parse, run
 from erc.results import extractor_table, read_results, read_scored, table
 
@@ -37,16 +37,14 @@ class Options:
 
 def main(argv=None):
     options = parse(Options, argv, __doc__)
-    headline = CORPORA[options.corpus].headline if options.corpus in CORPORA else Corpus.headline
+    headline = asked_corpus(options.corpus).headline
     with claim(options.out):
         if options.extractor_table:
             text = extractor_table(options.extractor_table, options.published, headline)
         else:
             results = read_results(options.results_dir)
             text = table(results, options.published, read_scored(options.results_dir, results), headline)
-        print(text)
-        if options.out:
-            write_text(options.out, text + "\n")
+        show_text(text, options.out)
 
 
 if __name__ == "__main__":

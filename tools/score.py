@@ -78,7 +78,7 @@ def main(argv=None):
             write_text(folder / "scores.md", show_markdown(result))
             write_text(folder / "scores.tex", show_latex(result))
             write_table(folder / "scores.csv", CSV_COLUMNS, csv_rows(result))
-            draw(result, folder / "scores.png", folder / "scores.svg")
+            draw(result, folder / "scores")
             write_json(folder / "scores.json", result)  # last, so that its presence means that all is there
             print(f"\nwrote scores.md, .tex, .csv, .png, .svg and .json to {folder}")
 

@@ -47,7 +47,7 @@ class Checkpoint:
     options: dict
     epoch: int
     dev_weighted_f1: float
-    temperature: float = 1.0  # of files from before there was one
+    temperature: float = 1.0  # of files without one
     unsure: float | None = None
 
     def dialogue_set(self, dialogues, corpus, device):
@@ -128,7 +128,7 @@ def make_checkpoint(path, content, read_weights):
             least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
             if type(value) is int and not least <= value <= limit:
                 raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
-        # There was one network, and no word of the recipe, before there were two.
+        # Files that name no recipe hold the published network.
         architecture = (ImprovedArchitecture if sizes.get("recipe") == "improved" else Architecture)(**sizes)
         for name in sizes.keys() & {"drop_rate", "input_drop"}:
             if not 0 <= sizes[name] < 1:
@@ -157,7 +157,7 @@ def _read(path):
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of COGMEN_code/train.py")
-    if (version := content.get("version")) != VERSION:  # there was none before
+    if (version := content.get("version")) != VERSION:
         raise UserError(
             f"{path}: of checkpoint version {shown(version)}, this program reads {VERSION}; update this program"
         )
@@ -173,6 +173,9 @@ def _check_kept(path, kept, architecture):
     modalities = "".join(modality for modality in MODALITIES if modality in sizes)
     if len(modalities) != len(sizes) or not all(type(size) is int and size > 0 for size in sizes.values()):
         raise UserError(f"{path}: its feature sizes are {shown(sizes)}, expected a size for each modality")
+    speakers = len(corpus.speakers) or architecture.num_speakers
+    if isinstance(architecture, ImprovedArchitecture):
+        speakers = None  # any number
     by_modality = list(getattr(architecture, "feature_sizes", sizes).items())  # the order that splits a turn's features
     for name, found, expected in (
         ("modalities", kept["modalities"], modalities),
@@ -180,7 +183,7 @@ def _check_kept(path, kept, architecture):
         ("number of emotions", architecture.num_emotions, len(corpus.emotions)),
         ("multilabel", architecture.multilabel, corpus.multilabel),
         ("valence_arousal", architecture.valence_arousal, bool(architecture.valence_arousal)),
-        ("number of speakers", architecture.num_speakers, _num_speakers(corpus, architecture)),
+        ("number of speakers", architecture.num_speakers, speakers),
         ("feature size", architecture.feature_size, sum(sizes.values())),
         ("features by modality", by_modality, [(modality, sizes[modality]) for modality in modalities]),
     ):
@@ -199,12 +202,6 @@ def _check_kept(path, kept, architecture):
         value = kept[name]
         if not ((type(value) is float and 0 < value <= most) or (name, value) == ("unsure", None)):
             raise UserError(f"{path}: damaged: its {name} is {shown(value)}, expected more than 0, at most {most}")
-
-
-def _num_speakers(corpus, architecture):
-    if isinstance(architecture, ImprovedArchitecture):
-        return None  # any
-    return len(corpus.speakers) or architecture.num_speakers
 
 
 def check_fits(path, checkpoint, corpus, modalities, feature_sizes):

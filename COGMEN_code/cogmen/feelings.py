@@ -21,7 +21,7 @@ def targets_of(dialogues, path):
         UserError: there are none; `path` is the file that the message names.
     """
     ratings = ratings_of(dialogues)
-    check_rated(np.concatenate(ratings), "--valence_arousal", path)
+    check_rated(np.concatenate(ratings), path)
     return [to_network(rows) for rows in ratings]
 
 

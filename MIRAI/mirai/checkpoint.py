@@ -17,6 +17,7 @@ _PARTS = {
     *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
+# What checkpoints that do not say it are of.
 _FIRST = {"fusion": "concat", "recipe": "published", "valence_arousal": False}
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
 
@@ -65,7 +66,6 @@ def read_checkpoint(path):
             "one that MIRAI/trainer_hf.py or MIRAI/trainer_hf_MMER.py wrote"
         )
     with damaged(path):
-        # The first checkpoints had no other.
         hyper_parameters["description"] = {**_FIRST, **hyper_parameters["description"]}
     return content
 

@@ -72,8 +72,12 @@ class UtteranceDataset(Dataset):
 
     def __getitem__(self, index):
         tokens = torch.tensor(self.tokens[index]) if self.tokens else None
-        windows = split_windows(self.normalize(read_speech(self.speech[index]))) if self.speech else None
+        windows = split_windows(self.normalize(self.wave(index))) if self.speech else None
         return self.utterances[index].label, tokens, windows
+
+    def wave(self, index):
+        """(samples,) the speech of an utterance."""
+        return read_speech(self.speech[index])
 
     def identity(self, index):
         """Plain values that an utterance's embeddings depend on, besides the network."""

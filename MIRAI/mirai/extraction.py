@@ -23,8 +23,8 @@ from erc.corpus.dialogue_shards import write_dialogue_index
 from erc.corpus.dialogues import check_dialogues, write_dialogues
 from erc.corpus.formatting import check_same, join_embeddings
 from erc.corpus.shards import set_name, shard_folder, shard_path
-from erc.files import atomic_writer, claim, is_claimed
-from erc.options import UserError
+from erc.files import atomic_writer, claim, is_claimed, sha256
+from erc.options import UserError, first_of
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
@@ -32,7 +32,6 @@ from mirai.prediction import plan_batches, run_batches
 PARTS = 500  # at most: few enough files, and little is lost when a run is killed
 PART_SECONDS = 60  # of speech, at least: enough work for a file
 _VERSION = 1
-_NAMED = 5  # segment ids that an error names
 
 
 @dataclass
@@ -123,11 +122,10 @@ class Extraction:
         missing = self._missing(self.parts)
         if missing:
             names = sorted(self.utterances[place].segment_id for part in missing for place in part.places)
-            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             raise UserError(
                 f"{self.folder}: {len(missing)} of {len(self.parts)} parts are missing, with {len(names)} of "
-                f"{len(self.utterances)} utterances ({some}). Start the shards that did not finish again, with the "
-                "same options; without --shard and --merge this script extracts what is missing itself"
+                f"{len(self.utterances)} utterances ({first_of(names)}). Start the shards that did not finish again, "
+                "with the same options; without --shard and --merge this script extracts what is missing itself"
             )
         tables = {}
         for part in self.parts:
@@ -213,7 +211,7 @@ def extract(source, shares, utterances, options, device):
     path, single = options.features_format_path, source.name is None
     output = path.with_name(f"{path.stem}_feat{'.pkl' if single else path.suffix}")
     load = functools.lru_cache(1)(lambda checkpoint: load_extractor(checkpoint)[0])  # one at a time is in memory
-    digests = {checkpoint: _digest(checkpoint) for checkpoint, _ in shares}
+    digests = {checkpoint: sha256(checkpoint) for checkpoint, _ in shares}
     name = set_name(source.name, *digests.values(), options.precision)
     embedded_by = {utterance.segment_id: checkpoint for checkpoint, own in shares for utterance in own}
     result, places = Extracted(output=output, folder=output.with_suffix(".parts")), []
@@ -262,11 +260,6 @@ def extract(source, shares, utterances, options, device):
         with contextlib.suppress(OSError):  # something else is in it
             result.folder.rmdir()
     return result
-
-
-def _digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _divide(source, utterances):

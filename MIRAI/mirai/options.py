@@ -14,6 +14,7 @@ AUDIO_ENCODER = "w11wo/wav2vec2-xls-r-300m-korean"
 USING_MODEL = {"both": ("text", "audio"), "audio": ("audio",), "text": ("text",)}
 # How the two modalities are joined: their embeddings concatenated, or by the network of `mirai.network.fusion`.
 FUSIONS = ("concat", "mmer")
+CLIP_LENGTH = 25.0  # seconds
 PREDICTION_PRECISIONS = ("32-true", "bf16-mixed")  # those in which nothing scales gradients
 
 
@@ -61,7 +62,7 @@ class _CommonOptions(_InputOptions):
     max_epochs: int = option(15, "passes over the training utterances")
     test_sessions: list[int] = option([], "sessions held out with --test_1920 (default: the corpus's; KEMDy19: 19 20)")
     dev_sessions: list[int] | None = option(None, "validate on these sessions, not on a random 10%")
-    clip_length: float = option(25.0, "seconds; longer utterances neither train nor validate")
+    clip_length: float = option(CLIP_LENGTH, "seconds; longer utterances neither train nor validate")
     seed: int = option(42, "of weights, order, dropout and masking")
     devices: int = option(1, "GPUs (or processes on the CPU) of each node that train together")
     num_nodes: int = option(1, "machines that train together, under torchrun or SLURM")

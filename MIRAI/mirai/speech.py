@@ -14,6 +14,8 @@ from erc.untrusted import plain_file
 
 SAMPLE_RATE = 16_000  # Hz
 RECEPTIVE_FIELD = 400  # samples of one frame of a Wav2Vec2; shorter speech is padded with zeros to it
+SILENT = 1e-3  # peak, full scale = 1: below it (-60 dB) nobody is heard
+CLIPPED = 0.999  # a sample this loud is clipped
 
 _RATES = 4_000, 384_000  # Hz; resampling from far below would take any amount of memory
 _DENSEST = 100  # samples in a byte of a file; the densest codecs of speech have 64

@@ -5,7 +5,6 @@ import numpy as np
 from conversation.extras import needs
 from mirai.speech import SAMPLE_RATE
 
-WINDOW = 512  # samples that it judges at once
 LONGEST = 25.0  # seconds of a turn; longer speech is cut at its longest pause
 _PADDING = 0.1  # seconds before and after
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from cogmen.checkpoints import described, make_checkpoint
 from erc.files import write_json, write_text
 from erc.options import UserError
-from erc.untrusted import damaged, plain_file, read_json
+from erc.untrusted import damaged, has_format, plain_file, read_json
 from mirai.checkpoint import make_extractor
 
 FORMAT, VERSION = "erc-models", 1
 _MAX_WEIGHTS = 8 << 30  # bytes of a file
-# What is told of the training; its other options are paths and settings of the machine it ran on.
+# The options of the training that are written; its other options are paths and settings of the machine it ran on.
 _KEPT = (
     "recipe",
     "epochs",
@@ -78,11 +78,7 @@ def read_models(folder):
 
 def is_models(folder):
     """Whether an earlier export made a folder."""
-    try:
-        content = read_json(Path(folder) / "config.json")
-    except UserError:
-        return False
-    return isinstance(content, dict) and content.get("format") == FORMAT
+    return has_format(folder / "config.json", FORMAT)
 
 
 def push(folder, repository):

@@ -6,6 +6,7 @@ from pathlib import Path
 from erc.options import option
 
 MAX_SPEAKERS = 8  # that --speakers tells apart
+MAX_HOURS = 3  # of a recording; a channel of an hour takes 230 MB
 
 
 @dataclass
@@ -88,19 +89,13 @@ class PredictOptions:
             raise ValueError("--csv_path: needs --dialogue, such as --dialogue Sess19_impro01")
         if self.dialogue and self.recording and not self.turns:
             raise ValueError("--dialogue: is of --csv_path or of a manifest; the recording has none")
-        if (self.extractor is None) != (self.cgnn is None):
-            found, other = ("extractor", "cgnn") if self.cgnn is None else ("cgnn", "extractor")
-            raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
-        if self.model and self.extractor:
-            raise ValueError("--model: holds an extractor and a graph network; leave out --extractor and --cgnn")
+        check_models(self)
         for name in ("pause", "page_mb"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected 0 or more")
         if (self.transcribe or self.asr) and self.text:
             raise ValueError(f"--{'asr' if self.asr else 'transcribe'}: listens to speech, which --text has none of")
         self.transcribe = self.transcribe or self.asr is not None
-        if self.unsure is not None and not 0 <= self.unsure <= 1:
-            raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
         if self.speakers is not None:
             if not 2 <= self.speakers <= MAX_SPEAKERS:
                 raise ValueError(f"--speakers {self.speakers}: expected 2 to {MAX_SPEAKERS}")
@@ -114,3 +109,18 @@ class PredictOptions:
                 raise ValueError("--channels: names the speakers of a recording; there is none")
             if len(set(self.channels)) < len(self.channels):
                 raise ValueError(f"--channels {' '.join(self.channels)}: expected a name of its own for each channel")
+
+
+def check_models(options):
+    """Check the options that name the networks, and from which probability on they are believed.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    if (options.extractor is None) != (options.cgnn is None):
+        found, other = ("extractor", "cgnn") if options.cgnn is None else ("cgnn", "extractor")
+        raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
+    if options.model and options.extractor:
+        raise ValueError("--model: holds an extractor and a graph network; leave out --extractor and --cgnn")
+    if options.unsure is not None and not 0 <= options.unsure <= 1:
+        raise ValueError(f"--unsure {options.unsure:g}: expected a probability, 0 to 1")

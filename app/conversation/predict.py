@@ -7,29 +7,32 @@ from tqdm import tqdm
 from conversation.models import load_models
 from conversation.recognition import recognise
 from conversation.report.page import write_report
-from conversation.results import FORMAT, Results, as_data, write_results
+from conversation.results import FORMAT, as_data, write_results
 from conversation.sources import read_conversation
 from conversation.turns import Note
 from erc.files import new_folder
-from erc.options import UserError
-from erc.untrusted import read_json
+from erc.untrusted import has_format
 
 
 def predict_into(options):
     """Write the report that `PredictOptions` ask for into --out; on failure nothing is left of it.
 
     Returns:
-        Results
+        dict: what turns.json holds.
     """
-    with new_folder(options.out, options.overwrite, _is_report, "a report") as folder:
-        results, data = predict_conversation(options)
+
+    def is_report(out):
+        return has_format(out / "turns.json", FORMAT)
+
+    with new_folder(options.out, options.overwrite, is_report, "a report") as folder:
+        conversation, data = predict_conversation(options)
         write_results(folder, data)
-        write_report(folder, data, results.conversation, options.page_mb)
-    return results
+        write_report(folder, data, conversation, options.page_mb)
+    return data
 
 
 def predict_conversation(options, bar=None, load=load_models):
-    """(`Results`, the same as plain values) of the conversation that the options ask for.
+    """The `Conversation` that the options ask for, and what `as_data` gives of it.
 
     Args:
         bar: `bar(name, unit)` is a function that wraps a list and shows how much of it is done; default: tqdm.
@@ -59,18 +62,18 @@ def predict_conversation(options, bar=None, load=load_models):
     emotions = tuple(models.checkpoint.emotions)
     names = {language: models.corpus.called(language) for language in ("en", "ko")}
     unsure = models.checkpoint.unsure if options.unsure is None else options.unsure
-    results = Results(conversation, emotions, names, rows, losses, unsure, models.names, models.checkpoint.temperature)
-    return results, as_data(results)
+    settings = unsure, models.names, models.checkpoint.temperature
+    return conversation, as_data(conversation, emotions, names, rows, losses, *settings)
 
 
-def summary(results):
-    """What is printed: how often each emotion is, how many turns are unsure, what should be known."""
-    turns, labels = len(results.labels), results.labels.tolist()
-    counts = {name: labels.count(k) for k, name in enumerate(results.emotions)}
+def summary(data):
+    """What is printed: how often each emotion is, how many turns are unsure."""
+    labels = [turn["emotion"] for turn in data["turns"]]
+    counts = {name: labels.count(name) for name in data["emotions"]}
     found = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]) if count)
-    lines = [f"{turns} turns of {', '.join(results.conversation.speakers)}: {found}"]
-    if count := int(results.unsure.sum()):
-        lines.append(f"{count} of them unsure: no probability of {results.unsure_below:.2g} or more")
+    lines = [f"{len(labels)} turns of {', '.join(data['speakers'])}: {found}"]
+    if count := sum(turn["unsure"] for turn in data["turns"]):
+        lines.append(f"{count} of them unsure: no probability of {data['unsure_below']:.2g} or more")
     return "\n".join(lines)
 
 
@@ -98,12 +101,3 @@ def _text_notes(conversation, models):
 
 def _bar(quiet, name, unit):
     return functools.partial(tqdm, desc=name, unit=unit, disable=quiet or None, leave=False)
-
-
-def _is_report(folder):
-    """Whether an earlier run made a folder."""
-    try:
-        content = read_json(folder / "turns.json")
-    except UserError:
-        return False
-    return isinstance(content, dict) and content.get("format") == FORMAT

@@ -6,7 +6,6 @@ L turns, D features of a modality, C emotions.
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 
 from cogmen.training import predict
 from conversation.turns import Note
@@ -15,7 +14,7 @@ from erc.corpus.corpora import MODALITIES
 from erc.corpus.dialogues import Dialogue, check_dialogues
 from erc.corpus.transcripts import clean
 from erc.options import UserError
-from mirai.dataset import UtteranceDataset, split_windows
+from mirai.dataset import UtteranceDataset
 from mirai.prediction import plan_batches, run_batches
 
 _BATCH = 16  # dialogues at once
@@ -37,10 +36,8 @@ class TurnDataset(UtteranceDataset):
         self.speech = [turn.wave for turn in turns] if normalize else None
         self.tokens = tokenize([clean(turn.text) for turn in turns]) if tokenize else None
 
-    def __getitem__(self, index):
-        tokens = torch.tensor(self.tokens[index]) if self.tokens else None
-        windows = split_windows(self.normalize(self.speech[index])) if self.speech else None
-        return self.utterances[index].label, tokens, windows
+    def wave(self, index):
+        return self.speech[index]
 
 
 def embed(turns, models, device, quiet, progress=None):

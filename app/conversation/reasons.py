@@ -7,10 +7,11 @@ A loss is a difference of probabilities of the same label, so it lies between -1
 surer without. This is occlusion (Zeiler and Fergus, arXiv 1311.2901, section 4.2), no reading of attention weights.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from conversation.prediction import probabilities
-from erc.corpus.dialogues import Dialogue
 
 REASONS = ("voice", "words", "conversation")
 _OF_MODALITY = {"voice": "a", "words": "t"}
@@ -36,31 +37,18 @@ def explain(dialogue, labels, probability, models, device, progress):
         left = np.empty(len(dialogue), dtype=np.float32)
         for start in progress(range(0, len(turns), _AT_ONCE), reason):
             chosen = turns[start : start + _AT_ONCE]
-            without = [_hide(dialogue, turn, modality) if modality else _alone(dialogue, turn) for turn in chosen]
-            rows = probabilities(without, models, device).reshape(len(chosen), -1, probability_width(models))
+            without = [_without(dialogue, turn, modality) for turn in chosen]
+            rows = probabilities(without, models, device).reshape(len(chosen), -1, len(models.checkpoint.emotions))
             own = rows[np.arange(len(chosen)), chosen if modality else 0]
             left[chosen] = own[np.arange(len(chosen)), labels[chosen]]
         losses[reason] = probability - left
     return losses
 
 
-def probability_width(models):
-    return len(models.checkpoint.emotions)
-
-
-def _hide(dialogue, turn, modality):
-    """The dialogue in which one turn's features of a modality say nothing."""
+def _without(dialogue, turn, modality):
+    """The dialogue in which a turn's features of a modality are zeros; modality None: the turn alone."""
+    if modality is None:
+        return dialogue.part(slice(turn, turn + 1))
     rows = dialogue.features[modality].copy()
     rows[turn] = 0
-    return _copy(dialogue, slice(None), {**dialogue.features, modality: rows})
-
-
-def _alone(dialogue, turn):
-    """One turn of the dialogue."""
-    own = slice(turn, turn + 1)
-    return _copy(dialogue, own, {modality: rows[own] for modality, rows in dialogue.features.items()})
-
-
-def _copy(dialogue, turns, features):
-    columns = (getattr(dialogue, name)[turns] for name in ("segment_ids", "speakers", "labels", "sentences"))
-    return Dialogue(dialogue.id, *columns, features)
+    return replace(dialogue, features={**dialogue.features, modality: rows})

@@ -106,9 +106,7 @@ def _whisper(folder, device):
 def _ctc(name, device):
     import torch
 
-    from mirai.network.encoders import pretrained_ctc
-
-    network, front_end, tokenizer = pretrained_ctc(f"--asr {name}", name)
+    network, front_end, tokenizer = _load_ctc(name)
     network.to(device).eval()
 
     def frames(wave):
@@ -127,6 +125,33 @@ def _ctc(name, device):
         return text, _mean(probabilities[tokens != tokenizer.pad_token_id].tolist())
 
     return hear
+
+
+def _load_ctc(name):
+    """A Wav2Vec2 with its CTC head, as float32, its feature extractor and its tokenizer.
+
+    Raises:
+        UserError: it cannot be found, has no CTC head, or hears another rate than 16 kHz.
+    """
+    import torch
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
+
+    from mirai.network.encoders import fetch
+
+    flag = f"--asr {name}"
+    config = fetch(flag, name, AutoConfig.from_pretrained)
+    if config.model_type != "wav2vec2":
+        raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2 with a CTC head")
+    settings = {"dtype": torch.float32, "attn_implementation": "sdpa", "output_loading_info": True}
+    network, loaded = fetch(flag, name, Wav2Vec2ForCTC.from_pretrained, **settings)
+    if missing := [key for key in loaded["missing_keys"] if key.startswith("lm_head")]:
+        raise UserError(
+            f"{flag}: has no CTC head ({', '.join(sorted(missing))}), so it cannot write down what it hears"
+        )
+    front_end = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
+    if front_end.sampling_rate != SAMPLE_RATE:
+        raise UserError(f"{flag}: hears {front_end.sampling_rate} Hz, expected {SAMPLE_RATE}")
+    return network, front_end, fetch(flag, name, AutoTokenizer.from_pretrained)
 
 
 def _mean(values):

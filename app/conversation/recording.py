@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from conversation.options import MAX_HOURS
 from conversation.turns import Note
 from erc.options import UserError
-from mirai.speech import SAMPLE_RATE, probe, read_channels
+from mirai.speech import CLIPPED, SAMPLE_RATE, SILENT, probe, read_channels
 
-MAX_HOURS = 3  # a channel of an hour takes 230 MB
-_SILENT = 1e-3  # peak, full scale = 1: below it (-60 dB) nobody is heard
-_CLIPPED = 0.999, 0.001  # a sample this loud is clipped; this share of them is worth a word
+_CLIPPED_SHARE = 0.001  # of the samples: so many are worth a word
 
 
 def read_recording(path):
@@ -33,14 +32,13 @@ def read_recording(path):
 
 
 def is_silent(wave):
-    return not len(wave) or float(np.abs(wave).max()) < _SILENT
+    return not len(wave) or float(np.abs(wave).max()) < SILENT
 
 
 def quality_notes(name, wave):
     """What should be said of the sound of `name`, such as "channel 1 (M)": a list of `Note`."""
-    level, share = _CLIPPED
-    clipped = float((np.abs(wave) >= level).mean())
-    if clipped <= share:
+    clipped = float((np.abs(wave) >= CLIPPED).mean())
+    if clipped <= _CLIPPED_SHARE:
         return []
     return [
         Note(

@@ -1,19 +1,14 @@
 """What comes out: `turns.csv` for tables, `turns.json` with everything, both also what the report shows."""
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from erc.files import write_json, write_table
 
 FORMAT, VERSION = "erc-conversation", 1
 
 
-@dataclass
-class Results:
-    """The emotion of every turn of a conversation.
+def as_data(conversation, emotions, emotion_names, probabilities, losses, unsure_below, models, temperature):
+    """The emotion of every turn as plain values, as `turns.json` and the report have it. Times in seconds.
 
-    Attributes:
+    Args:
         conversation: `Conversation` of L turns.
         emotions: C names; `emotion_names`: by language, what people call them.
         probabilities: (L, C).
@@ -22,30 +17,8 @@ class Results:
         models: what the networks are called.
         temperature: at which the probabilities are; 1: the network's own.
     """
-
-    conversation: object
-    emotions: tuple
-    emotion_names: dict
-    probabilities: np.ndarray
-    losses: dict
-    unsure_below: float | None
-    models: dict
-    temperature: float
-
-    @property
-    def labels(self):
-        return self.probabilities.argmax(axis=1)
-
-    @property
-    def unsure(self):
-        """(L,) bool."""
-        return self.probabilities.max(axis=1) < (self.unsure_below or 0)
-
-
-def as_data(results):
-    """Everything as plain values, as `turns.json` and the report have it. Times in seconds."""
     turns = []
-    for k, turn in enumerate(results.conversation.turns):
+    for k, (turn, row) in enumerate(zip(conversation.turns, probabilities, strict=True)):
         turns.append(
             {
                 "segment_id": turn.segment_id,
@@ -59,24 +32,23 @@ def as_data(results):
                 "file_name": turn.file_name,
                 "channel": turn.channel,
                 "given_emotion": turn.emotion,
-                "emotion": results.emotions[results.labels[k]],
-                "probabilities": [round(float(p), 6) for p in results.probabilities[k]],
-                "unsure": bool(results.unsure[k]),
-                "reasons": {name: round(float(values[k]), 4) for name, values in results.losses.items()},
+                "emotion": emotions[row.argmax()],
+                "probabilities": [round(float(p), 6) for p in row],
+                "unsure": bool(row.max() < (unsure_below or 0)),
+                "reasons": {name: round(float(values[k]), 4) for name, values in losses.items()},
             }
         )
-    conversation = results.conversation
     return {
         "format": FORMAT,
         "version": VERSION,
         "dialogue": conversation.name,
         "sources": conversation.sources,
         "speakers": conversation.speakers,
-        "emotions": list(results.emotions),
-        "emotion_names": {language: list(names) for language, names in results.emotion_names.items()},
-        "unsure_below": results.unsure_below,
-        "temperature": results.temperature,
-        "models": results.models,
+        "emotions": list(emotions),
+        "emotion_names": {language: list(names) for language, names in emotion_names.items()},
+        "unsure_below": unsure_below,
+        "temperature": temperature,
+        "models": models,
         "notes": [{"en": note.en, "ko": note.ko} for note in conversation.notes],
         "turns": turns,
     }

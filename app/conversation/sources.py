@@ -95,7 +95,7 @@ def _channels(options):
 
 
 def _found_turns(options, channels, notes, progress):
-    """Turns by voice activity; a channel without any is told in `notes`."""
+    """Turns by voice activity; a channel without any gets one of `notes`."""
     if all(is_silent(channel.wave) for channel in channels):
         shown = ", ".join(str(path) for path in options.recording)
         raise UserError(f"{shown}: silent: no sample is louder than -60 dB; is it the right file, and the right track?")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from erc.corpus.corpora import KEMDY19, SPLITS, SegmentId, corpus_from
 from erc.corpus.transcripts import read_text
 from erc.files import table_text
-from erc.options import UserError
+from erc.options import UserError, errors_in
 from erc.untrusted import is_name, read_json, shown
 
 COLUMNS = (
@@ -154,8 +154,8 @@ def plain_cell(cell):
     return cell[1:] if cell[:2] in ("'=", "'+", "'-", "'@") else cell
 
 
-def seconds(text):
-    """A cell as a number, such as of seconds; None if it is not a finite number."""
+def as_number(text):
+    """A cell as a float; None if it is not a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -173,10 +173,8 @@ def make_utterance(cells, where, corpus=KEMDY19):
         UserError: a cell is wrong.
     """
     if corpus.segment_id:
-        try:
+        with errors_in(where):
             segment = corpus.parse_segment_id(cells["segment_id"])
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
     else:
         for name in ("segment_id", *_NAMES):
             if not is_name(cells[name]):
@@ -185,7 +183,7 @@ def make_utterance(cells, where, corpus=KEMDY19):
     if cells["emotion"] and cells["emotion"] not in corpus.emotions:
         expected = ", ".join(corpus.emotions)
         raise UserError(f"{where} ({cells['segment_id']}): emotion {cells['emotion']!r}; expected one of {expected}")
-    times = {name: seconds(cells[name]) for name in ("wav_start", "wav_end")}
+    times = {name: as_number(cells[name]) for name in ("wav_start", "wav_end")}
     for name, value in times.items():
         if value is None:
             raise UserError(f"{where} ({cells['segment_id']}): {name} is {cells[name]!r}, expected seconds")
@@ -200,8 +198,8 @@ def make_utterance(cells, where, corpus=KEMDY19):
         dialogue=segment.dialogue,
         speaker=segment.speaker,
         split=_split(cells, where),
-        valence=seconds(cells.get("valence", "")),
-        arousal=seconds(cells.get("arousal", "")),
+        valence=as_number(cells.get("valence", "")),
+        arousal=as_number(cells.get("arousal", "")),
         **times,
     )
 

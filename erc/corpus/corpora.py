@@ -14,6 +14,8 @@ from erc.untrusted import damaged, is_name, shown
 # The order in which the features of a turn are joined.
 MODALITIES = {"a": "audio", "t": "text", "v": "visual"}
 SPLITS = ("train", "dev", "test")
+# Of a classifier, in the order of tables, and how these call them.
+SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
 UNLABELLED = -1  # the label of a turn that is context only: no loss and no score counts it
 
 
@@ -91,6 +93,10 @@ class Corpus:
         """The number of the session that a dialogue id names; None if it names none."""
         match = re.match(self.session, dialogue) if self.session else None
         return int(match[1]) if match else None
+
+    def script_of(self, dialogue):
+        """What a dialogue id names beside its session: every session plays the same scripts. None without sessions."""
+        return re.sub(self.session, "", dialogue, count=1) if self.session else None
 
     def kind_of(self, dialogue):
         """What kind of dialogue an id names (scripted, improvised); None if it does not say."""

@@ -20,7 +20,7 @@ class Dialogue:
     """A dialogue of L turns, in time order.
 
     Attributes:
-        id: a part of a dialogue, cut by `chunks`, keeps it.
+        id: a `part` of a dialogue keeps it.
         segment_ids, speakers, sentences: L strings each; a segment id is unique in its corpus.
         labels: (L,) int64, an emotion's place in `Corpus.emotions`, or `UNLABELLED`. Of a corpus with tasks the
             numbers of each turn, (L,) or (L, C) float64; of a `multilabel` one (L, C) int64 of 0 and 1.
@@ -58,14 +58,14 @@ class Dialogue:
         for turn, segment_id in enumerate(self.segment_ids):
             yield segment_id, self.id, self.speakers[turn], self.labels[turn].tolist()
 
+    def part(self, turns):
+        """The turns of a slice as a dialogue."""
+        features, ratings = ({name: rows[turns] for name, rows in own.items()} for own in (self.features, self.ratings))
+        return Dialogue(self.id, *(getattr(self, name)[turns] for name in COLUMNS), features, ratings)
+
     def chunks(self, size):
         """The dialogue cut into consecutive dialogues of at most `size` turns."""
-        for start in range(0, len(self), size):
-            cut = slice(start, start + size)
-            features, ratings = (
-                {name: rows[cut] for name, rows in own.items()} for own in (self.features, self.ratings)
-            )
-            yield Dialogue(self.id, *(getattr(self, name)[cut] for name in COLUMNS), features, ratings)
+        return (self.part(slice(start, start + size)) for start in range(0, len(self), size))
 
 
 def check_dialogues(dialogues, corpus):

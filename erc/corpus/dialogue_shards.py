@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from erc.corpus.corpora import Corpus
-from erc.corpus.dialogues import DialogueFile, check_sides, read_dialogues, second_pickle, write_dialogues
+from erc.corpus.dialogues import DialogueFile, read_dialogues, second_pickle, write_dialogues
 from erc.corpus.shards import (
     DIALOGUES,
     check_complete,
@@ -15,7 +15,8 @@ from erc.corpus.shards import (
     shard_path,
     write_index,
 )
-from erc.options import UserError
+from erc.corpus.splits import check_sides
+from erc.options import errors_in
 
 _LISTS = ("train_ids", "test_ids", "dev_ids")
 
@@ -71,10 +72,8 @@ def open_dialogues(path, asked=None):
     index = read_index(path, DIALOGUES, _LISTS)
     _, corpus = second_pickle(path, {"corpus": index.get("corpus")}, asked)
     train, test, dev = (index[name] for name in _LISTS)
-    try:
+    with errors_in(path):
         check_sides({"train": train or [], "test": test or []}, corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     return DialogueShards(Path(path), corpus, train or [], test or [], dev, index["set"], index["shards"])
 
 

@@ -21,7 +21,6 @@ Either may be a folder of shards instead: `erc.corpus.shards`.
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +38,13 @@ from erc.corpus.shards import (
     stored_features,
     write_rows,
 )
-from erc.corpus.splits import check_held_out
+from erc.corpus.splits import check_held_out, check_sides
 from erc.files import write_pickle
-from erc.options import UserError
+from erc.options import UserError, errors_in
 from erc.untrusted import damaged, is_name, read_two_pickles, shown
 
 _ITEMS = ("ids", "speakers", "labels", "text", "audio", "visual", "sentences", "train_ids", "test_ids", "segment_ids")
+_AGAIN = "; make the file again with preprocess.py"
 
 
 @dataclass(eq=False)
@@ -82,26 +82,23 @@ def read_dialogues(path, asked=None):
         expected = f"a dialogue file of {corpus.name}, a list of {len(names)} items"
         raise UserError(f"{path}: expected {expected}; found {found}")
     items = dict(zip(names, items, strict=True))
-    try:
+    with errors_in(path):
         _check_ids(items)
         if "dev_ids" in items:
             more["dev_ids"] = list(items["dev_ids"])
             items["train_ids"] = list(dict.fromkeys([*items["train_ids"], *items["dev_ids"]]))
         check_held_out(corpus, items["train_ids"], items["test_ids"])
         dialogues = _from_tables(items)
-        if not corpus.has_segment_ids:
-            for dialogue in dialogues:
+        for dialogue in dialogues:
+            if not corpus.has_segment_ids:
                 turns = len(dialogue.labels) if is_list(dialogue.labels) else 0
                 dialogue.segment_ids = [f"{dialogue.id}_{turn:03}" for turn in range(turns)]
-        for dialogue in dialogues:
             dialogue.ratings = more["ratings"].get(dialogue.id, {})
         check_dialogues(dialogues, corpus)
         if (dev_ids := more["dev_ids"]) is not None and not set(dev_ids) <= set(items["train_ids"]):
             raise UserError(
                 f"dev dialogue {shown(min(set(dev_ids) - set(items['train_ids'])))} is no training dialogue"
             )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     shard = member_of(more, path)
     return DialogueFile(dialogues, list(items["train_ids"]), list(items["test_ids"]), dev_ids, corpus, shard)
 
@@ -137,10 +134,8 @@ def read_preprocessed(path, asked=None, lazy=False):
     if Path(path).is_dir():
         return _read_preprocessed_shards(Path(path), asked, lazy)
     splits, corpus, _ = _read_splits(path, asked)
-    try:
+    with errors_in(path, _AGAIN):
         check_sides({split: [dialogue.id for dialogue in splits[split]] for split in SPLITS}, corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus
 
 
@@ -150,11 +145,9 @@ def _read_splits(path, asked):
     more, corpus = second_pickle(path, more, asked)
     if not isinstance(splits, dict) or splits.keys() != set(SPLITS):
         raise UserError(f"{path}: expected a preprocessed file with train, dev and test; make one with preprocess.py")
-    try:
+    with errors_in(path, _AGAIN):
         splits = {split: _from_records(split, splits.pop(split), corpus) for split in SPLITS}
         check_dialogues([dialogue for split in SPLITS for dialogue in splits[split]], corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the file again with preprocess.py") from None
     return splits, corpus, member_of(more, path)
 
 
@@ -183,19 +176,9 @@ def _read_preprocessed_shards(path, asked, lazy):
     for split in SPLITS:
         order = {dialogue: place for place, dialogue in enumerate(index[split] or ())}
         splits[split].sort(key=lambda dialogue: order[dialogue.id])  # stable: the parts of a dialogue stay in order
-    try:
+    with errors_in(path, "; make the folder again with preprocess.py"):
         check_sides({split: list(index[split] or ()) for split in SPLITS}, corpus)
-    except UserError as error:
-        raise UserError(f"{path}: {error}; make the folder again with preprocess.py") from None
     return splits, corpus
-
-
-def check_sides(ids, corpus):
-    """No dialogue, and no session where whole ones are held out, is in two splits; `ids` has a list for each."""
-    for one, other in combinations(ids, 2):
-        if both := set(ids[one]) & set(ids[other]):
-            raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
-    check_held_out(corpus, sorted({*ids["train"], *ids.get("dev", ())}), sorted(set(ids["test"])))
 
 
 def write_preprocessed(path, splits, corpus=KEMDY19):
@@ -228,9 +211,8 @@ def use_modalities(path, splits, modalities):
     Raises:
         UserError: a split has no dialogues, or a modality has no features.
     """
-    for split in SPLITS:
-        if not splits[split]:
-            raise UserError(f"{path}: no {split} dialogues")
+    if empty := [split for split in SPLITS if not splits[split]]:
+        raise UserError(f"{path}: no {empty[0]} dialogues")
     found = splits["train"][0].features
     for modality in modalities:
         if modality not in found:
@@ -311,7 +293,7 @@ def _from_records(split, records, corpus):
         if not isinstance(record, dict) or not is_name(record.get("id")):
             raise UserError(f"{split} dialogue {k} is not a dict with an id")
         columns = {name: record.get(name) for name in COLUMNS}
-        if isinstance(columns["speakers"], np.ndarray):  # files of earlier versions hold their numbers
+        if isinstance(columns["speakers"], np.ndarray):  # some files hold their numbers
             known = dict(enumerate(corpus.speakers))
             columns["speakers"] = [known.get(number, number) for number in columns["speakers"].ravel().tolist()]
         features = {modality: record[modality] for modality in MODALITIES if modality in record}

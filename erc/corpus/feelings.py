@@ -23,17 +23,17 @@ def from_network(outputs):
     return np.clip(np.asarray(outputs) * _HALF + _MIDDLE, 1.0, 5.0)
 
 
-def check_rated(ratings, flag, source):
-    """Refuse to train without any rating.
+def check_rated(ratings, source):
+    """Refuse to train on valence and arousal without any rating.
 
     Args:
         ratings: (N, 2).
-        flag, source: for the message.
+        source: the file that has none, for the message.
     """
     if np.isnan(ratings).all(axis=0).any():
         raise UserError(
-            f"{flag}: {source} has no valence or no arousal of any training turn; annotation tables have them as "
-            "columns (KEMDy19's and KEMDy20's, made by MIRAI/preprocess.py); leave the flag out"
+            f"--valence_arousal: {source} has no valence or no arousal of any training turn; annotation tables have "
+            "them as columns (KEMDy19's and KEMDy20's, made by MIRAI/preprocess.py); leave the flag out"
         )
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from erc.corpus.corpora import KEMDY19, MODALITIES
 from erc.corpus.dialogues import Dialogue, DialogueFile
 from erc.corpus.splits import has_split, held_out
-from erc.options import UserError
-
-_SHOWN = 5  # segment ids that an error names
+from erc.options import UserError, first_of
 
 
 def format_dialogues(utterances, sentences, test_sessions, corpus=KEMDY19, ratings=None):
@@ -63,26 +61,17 @@ def _ratings(utterances, counts):
     return found
 
 
-def check_join(dialogues, segment_ids):
-    """Every turn is among `segment_ids` exactly once, and nothing else is.
+def check_same(turns, segment_ids):
+    """The segment ids of turns, a set, are `segment_ids`.
 
     Raises:
         UserError: counts and names what is missing.
     """
-    check_same({segment_id for dialogue in dialogues for segment_id in dialogue.segment_ids}, segment_ids)
-
-
-def check_same(turns, segment_ids):
-    """As `check_join`, of the set of the turns' segment ids."""
     problems = (
         ("turns of the dialogue file are not in the table", turns - set(segment_ids)),
         ("utterances of the table are not in the dialogue file", set(segment_ids) - turns),
     )
-    found = [
-        f"{len(names)} {text} ({', '.join(sorted(names)[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
-        for text, names in problems
-        if names
-    ]
+    found = [f"{len(names)} {text} ({first_of(sorted(names))})" for text, names in problems if names]
     if found:
         advice = "make both from one table with COGMEN_code/cogmen_formatting.py"
         raise UserError(f"{'; '.join(found)}. {advice}")
@@ -92,10 +81,10 @@ def join_embeddings(dialogues, segment_ids, embeddings):
     """Give every turn its embeddings, whatever the order of the utterances.
 
     Args:
-        segment_ids: of N utterances; those of the turns, as `check_join` checks.
+        segment_ids: of N utterances; those of the turns, as `check_same` checks.
         embeddings: {"text": (N, D), "audio": (N, D)}, those that there are, rows as `segment_ids`.
     """
-    check_join(dialogues, segment_ids)
+    check_same({segment_id for dialogue in dialogues for segment_id in dialogue.segment_ids}, segment_ids)
     place = {segment_id: k for k, segment_id in enumerate(segment_ids)}
     for dialogue in dialogues:
         places = [place[segment_id] for segment_id in dialogue.segment_ids]

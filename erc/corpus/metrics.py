@@ -3,10 +3,8 @@
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from erc.corpus.corpora import UNLABELLED, Corpus, in_order
+from erc.corpus.corpora import SCORES, UNLABELLED, Corpus, in_order
 from erc.options import UserError
-
-_NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
 
 
 def scores(labels, predictions, emotions):
@@ -49,7 +47,7 @@ def _multilabel_scores(labels, predictions, emotions):
     of_one = [scores(labels[:, k], predictions[:, k], ("no", "yes")) for k in range(len(emotions))]
     by_emotion = dict(zip(emotions, of_one, strict=True))
     return {
-        **{name: float(np.mean([one[name] for one in of_one])) for name in _NAMES},
+        **{name: float(np.mean([one[name] for one in of_one])) for name in SCORES},
         "per_class": {
             emotion: {**one["per_class"]["yes"], "accuracy": one["accuracy"], "weighted_f1": one["weighted_f1"]}
             for emotion, one in by_emotion.items()
@@ -61,7 +59,7 @@ def _multilabel_scores(labels, predictions, emotions):
 
 def summary(result, headline=Corpus.headline):
     """The scores in one line, as percentages, the corpus's `headline` first."""
-    values = ", ".join(f"{_NAMES[name]} {100 * result[name]:.2f}" for name in in_order(_NAMES, headline))
+    values = ", ".join(f"{SCORES[name]} {100 * result[name]:.2f}" for name in in_order(SCORES, headline))
     return f"{values} ({result['n']} utterances)"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erc.corpus.annotations import read_csv, seconds
+from erc.corpus.annotations import as_number, read_csv
 from erc.corpus.corpora import UNLABELLED
 from erc.files import table_text
 from erc.options import UserError
@@ -41,7 +41,7 @@ def read_ratings(table, corpus):
     ratings = {}
     for row in rows:
         name, *counts = row.fitted(len(expected))
-        numbers = [seconds(count) for count in counts]
+        numbers = [as_number(count) for count in counts]
         if len(numbers) != len(corpus.emotions) or None in numbers or min(numbers) < 0 or name in ratings:
             raise UserError(f"{path}, row {row.number}: expected a segment id, once, and a number for each emotion")
         ratings[name] = np.array(numbers, dtype=np.float32)

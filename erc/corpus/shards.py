@@ -103,7 +103,7 @@ def read_index(path, kind, lists):
             raise TypeError("its number of shards or the name of its set")
         for name in lists:
             ids = index[name]
-            if ids is not None and not (isinstance(ids, list) and all(map(is_name, ids)) and _differ(ids)):
+            if ids is not None and not (isinstance(ids, list) and all(map(is_name, ids)) and len(set(ids)) == len(ids)):
                 raise TypeError(f"{name} is no list of different names")
     missing = [number for number in range(1, shards + 1) if not shard_path(path, number, shards).is_file()]
     if missing:
@@ -144,10 +144,6 @@ def member_of(more, path):
         if not is_name(name) or type(number) is not int or type(shards) is not int:
             raise TypeError(f"shard {shown(found)}")
         return name, number, shards
-
-
-def _differ(ids):
-    return len(set(ids)) == len(ids)
 
 
 # ---- features ----

@@ -7,6 +7,7 @@ utterances.
 
 import random
 from dataclasses import dataclass
+from itertools import combinations
 
 from erc.corpus.annotations import sessions_of
 from erc.corpus.corpora import UNLABELLED
@@ -101,6 +102,14 @@ def check_held_out(corpus, train_ids, test_ids):
             f"session {session} is in both the training set ({train[session]}) and the test set "
             f"({test[session]}); {corpus.name} holds out whole sessions, as COGMEN_code/cogmen_formatting.py does"
         )
+
+
+def check_sides(ids, corpus):
+    """No dialogue, and no session where whole ones are held out, is in two splits; `ids` has a list for each."""
+    for one, other in combinations(ids, 2):
+        if both := set(ids[one]) & set(ids[other]):
+            raise UserError(f"dialogue {min(both)} is in both {one} and {other}")
+    check_held_out(corpus, sorted({*ids["train"], *ids.get("dev", ())}), sorted(set(ids["test"])))
 
 
 def divide(file, corpus, dev_sessions=(), seed=None):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from erc.options import UserError
+from erc.options import UserError, errors_in
 from erc.untrusted import shown
 
 
@@ -91,10 +91,8 @@ def take_task(path, splits, corpus, name):
         raise UserError(f"--emotion {name}: {expected}" if name else f"{path}: {expected}; give --emotion")
     task, of_task = corpus.tasks[name], corpus.of_task(name)
     for dialogue in (one for split in splits.values() for one in split):
-        try:
+        with errors_in(f"{path}: --emotion {name}"):
             dialogue.labels = task.labels(_values(task, dialogue))
-        except UserError as error:
-            raise UserError(f"{path}: --emotion {name}: {error}") from None
     found = np.unique(np.concatenate([dialogue.labels for dialogue in splits["train"]])) if splits["train"] else ()
     if len(found) == 1:
         what = ("of no emotion", "of every emotion")[found[0]] if task.multilabel else of_task.emotions[found[0]]

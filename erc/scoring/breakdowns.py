@@ -24,7 +24,7 @@ class Group:
 
 
 def groups_of(evaluation, held_out=None):
-    """The groups that can be told, without those of all turns or of none.
+    """The groups that ids and table name, without those of all turns or of none.
 
     Args:
         evaluation: a `predictions.Evaluation`.

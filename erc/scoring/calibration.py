@@ -46,7 +46,6 @@ def calibration(labels, predictions, probabilities):
         "brier": float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1).mean()),
         "nll": float(-np.log(np.maximum(probabilities[every, labels], LEAST)).mean()),
         "confidence": float(confidence.mean()),
-        "unlike_argmax": int((confidence < probabilities.max(axis=1)).sum()),
         "reliability": bins,
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.corpora import CORPORA
 from erc.corpus.splits import has_split, held_out, labelled
-from erc.options import UserError
+from erc.options import UserError, first_of
 
 
 @dataclass
@@ -60,8 +60,8 @@ def check_published_split(evaluation, name):
     what = f"{corpus.name}'s published test split"
     have, wanted = set(turns.dialogues), set(corpus.test_dialogues)
     if missing := sorted(wanted - have):
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise UserError(f"{path}: no turn of {len(missing)} of the {len(wanted)} dialogues of {what}: {shown}")
+        found = f"no turn of {len(missing)} of the {len(wanted)} dialogues"
+        raise UserError(f"{path}: {found} of {what}: {first_of(missing)}")
     if other := sorted(have - wanted):
         raise UserError(f"{path}: {other[0]} is not in {what}; expected turns of its {len(wanted)} dialogues alone")
     count, known = len(turns.ids), corpus.test_turns
@@ -94,7 +94,7 @@ def read_held_out(evaluation, table, sessions=None):
         (given.keys() - expected.keys(), f"has {{}} turns that are not among the held-out ones of {table}"),
     ):
         if some:
-            shown = ", ".join(sorted(some)[:5]) + (", ..." if len(some) > 5 else "")
+            shown = first_of(sorted(some))
             raise UserError(f"{path}: {problem.format(len(some))}: {shown}; expected all and no others")
     if other := [name for name in turns.ids if given[name] != expected[name]]:
         found = f"labelled {given[other[0]]}, but {expected[other[0]]} in {table}"

@@ -10,7 +10,6 @@ import warnings
 
 import numpy as np
 
-SCORES = ("accuracy", "weighted_f1", "macro_f1", "uar")
 LEVEL = 0.95
 RESAMPLES = 9999
 SEED = 24
@@ -60,9 +59,14 @@ def mean_scores(weights, confusions):
         weights: (B, D) how often each dialogue counts.
         confusions: (R, D, K, K).
     """
+    return scores_of(_weighted(weights, confusions)).mean(axis=1)
+
+
+def _weighted(weights, confusions):
+    """(R, B, K, K) the sums of weighted dialogues."""
     runs, dialogues, emotions, _ = confusions.shape
     totals = weights @ confusions.reshape(runs, dialogues, -1)  # (R, B, K * K)
-    return scores_of(totals.reshape(runs, len(weights), emotions, emotions)).mean(axis=1)
+    return totals.reshape(runs, len(weights), emotions, emotions)
 
 
 def bootstrap(statistic, dialogues, resamples=RESAMPLES, seed=SEED):
@@ -119,9 +123,9 @@ def permutation(first, second, resamples=RESAMPLES, seed=SEED):
 
     def difference(drawn, others, axis):
         kept = (drawn.reshape(-1, dialogues) < dialogues).astype(float)  # (B, D) 1: as it was, 0: exchanged
-        ours = _exchanged(kept, first, second)
-        theirs = _exchanged(kept, second, first)
-        values = theirs - ours
+        ours = _weighted(kept, first) + _weighted(1 - kept, second)
+        theirs = _weighted(kept, second) + _weighted(1 - kept, first)
+        values = scores_of(theirs).mean(axis=1) - scores_of(ours).mean(axis=1)  # (S, B)
         # Differences that are equal but for rounding count as equal: the test asks for "as large".
         return np.round(values, 12).T.reshape(*drawn.shape[:-1], len(values))
 
@@ -136,11 +140,3 @@ def permutation(first, second, resamples=RESAMPLES, seed=SEED):
         rng=np.random.default_rng(seed),
     )
     return result.pvalue
-
-
-def _exchanged(kept, own, other):
-    """(S, B) the scores when a dialogue's predictions are `own` where `kept`, and `other` elsewhere."""
-    runs, dialogues, emotions, _ = own.shape
-    own, other = (confusions.reshape(runs, dialogues, -1) for confusions in (own, other))
-    totals = kept @ own + (1 - kept) @ other
-    return scores_of(totals.reshape(runs, len(kept), emotions, emotions)).mean(axis=1)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from erc.corpus.corpora import UNLABELLED
-from erc.figures import COLOURS, new_figure, save_figure
+from erc.figures import COLOURS, LINES, new_figure, save_figure
 from erc.options import printable
 from erc.scoring.calibration import accuracy_of_surest, calibration
 
@@ -36,7 +36,7 @@ def draw_confusion(folder, panels):  # pragma: no mutate block
                 text = f"{100 * share[row, column]:.0f}%\n{confusion[row, column]}"
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     figure.colorbar(image, ax=figure.axes, label="share of the labelled emotion", shrink=0.8)
-    _save(figure, folder, "confusion_matrix")
+    save_figure(figure, folder / "confusion_matrix")
 
 
 def draw_confidence(folder, labels, predictions, probabilities):  # pragma: no mutate block
@@ -75,7 +75,7 @@ def draw_confidence(folder, labels, predictions, probabilities):  # pragma: no m
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#eeeeee")
         axes.set_axisbelow(True)
-    _save(figure, folder, "confidence")
+    save_figure(figure, folder / "confidence")
 
 
 def draw_timelines(folder, turns, predictions, emotions):  # pragma: no mutate block
@@ -123,7 +123,7 @@ def draw_timelines(folder, turns, predictions, emotions):  # pragma: no mutate b
     figure.legend(
         handles=handles, title=title, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=8
     )
-    _save(figure, folder, "timelines", dpi=100)
+    save_figure(figure, folder / "timelines", dpi=100)
 
 
 def draw_learning_curves(path, history, kept=None):  # pragma: no mutate block
@@ -141,7 +141,7 @@ def draw_learning_curves(path, history, kept=None):  # pragma: no mutate block
         (panels[0], [name for name in names if "loss" in name], "loss", 1),
         (panels[1], [name for name in names if "loss" not in name], "%", 100),
     ):
-        styles = itertools.cycle(zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7"), ("-", "--", "-.", ":"), strict=True))
+        styles = itertools.cycle(zip(LINES[:4], ("-", "--", "-.", ":"), strict=True))
         for name, (colour, line) in zip(chosen, styles, strict=False):
             values = [scale * row[name] for row in history]
             mark = "o" if len(epochs) < 25 else None
@@ -154,13 +154,9 @@ def draw_learning_curves(path, history, kept=None):  # pragma: no mutate block
         axes.grid(color="#eeeeee")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, f"{path}.png", f"{path}.svg")
+    save_figure(figure, path)
 
 
 def plain(name):
     """A name as it stands: matplotlib would take what is between two dollar signs for a formula."""
     return printable(str(name)).replace("$", r"\$")
-
-
-def _save(figure, folder, name, dpi=120):
-    save_figure(figure, folder / f"{name}.png", folder / f"{name}.svg", dpi=dpi)

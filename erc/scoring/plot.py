@@ -1,16 +1,15 @@
 """The picture of a report: a dot and an interval for each score of each method, and the groups of turns below."""
 
-from erc.figures import new_figure, save_figure
+from erc.corpus.corpora import SCORES
+from erc.figures import LINES, new_figure, save_figure
 from erc.scoring.pictures import plain
-from erc.scoring.tables import HEADS
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
 _MARKS = "osD^vP"
 _LINE = 0.16  # inches of a dot's line
 
 
-def draw(report, *paths):
-    """Draw scores in percent into files, whose formats their names tell (`.png`, `.svg`)."""
+def draw(report, path):
+    """Draw scores in percent, as `path`.png and `path`.svg."""
     panels = _panels(report)
     heights = [len(rows) * (len(names) + 1) for _, names, rows in panels]
     figure = new_figure(7.2, 1.2 + 0.6 * len(panels) + _LINE * sum(heights))
@@ -19,17 +18,17 @@ def draw(report, *paths):
         _draw_panel(one, *panel)
     if len(report["methods"]) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    save_figure(figure, *paths, dpi=150)
+    save_figure(figure, path, dpi=150)
 
 
 def _panels(report):
     """(title, names, rows) of each panel; a row is its name and an entry for each of the names."""
     methods, difference, groups = report["methods"], report["difference"], report["methods"][0]["groups"]
     names, unit = [method["name"] for method in methods], f"95% intervals over {report['interval']['resampled']}"
-    rows = [(head, [method["scores"][score] for method in methods]) for score, head in HEADS.items()]
+    rows = [(head, [method["scores"][score] for method in methods]) for score, head in SCORES.items()]
     panels = [(f"{names[0] if len(names) == 1 else 'All turns'}: %, {unit}", names, rows)]
     if difference:
-        rows = [(head, [difference["scores"][score]]) for score, head in HEADS.items()]
+        rows = [(head, [difference["scores"][score]]) for score, head in SCORES.items()]
         panels.append((f"{difference['second']} minus {difference['first']}: points", ["difference"], rows))
     if groups:
         rows = [
@@ -39,7 +38,7 @@ def _panels(report):
             )
             for k, group in enumerate(groups)
         ]
-        panels.append((f"Groups of turns: {HEADS[report['headline']]}, %", names, rows))
+        panels.append((f"Groups of turns: {SCORES[report['headline']]}, %", names, rows))
     return panels
 
 
@@ -51,7 +50,7 @@ def _draw_panel(axes, title, names, rows):
         places = [row + (k - (len(names) - 1) / 2) * step for row in range(len(rows))]
         values = [100 * entry["value"] for entry in entries]
         difference = name == "difference" and len(names) == 1
-        colour, mark = ("#333333", "o") if difference else (_COLOURS[k % len(_COLOURS)], _MARKS[k % len(_MARKS)])
+        colour, mark = ("#333333", "o") if difference else (LINES[k % len(LINES)], _MARKS[k % len(_MARKS)])
         axes.plot(values, places, mark, color=colour, markersize=5, label=plain(name))
         for entry, place in zip(entries, places, strict=True):
             if entry["low"] is not None:

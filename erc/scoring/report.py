@@ -1,13 +1,13 @@
-"""All that is told of an evaluation, as plain values: what `scores.json` holds and the tables are made of."""
+"""The scores of an evaluation as plain values: what `scores.json` holds and the tables are made of."""
 
 import numpy as np
 
+from erc.corpus.corpora import SCORES
 from erc.scoring.calibration import calibration, coverage
 from erc.scoring.intervals import (
     LEAST,
     LEVEL,
     RESAMPLES,
-    SCORES,
     SEED,
     bootstrap,
     dialogue_confusions,
@@ -27,7 +27,7 @@ def report(evaluation, groups=(), split=None, resamples=RESAMPLES, seed=SEED):
         groups: `breakdowns.Group`s.
         split: what the turns are all of, in words, where that was checked.
     Returns:
-        dict of plain values, scores as fractions; docs/scoring.md describes them. What cannot be told is None.
+        dict of plain values, scores as fractions; docs/scoring.md describes them. What is not known is None.
     """
     turns, settings = evaluation.turns, (resamples, seed)
     parts = [Part(turns, len(evaluation.emotions), group.mask) for group in groups]

@@ -3,10 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from erc.corpus.corpora import SCORES
 from erc.options import printable
-from erc.scoring.intervals import SCORES
 
-HEADS = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
 CSV_COLUMNS = ("method", "turns_of", "turns", "score", "value", "low", "high", "sd", "p")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$"}
 _LATEX |= {one: f"\\{one}" for one in "&%$#_{}"}
@@ -75,7 +74,7 @@ def tables_of(report):
     if difference := report["difference"]:
         test = ", permutation test" if difference["scores"]["accuracy"]["p"] is not None else ""
         caption = f"{difference['second']} minus {difference['first']}, points; {between}{test}"
-        tables.append(Table("difference", caption, [list(HEADS.values()), _cells(difference, SCORES, show_difference)]))
+        tables.append(Table("difference", caption, [[*SCORES.values()], _cells(difference, SCORES, show_difference)]))
     if report["methods"][0]["groups"]:
         tables.append(Table("groups", f"Groups of turns; scores in %, {between}", _groups(report)))
     tables.append(Table("emotions", f"Emotions; scores in %, {between} for F1", _emotions(report)))
@@ -96,7 +95,7 @@ def _cells(result, scores, show):
 
 
 def _scores(report):
-    rows = [["method", *HEADS.values()]]
+    rows = [["method", *SCORES.values()]]
     for method in report["methods"]:
         name = method["name"] + (f", {len(method['runs'])} runs" if len(method["runs"]) > 1 else "")
         rows.append([name, *_cells(method, SCORES, percent)])
@@ -108,7 +107,7 @@ def _groups(report):
     methods, difference = report["methods"], report["difference"]
     scores = SCORES if len(methods) == 1 else (report["headline"],)
     heads = [
-        HEADS[score] if len(methods) == 1 else f"{HEADS[score]}, {one['name']}" for one in methods for score in scores
+        SCORES[score] if len(methods) == 1 else f"{SCORES[score]}, {one['name']}" for one in methods for score in scores
     ]
     rows = [["group", "turns", "dialogues", *heads, *(["difference"] if difference else [])]]
     for k, group in enumerate(methods[0]["groups"]):

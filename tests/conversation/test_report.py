@@ -5,13 +5,14 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from conversation.report.page import as_json, render, write_report
-from conversation.results import Results, as_data
+from conversation.results import as_data
 from conversation.turns import Conversation, Note, Turn
 from tests.conversation.conftest import RATE, TURNS, tones
 
@@ -32,13 +33,14 @@ def results(hostile=""):
     names = {"en": emotions, "ko": ("중립", "분노", "기쁨", "슬픔", "놀람")}
     p = np.array([[0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1]] + 2 * [5 * [0.2]])
     losses = {"voice": np.array([0.5, 0, 0, 0, 0.01]), "words": np.zeros(5), "conversation": np.full(5, -0.1)}
-    return Results(conversation, emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0)
+    more = (emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0)
+    return SimpleNamespace(conversation=conversation, data=lambda: as_data(conversation, *more))
 
 
 def make_report(folder, made=None, page_mb=20):
     made = made or results()
     folder.mkdir(exist_ok=True)
-    write_report(folder, as_data(made), made.conversation, page_mb)
+    write_report(folder, made.data(), made.conversation, page_mb)
     return folder / "report.html"
 
 
@@ -58,7 +60,7 @@ def test_the_data_in_the_page_are_those_of_turns_json(tmp_path):
     made = results()
     data, scripts = parts(make_report(tmp_path / "r", made).read_text(encoding="utf-8"))
     found = json.loads(data["data"])
-    assert len(found.pop("id")) == 32 and found == json.loads(json.dumps(as_data(made))) and len(scripts) == 1
+    assert len(found.pop("id")) == 32 and found == json.loads(json.dumps(made.data())) and len(scripts) == 1
 
 
 def test_sound_in_the_page_is_that_of_the_turns(tmp_path):
@@ -103,7 +105,7 @@ def test_text_is_never_markup(tmp_path):
 
 @pytest.mark.parametrize(("inside", "media"), [(True, "media-src data:;"), (False, "media-src data: file:;")])
 def test_the_page_may_ask_no_network(inside, media):
-    text = render(as_data(results()), [None] * 5, inside)
+    text = render(results().data(), [None] * 5, inside)
     policy = re.search('Content-Security-Policy" content="(.*?)"', text)[1].replace("&#39;", "'")
     assert policy.startswith("default-src 'none';") and media in policy
     assert not re.search(r"https?:|\*|unsafe|connect-src|'self'", policy)

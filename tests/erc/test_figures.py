@@ -61,7 +61,7 @@ def test_korean_letters_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(warnings, "filterwarnings", lambda *_: None)  # which hides what the next line looks for
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        save_figure(figure, tmp_path / "a.png")
+        save_figure(figure, tmp_path / "a")
     assert not [one for one in told if "missing from font" in str(one.message)]
 
 
@@ -73,6 +73,6 @@ def test_without_such_a_font_it_says_how_to_get_one(tmp_path, monkeypatch, capsy
     for text in ("angry", NAMES[0], NAMES[2]):
         figure = new_figure(2, 1)
         figure.text(0.5, 0.5, text)
-        save_figure(figure, tmp_path / "a.png")
+        save_figure(figure, tmp_path / "a")
         told = capsys.readouterr().err
         assert ("pip install pylopdf-fonts-ko" in told) == (text == NAMES[0])  # once

@@ -178,33 +178,6 @@ def pretrained_audio(name):
     return fetch(f"--audio_encoder {name}", name, Wav2Vec2Model.from_pretrained, dtype=torch.float32, **_ATTENTION)
 
 
-def pretrained_ctc(flag, name):
-    """A Wav2Vec2 with its CTC head, as float32, its feature extractor and its tokenizer.
-
-    Args:
-        flag: the option and its value, for messages.
-    Raises:
-        UserError: it cannot be found, has no CTC head, or hears another rate than 16 kHz.
-    """
-    import torch
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
-
-    config = fetch(flag, name, AutoConfig.from_pretrained)
-    if config.model_type != "wav2vec2":
-        raise UserError(f"{flag}: is a {config.model_type} model, expected wav2vec2 with a CTC head")
-    network, loaded = fetch(
-        flag, name, Wav2Vec2ForCTC.from_pretrained, dtype=torch.float32, output_loading_info=True, **_ATTENTION
-    )
-    if missing := [key for key in loaded["missing_keys"] if key.startswith("lm_head")]:
-        raise UserError(
-            f"{flag}: has no CTC head ({', '.join(sorted(missing))}), so it cannot write down what it hears"
-        )
-    front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
-    if front.sampling_rate != SAMPLE_RATE:
-        raise UserError(f"{flag}: hears {front.sampling_rate} Hz, expected {SAMPLE_RATE}")
-    return network, front, fetch(flag, name, AutoTokenizer.from_pretrained)
-
-
 def empty_encoder(description):
     """The network of an encoder's description, with random weights."""
     from transformers import AutoConfig, AutoModel

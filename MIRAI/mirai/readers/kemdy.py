@@ -17,11 +17,11 @@ from tqdm import tqdm
 from erc.corpus.annotations import Utterance, make_utterance
 from erc.corpus.corpora import UNLABELLED
 from erc.options import UserError
+from mirai.options import CLIP_LENGTH
 from mirai.readers.findings import Findings, RawCorpus
 from mirai.readers.kemdy_rows import checked_cells, data_rows, votes
 from mirai.readers.speech_files import usable_files
 
-CLIP_LENGTH = 25.0  # seconds
 EVERY, SPEAKER_ONLY = "annotation.csv", "annotation_speaker_only.csv"
 
 

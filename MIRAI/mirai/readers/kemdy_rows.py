@@ -8,7 +8,7 @@ stay the text that the corpus holds. A row may end early or have empty cells bey
 import re
 from dataclasses import dataclass
 
-from erc.corpus.annotations import COLUMNS, CsvRow, read_csv, seconds
+from erc.corpus.annotations import COLUMNS, CsvRow, as_number, read_csv
 from erc.corpus.corpora import Corpus
 from erc.options import UserError
 from mirai.readers.findings import shown
@@ -120,7 +120,7 @@ def checked_cells(line, width, file, session, first_row, layout, findings, keep_
         return None
     if len(line.cells) != width:
         # A cell too many or too few among the used ones moves text to where a number or nothing has to be.
-        if len(cells) > width or any(cell and seconds(cell) is None for cell in cells[label + 1 : layout.used]):
+        if len(cells) > width or any(cell and as_number(cell) is None for cell in cells[label + 1 : layout.used]):
             findings.errors["a cell too many or too few"].append(place)
             return None
         reason = "row with other than its file's number of cells; missing trailing ones are read as empty"
@@ -128,7 +128,7 @@ def checked_cells(line, width, file, session, first_row, layout, findings, keep_
     emotions = _emotions(cells[label], place, layout.corpus, findings, keep_unlabelled)
     if emotions is None:
         return None
-    start, end = seconds(cells[1]), seconds(cells[2])
+    start, end = as_number(cells[1]), as_number(cells[2])
     if start is None or end is None or not 0 <= start <= end:
         reason = "wav start and end are not seconds with 0 <= start <= end"
         findings.left_out[reason].append(f"{place}: {shown(cells[1])}, {shown(cells[2])}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from erc.corpus.annotations import COLUMNS as TABLE_COLUMNS
 from erc.options import UserError
+from mirai.options import CLIP_LENGTH
 from mirai.readers.findings import Findings, RawCorpus
 from mirai.readers.labels import Labels
 from mirai.readers.manifest_rows import read_rows
@@ -17,7 +18,6 @@ from mirai.readers.sides import on_both_sides, plan_tables
 from mirai.readers.sounds import find_sources
 
 TABLES = ("annotation.csv",)  # or, with --folds, annotation_fold1.csv, ...
-_LONG = 25  # seconds, as the trainer's default of --clip_length
 _FEW = 5  # turns of an emotion: a slip of the pen, or too few to learn it from
 
 
@@ -123,7 +123,6 @@ def _note(turns, corpus, findings):
     for turn in turns:
         if has_text and not turn.text:
             findings.notes["turn without text"].append(turn.place)
-        if turn.seconds > _LONG:
-            findings.notes[f"turn longer than {_LONG} s; stage 1 does not train on it (--clip_length)"].append(
-                turn.place
-            )
+        if turn.seconds > CLIP_LENGTH:
+            reason = f"turn longer than {CLIP_LENGTH:g} s; stage 1 does not train on it (--clip_length)"
+            findings.notes[reason].append(turn.place)

@@ -17,7 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.corpus.annotations import plain_cell, read_csv, seconds
+from erc.corpus.annotations import as_number, plain_cell, read_csv
 from erc.corpus.corpora import SPLITS
 from erc.untrusted import is_name
 from mirai.readers.findings import Cut, shown
@@ -113,7 +113,7 @@ def _turn(row, columns, path, labels, findings):
             errors[f"{name} {fault}"].append(f"{place}: {shown(cells[name])}")
     times = {}
     for name in ("start", "end"):
-        times[name] = seconds(cells[name]) if cells[name] else None
+        times[name] = as_number(cells[name]) if cells[name] else None
         if cells[name] and (times[name] is None or times[name] < 0):
             errors[f"{name} that is no time in seconds, such as 75.2"].append(f"{place}: {shown(cells[name])}")
     if None not in times.values() and times["end"] <= times["start"]:

@@ -8,12 +8,11 @@ from tqdm import tqdm
 from erc.options import UserError
 from mirai.readers.findings import Cut
 from mirai.readers.recordings import probe_recording, read_cut
-from mirai.speech import RECEPTIVE_FIELD, SAMPLE_RATE
+from mirai.speech import CLIPPED, RECEPTIVE_FIELD, SAMPLE_RATE, SILENT
 
 _ROUNDED = 0.05  # seconds by which an end may lie beyond the recording
 _LONGEST = 1800  # seconds of a turn: more is a recording that nobody cut, and would take much memory
-_SILENT = 1e-3  # peak, full scale = 1: below it (-60 dB) nobody is heard
-_CLIPPED = 0.999, 0.01  # a sample this loud is clipped; this share of them is worth a word
+_CLIPPED_SHARE = 0.01  # of the samples: so many are worth a word
 
 
 def find_sources(turns, findings):
@@ -84,10 +83,10 @@ def _with_source(turn, recording, findings):
 
 def _listen(place, sound, rate, findings):
     """Note what is heard, or not, in the speech of a turn."""
-    loudness, (level, share) = np.abs(sound), _CLIPPED
-    if loudness.max() < _SILENT:
+    loudness = np.abs(sound)
+    if loudness.max() < SILENT:
         findings.notes["turn that is silent"].append(place)
-    if (loudness >= level).mean() > share:
+    if (loudness >= CLIPPED).mean() > _CLIPPED_SHARE:
         findings.notes["turn whose sound is clipped"].append(place)
     if len(sound) * SAMPLE_RATE < RECEPTIVE_FIELD * rate:
         findings.notes[f"turn shorter than {RECEPTIVE_FIELD} samples; padded when it is read"].append(place)

@@ -232,11 +232,8 @@ def _is_there(source, place, copy):
     """Whether a file of txt_wav/ is what would be made. Whether a `Cut` is, shows only once it is made."""
     if isinstance(source, Path):
         return _is_copied(source, place) if copy else place.is_symlink() and place.readlink() == source
-    return isinstance(source, str) and _is_text(place, source.encode())
-
-
-def _is_text(place, content):
-    return place.is_file() and not place.is_symlink() and place.read_bytes() == content
+    is_plain_text = isinstance(source, str) and place.is_file() and not place.is_symlink()
+    return is_plain_text and place.read_bytes() == source.encode()
 
 
 def _is_copied(source, place):

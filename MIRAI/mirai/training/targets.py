@@ -65,7 +65,7 @@ def feelings_of(utterances, table):
         UserError: no utterance of the annotation table `table` has them.
     """
     ratings = ratings_of(utterances)
-    check_rated(ratings, "--valence_arousal", table)
+    check_rated(ratings, table)
     return to_network(ratings)
 
 

@@ -1,7 +1,7 @@
 """A dialogue of a manifest, whose rows `mirai.readers.manifest_rows` reads and checks."""
 
 from conversation.turns import Turn
-from erc.options import UserError
+from erc.options import UserError, first_of
 from mirai.readers.findings import Findings
 from mirai.readers.labels import Labels
 from mirai.readers.manifest_rows import read_rows
@@ -32,7 +32,7 @@ def read_manifest(path, dialogue=None):
 
 
 def _choose(path, found, dialogue):
-    names = ", ".join(list(found)[:10]) + (", ..." if len(found) > 10 else "")
+    names = first_of(found, 10)
     if dialogue is None and len(found) > 1:
         raise UserError(f"{path}: has {len(found)} dialogues ({names}); say which: --dialogue NAME")
     if dialogue is not None and dialogue not in found:

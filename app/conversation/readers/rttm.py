@@ -2,7 +2,7 @@
 <speaker> ...`. It has no text."""
 
 from conversation.turns import Turn
-from erc.corpus.annotations import seconds
+from erc.corpus.annotations import as_number
 from erc.corpus.transcripts import read_text
 from erc.options import UserError
 
@@ -16,7 +16,7 @@ def read_rttm(path):
         words = line.split()
         if not words or words[0] != "SPEAKER":
             continue
-        times = [seconds(word) for word in words[_START : _DURATION + 1]]
+        times = [as_number(word) for word in words[_START : _DURATION + 1]]
         if len(words) <= _SPEAKER or None in times:
             raise UserError(
                 f"{path}, line {number}: expected SPEAKER, file, channel, start, duration, <NA>, <NA>, speaker; "

@@ -15,10 +15,11 @@ def read_vtt(path):
     with needs("webvtt-py"):
         import webvtt
     text, _ = read_text(path, "a WebVTT file", "give the file of subtitles")
-    return [
-        _turn(path, number, cue.start_in_seconds + _thousandths(cue.start), _end(cue), cue.voice, cue.text)
-        for number, cue in enumerate(webvtt.from_buffer(io.StringIO(text), "vtt"), start=1)
-    ]
+    turns = []
+    for number, cue in enumerate(webvtt.from_buffer(io.StringIO(text), "vtt"), start=1):
+        start, end = _seconds(cue.start_in_seconds, cue.start), _seconds(cue.end_in_seconds, cue.end)
+        turns.append(_turn(path, number, start, end, cue.voice, cue.text))
+    return turns
 
 
 def read_srt(path):
@@ -32,13 +33,9 @@ def read_srt(path):
     ]
 
 
-def _end(cue):
-    return cue.end_in_seconds + _thousandths(cue.end)
-
-
-def _thousandths(time):
-    """Of `00:01:02.345`: 0.345."""
-    return int(time.rpartition(".")[2]) / 1000
+def _seconds(whole, time):
+    """Whole seconds, all that the library gives as a number, and the thousandths of `00:01:02.345`."""
+    return whole + int(time.rpartition(".")[2]) / 1000
 
 
 def _turn(path, number, start, end, voice, text):

@@ -1,5 +1,5 @@
-// Puts the page together: words, theme, keys, and what is shown again after a change.
-const $ = (id) => document.getElementById(id);
+// Puts the page together: words, keys, and what is shown again after a change.
+const word = (name) => words()[name];
 
 function say(text) {
   $("status").textContent = "";
@@ -68,25 +68,14 @@ player.tell = () => {
 };
 
 function showWords() {
-  document.documentElement.lang = language;
-  for (const item of document.querySelectorAll("[data-word]")) item.textContent = words()[item.dataset.word];
-  for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", String(button.dataset.language === language));
-  $("languages").setAttribute("aria-label", words().language);
+  showFixedWords(word);
   const last = Math.max(...DATA.turns.map((turn) => turn.end ?? 0));
   $("facts").textContent = [words().facts(DATA.turns.length, DATA.speakers.join(", "), last ? clock(last) : ""), words().from(DATA.sources.slice(0, 3).join(", ") + (DATA.sources.length > 3 ? ", …" : ""))].join(" · ");
   $("models").textContent =
     `${words().models(Object.values(DATA.models).join(", "), DATA.unsure_below)} ${words().calibrated(DATA.temperature !== 1)}`;
   $("notes").replaceChildren(...DATA.notes.map((note) => h("p", { class: "notice", role: "note" }, note[language] || note.en)));
   if (!state.stored) $("notes").append(h("p", { class: "notice", role: "note" }, words().notSaved));
-  showTheme();
   refresh();
-}
-
-function showTheme() {
-  const theme = preference("theme") || "auto";
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  $("theme").textContent = words().theme[theme];
 }
 
 function keys(event) {
@@ -116,15 +105,7 @@ function takeBack() {
 }
 
 restore();
-language = preference("language") || (navigator.language.startsWith("ko") ? "ko" : "en");
-for (const button of document.querySelectorAll("[data-language]")) {
-  button.addEventListener("click", () => { language = preference("language", button.dataset.language); showWords(); });
-}
-$("theme").addEventListener("click", () => {
-  const order = ["auto", "light", "dark"];
-  preference("theme", order[(order.indexOf(preference("theme") || "auto") + 1) % 3]);
-  showTheme();
-});
+listenToSwitches(word, showWords);
 $("play-all").hidden = !SOUNDS.some(Boolean);
 $("turns").classList.toggle("silent", !SOUNDS.some(Boolean));
 $("play-all").addEventListener("click", () => (player.on ? stop() : play(current, true)));

@@ -123,15 +123,3 @@ function restore() {
     state.stored = false;
   }
 }
-
-const preferences = {}; // where the browser keeps nothing
-
-function preference(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(`report ${name}`, value);
-    return localStorage.getItem(`report ${name}`);
-  } catch {
-    if (value !== undefined) preferences[name] = value;
-    return preferences[name] ?? null;
-  }
-}

@@ -1,20 +1,5 @@
 // How the page shows an emotion, the shares of emotions of each speaker, and the timeline.
 
-// An element: h("p", {class: "x", onclick: f}, "text", child, ...). Text is always text.
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, one);
-    else if (name === "value" || name === "checked" || name === "selected") element[name] = value;
-    else element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
-let language = "en";
 const words = () => WORDS[language];
 
 function emotionName(emotion) {

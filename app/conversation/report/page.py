@@ -8,7 +8,7 @@ from importlib.resources import files
 from conversation.sound import as_mp3
 from erc.files import atomic_writer, write_text
 
-SCRIPTS = ("words.js", "model.js", "exports.js", "player.js", "overview.js", "turns.js", "main.js")
+SCRIPTS = ("common.js", "words.js", "model.js", "exports.js", "player.js", "overview.js", "turns.js", "main.js")
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 _FOLDER = "audio"  # beside the page
 
@@ -40,13 +40,9 @@ def render(data, sounds, inside):
         sounds: for each turn the address of its MP3, or None.
         inside: they are data: addresses.
     """
-    import jinja2
-
-    here = files("conversation.report")
-    style, template = (here.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.html"))
-    script = "\n".join(here.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(
+    style, script = read("report/report.css"), "\n".join(read(f"report/{name}") for name in SCRIPTS)
+    return fill(
+        "report/report.html",
         title=data["dialogue"],
         policy=_policy(style, script, inside),
         style=style,
@@ -54,6 +50,19 @@ def render(data, sounds, inside):
         data=as_json({**data, "id": hashlib.sha256(as_json(data).encode()).hexdigest()[:32]}),
         sounds=as_json(sounds),
     )
+
+
+def read(name):
+    """The text of a file of this package, such as `report/report.css`."""
+    return files("conversation").joinpath(name).read_text(encoding="utf-8")
+
+
+def fill(name, **values):
+    """The page of a template, in which every value is text, and no markup unless the template says so."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(read(name)).render(**values)
 
 
 def as_json(value):

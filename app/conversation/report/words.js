@@ -1,11 +1,10 @@
-"use strict";
 // The words of the page in both languages. A function takes what it speaks of.
 const WORDS = {
   en: {
     skip: "Skip to the turns", kind: "Emotions in a conversation", overview: "Overview", turns: "Turns",
     facts: (turns, speakers, time) => [`${turns} turns`, speakers, time].filter(Boolean).join(" · "),
     from: (files) => `from ${files}`, shareOf: (speaker) => `Turns of ${speaker}`,
-    theme: { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" },
+    "theme.auto": "Theme: system", "theme.light": "Theme: light", "theme.dark": "Theme: dark",
     language: "Language", filters: "Show", all: "All", unsure: "Unsure", corrected: "Corrected", unchecked: "To check",
     playAll: "Play all", stop: "Stop", play: (n) => `Play turn ${n}`, stopTurn: (n) => `Stop turn ${n}`, undo: "Undo",
     noSound: "There is no sound", export: "Export",
@@ -40,7 +39,7 @@ const WORDS = {
     skip: "발화 목록으로 건너뛰기", kind: "대화 속 감정", overview: "한눈에 보기", turns: "발화",
     facts: (turns, speakers, time) => [`발화 ${turns}개`, speakers, time].filter(Boolean).join(" · "),
     from: (files) => `원본: ${files}`, shareOf: (speaker) => `${speaker}의 발화`,
-    theme: { auto: "화면: 시스템", light: "화면: 밝게", dark: "화면: 어둡게" },
+    "theme.auto": "화면: 시스템", "theme.light": "화면: 밝게", "theme.dark": "화면: 어둡게",
     language: "언어", filters: "보기", all: "전체", unsure: "불확실", corrected: "고친 것", unchecked: "확인할 것",
     playAll: "모두 듣기", stop: "정지", play: (n) => `발화 ${n} 듣기`, stopTurn: (n) => `발화 ${n} 정지`, undo: "되돌리기",
     noSound: "소리가 없습니다", export: "내보내기",

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from importlib.resources import files
 from importlib.util import find_spec
 from urllib.parse import parse_qs
 
@@ -11,16 +10,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from conversation.report.page import fill, read
 from conversation.server.form import ENDINGS, Refused, read_form
 from conversation.server.guard import Guard, error
 from conversation.server.interface import SCHEMAS, UPLOAD, render_interface
 from conversation.server.jobs import DONE
 from conversation.server.request import make_request
 
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; media-src blob:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+_PAGE = {  # the headers of the server's own pages
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; media-src blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}
 # The page itself says what its script, style and sound may do; a header can only forbid more.
 _REPORT_POLICY = "connect-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _FILES = {
@@ -30,6 +30,7 @@ _FILES = {
     "recorder.js": ("server", "text/javascript"),
     "words.json": ("server", "application/json"),
     "report.css": ("report", "text/css"),
+    "common.js": ("report", "text/javascript"),
 }
 _RESULTS = {"report": ("report.html", "text/html"), "turns.json": ("turns.json", "application/json"),
             "turns.csv": ("turns.csv", "text/csv")}  # fmt: skip
@@ -87,7 +88,7 @@ def _add_conversations(app, jobs, settings):
         """How far a conversation is: `queued`, `running`, `done` or `failed`."""
         return status(jobs.get(name))
 
-    @app.delete("/conversations/{name}", status_code=204, responses=SCHEMAS["none"])
+    @app.delete("/conversations/{name}", status_code=204, responses=SCHEMAS["status"])
     async def delete_conversation(name: str):
         """Delete a conversation with all its files; work on it ends."""
         jobs.delete(jobs.get(name))
@@ -128,31 +129,30 @@ def _add_conversations(app, jobs, settings):
 
 def _add_pages(app, settings):
     def add(path, file, folder, kind):
-        text = files("conversation").joinpath(folder, file).read_bytes()
+        text = read(f"{folder}/{file}")
 
         async def get_file():
-            return Response(text, media_type=kind, headers={"Content-Security-Policy": _PAGE_POLICY})
+            return Response(text, media_type=kind, headers=_PAGE)
 
         app.get(path, include_in_schema=False)(get_file)
 
     for name, (folder, kind) in _FILES.items():
         add(f"/{name}", name, folder, kind)
     offered = {"sounds": ",".join(ENDINGS["recording"]), "turns": ",".join(ENDINGS["turns"])}
-    page = _render("page.html", settings, transcribes=find_spec("vosk") is not None, **offered)
-    login = _render("login.html", settings, wrong=False), _render("login.html", settings, wrong=True)
+    page = fill("server/page.html", settings=settings, transcribes=find_spec("vosk") is not None, **offered)
+    login = [fill("server/login.html", wrong=wrong) for wrong in (False, True)]
 
     @app.get("/", include_in_schema=False)
     async def get_page():
-        return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})
+        return HTMLResponse(page, headers=_PAGE)
 
     @app.get("/docs", include_in_schema=False)
     async def get_interface():
-        text = render_interface(app.openapi(), settings)
-        return HTMLResponse(text, headers={"Content-Security-Policy": _PAGE_POLICY})
+        return HTMLResponse(render_interface(app.openapi(), settings), headers=_PAGE)
 
     @app.get("/login", include_in_schema=False)
     async def get_login():
-        return HTMLResponse(login[False], headers={"Content-Security-Policy": _PAGE_POLICY})
+        return HTMLResponse(login[False], headers=_PAGE)
 
     @app.post("/login", include_in_schema=False)
     async def post_login(request: Request):
@@ -163,15 +163,7 @@ def _add_pages(app, settings):
                 raise Refused(413, "too much for a token")
         (token,) = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).get("token", [""])[:1]
         if not guard.is_token(token.strip()):
-            return HTMLResponse(login[True], 403, headers={"Content-Security-Policy": _PAGE_POLICY})
+            return HTMLResponse(login[True], 403, headers=_PAGE)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(guard.cookie, guard.session, httponly=True, samesite="strict", path="/")
         return answer
-
-
-def _render(name, settings, **values):
-    import jinja2
-
-    template = files("conversation.server").joinpath(name).read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(settings=settings, **values)

@@ -4,6 +4,7 @@ What the sender calls a file is for display alone: on the disk it has a random n
 """
 
 import asyncio
+import os
 import re
 import secrets
 import unicodedata
@@ -29,6 +30,7 @@ _SMALL = 8 << 20  # bytes of a file that is no sound
 _PATIENCE = 600  # seconds that an upload may take
 _UNUSUAL = re.compile(r"[^\w.-]+")
 _LONGEST = 60  # characters of a name
+_NOWHERE = Path(os.devnull)
 
 
 class Refused(Exception):
@@ -133,9 +135,9 @@ class _Reader:
         self.header, self.value = b"", b""
 
     def headers_finished(self):
-        _, told = parse_options_header(self.headers.get(b"content-disposition", b""))
-        self.name = told.get(b"name", b"").decode("utf-8", "replace")
-        sent = told.get(b"filename")
+        _, parameters = parse_options_header(self.headers.get(b"content-disposition", b""))
+        self.name = parameters.get(b"name", b"").decode("utf-8", "replace")
+        sent = parameters.get(b"filename")
         self.count += 1
         if self.count > _VALUES:
             raise Refused(400, f"more than {_VALUES} parts in the form")
@@ -149,8 +151,8 @@ class _Reader:
         if self.name not in ENDINGS:
             raise Refused(400, f"unknown file field {self.name[:40]!r}; expected some of {', '.join(ENDINGS)}")
         if empty:  # the field of a page in which nothing was chosen
-            self.upload = None
-            self.file = _Nothing()
+            self.limit = None
+            self.file = _NOWHERE.open("wb")
             return
         ending = PurePosixPath(name).suffix
         if ending not in ENDINGS[self.name]:
@@ -172,7 +174,7 @@ class _Reader:
             self.content += data[start:end]
             return
         self.file.write(data[start:end])
-        if not isinstance(self.file, _Nothing) and self.limit and self.file.tell() > self.limit:
+        if self.limit and self.file.tell() > self.limit:
             raise Refused(413, f"{self.form.files[self.name][-1].name}: larger than {self.limit / 1e6:.0f} MB")
 
     def part_end(self):
@@ -187,13 +189,3 @@ class _Reader:
         if self.file is not None:
             self.file.close()
             self.file = None
-
-
-class _Nothing:
-    """A file that is not kept."""
-
-    def write(self, data):
-        pass
-
-    def close(self):
-        pass

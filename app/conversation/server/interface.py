@@ -1,7 +1,6 @@
 """What programs may ask of the server: the parts of its OpenAPI description that no type tells, and a page of it."""
 
-from importlib.resources import files
-
+from conversation.report.page import fill
 from conversation.server.form import ENDINGS
 
 _FILE = {"type": "string", "format": "binary"}
@@ -53,25 +52,18 @@ SCHEMAS = {
         503: _error("Too many are waiting; try again after the seconds in `Retry-After`."),
     },
     "status": {**_REFUSED, **_GONE},
-    "none": {**_REFUSED, **_GONE},
     "file": {**_REFUSED, **_GONE, 409: _error("The work has not ended, or failed: the error says why.")},
 }
 
 
 def render_interface(description, settings):
     """The page of an OpenAPI description of the server with these `DemoOptions`."""
-    import jinja2
-
-    template = files("conversation.server").joinpath("interface.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     routes = [
         {"method": method.upper(), "path": path, "fields": _fields(one), **one}
         for path, methods in description["paths"].items()
         for method, one in methods.items()
     ]
-    return environment.from_string(template).render(
-        title=description["info"]["title"], routes=routes, settings=settings
-    )
+    return fill("server/interface.html", title=description["info"]["title"], routes=routes, settings=settings)
 
 
 def _fields(route):

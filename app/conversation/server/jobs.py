@@ -129,7 +129,7 @@ class Jobs:
 
     async def work(self):
         """Work on what is queued, until cancelled."""
-        with contextlib.suppress(OSError):  # then the first conversation is told
+        with contextlib.suppress(OSError):  # then the first conversation fails with it
             await self.runner.start()
         while True:
             queue = self.queue()

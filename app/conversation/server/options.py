@@ -4,10 +4,10 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from conversation.options import MAX_HOURS, check_models
 from erc.options import option
 
 _SHORTEST_TOKEN = 16  # characters: nobody guesses them over a network
-_LONGEST = 180  # minutes of a recording, as `conversation.recording` has it
 
 
 @dataclass
@@ -40,22 +40,17 @@ class DemoOptions:
                 raise ValueError(f"--token: expected {_SHORTEST_TOKEN} or more ASCII characters")
             if self.token != self.token.strip():
                 raise ValueError("--token: begins or ends with a space, which browsers and programs take away")
-        if (self.extractor is None) != (self.cgnn is None):
-            found, other = ("extractor", "cgnn") if self.cgnn is None else ("cgnn", "extractor")
-            raise ValueError(f"--{found}: needs --{other} too, the network that was trained with it")
+        check_models(self)
         for name in ("extractor", "cgnn"):
             if (path := getattr(self, name)) is not None and not path.is_file():
                 raise ValueError(f"--{name} {path}: no such file")
-        if self.model is not None and (self.extractor is not None or not self.model.is_dir()):
-            fault = "holds both networks; leave out --extractor and --cgnn" if self.extractor else "no such folder"
-            raise ValueError(f"--model {self.model}: {fault}")
+        if self.model is not None and not self.model.is_dir():
+            raise ValueError(f"--model {self.model}: no such folder")
         for name in ("max_mb", "max_minutes", "max_queue", "max_work", "keep"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name} {getattr(self, name):g}: expected more than 0")
-        if self.max_minutes > _LONGEST:
-            raise ValueError(f"--max_minutes {self.max_minutes:g}: expected at most {_LONGEST}")
-        if self.unsure is not None and not 0 <= self.unsure <= 1:
-            raise ValueError(f"--unsure {self.unsure:g}: expected a probability, 0 to 1")
+        if self.max_minutes > 60 * MAX_HOURS:
+            raise ValueError(f"--max_minutes {self.max_minutes:g}: expected at most {60 * MAX_HOURS}")
 
     @property
     def is_local(self):

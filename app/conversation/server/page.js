@@ -1,35 +1,14 @@
 "use strict";
 // The page of the demo: three ways to send a conversation, and how far those are that were sent from this tab.
-const $ = (id) => document.getElementById(id);
 const LIMITS = { ...document.documentElement.dataset };
 const POLL = 700; // milliseconds
 // Where on its way a conversation is when a stage begins, in percent; the next entry is where it ends.
 const WAY = { listening: [5, 30], "writing down": [30, 50], features: [50, 75], "without the voice": [75, 83],
   "without the words": [83, 90], "without the conversation": [90, 96], report: [96, 100] };
-let words = null, language = "en", jobs = kept();
+let words = null, jobs = kept();
 
 function word(name, values = {}) {
   return (words[language][name] ?? name).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? LIMITS[key] ?? "");
-}
-
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null));
-  return element;
-}
-
-// The report's own preferences, so that both look alike.
-function preference(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(`report ${name}`, value);
-    return localStorage.getItem(`report ${name}`);
-  } catch {
-    return value ?? null;
-  }
 }
 
 function kept() {
@@ -49,23 +28,12 @@ function keep() {
 // ---- words, theme, the three ways ----
 
 function showWords() {
-  document.documentElement.lang = language;
   document.title = word("title");
-  for (const item of document.querySelectorAll("[data-word]")) item.textContent = word(item.dataset.word);
-  for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", String(button.dataset.language === language));
-  $("languages").setAttribute("aria-label", word("language"));
+  showFixedWords(word);
   $("private").textContent = word("private");
-  showTheme();
   showChosen();
   showTakes();
   showJobs();
-}
-
-function showTheme() {
-  const theme = preference("theme") || "auto";
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  $("theme").textContent = word(`theme.${theme}`);
 }
 
 function choose(way) {
@@ -266,15 +234,7 @@ async function look(job) {
 
 async function begin() {
   words = await (await fetch("/words.json")).json();
-  language = preference("language") || (navigator.language.startsWith("ko") ? "ko" : "en");
-  for (const button of document.querySelectorAll("[data-language]")) {
-    button.addEventListener("click", () => { language = preference("language", button.dataset.language); showWords(); });
-  }
-  $("theme").addEventListener("click", () => {
-    const order = ["auto", "light", "dark"];
-    preference("theme", order[(order.indexOf(preference("theme") || "auto") + 1) % 3]);
-    showTheme();
-  });
+  listenToSwitches(word, showWords);
   const tabs = [...document.querySelectorAll("[data-way]")];
   tabs.forEach((tab, k) => {
     tab.addEventListener("click", () => choose(tab.dataset.way));

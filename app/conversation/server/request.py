@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conversation.options import PredictOptions
 from conversation.server.form import Refused, Upload
+from erc.corpus.annotations import as_number
 from erc.files import write_text
 from erc.options import UserError, printable
 
@@ -78,7 +79,7 @@ def make_request(form, folder, settings):
 
 
 def message_of(error, folder):
-    """What a sender is told of an error: no path of this machine, no control characters."""
+    """An error as its sender may read it: no path of this machine, no control characters."""
     lines = _FOLDERS.sub("", str(error).replace(f"{folder}/", "")).replace("--", "")[:4000].splitlines()
     return "\n".join(printable(line) for line in lines)
 
@@ -121,11 +122,8 @@ def _flag(form, name):
 
 
 def _number(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 60:
+    value = as_number(text)
+    if value is None or not 0 <= value <= 60:
         raise Refused(422, f"pause: {printable(text[:40])!r}, expected seconds, 0 to 60")
     return value
 

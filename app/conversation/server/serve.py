@@ -56,7 +56,7 @@ def _private_folder():
 
 
 def _listen(options):
-    """A socket at the address, so that a wrong one is told before anything is loaded."""
+    """A socket at the address, so that a wrong one is an error before anything is loaded."""
     import socket
 
     try:

@@ -62,12 +62,12 @@ def _predict(request, tell, load):
     from conversation.results import write_results
 
     options = _options(request.options)
-    results, data = predict_conversation(options, functools.partial(_told, tell), load)
+    conversation, data = predict_conversation(options, functools.partial(_told, tell), load)
     data = json.loads(request.shown(json.dumps(data, ensure_ascii=False)))
     tell(stage="report", done=0, total=1)
     options.out.mkdir(mode=0o700)
     write_results(options.out, data)
-    write_report(options.out, data, results.conversation, page_mb=float("inf"))
+    write_report(options.out, data, conversation, page_mb=float("inf"))
     return {"turns": len(data["turns"]), "speakers": data["speakers"], "dialogue": data["dialogue"]}
 
 

@@ -3,16 +3,10 @@ import functools
 import numpy as np
 import pytest
 
+from erc.corpus.corpora import SCORES
 from erc.corpus.metrics import scores
 from erc.scoring import intervals
-from erc.scoring.intervals import (
-    SCORES,
-    bootstrap,
-    dialogue_confusions,
-    mean_scores,
-    permutation,
-    scores_of,
-)
+from erc.scoring.intervals import bootstrap, dialogue_confusions, mean_scores, permutation, scores_of
 
 EMOTIONS = ("neutral", "angry", "happy", "sad")
 

@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from erc.corpus.corpora import KEMDY19
+from erc.corpus.corpora import KEMDY19, SCORES
 from erc.options import UserError
 from erc.scoring.evaluation import write_evaluation
-from erc.scoring.intervals import SCORES
 from tests.erc.scoring.conftest import EMOTIONS, make_rows, write_rows
 
 SCRIPT = "tools/score.py"
