@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +11,8 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.model import CGNN
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_preprocessed, write_dialogues
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
+from tests.children import run_together, script_at
 from tests.cogmen.conftest import make_dialogues
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
@@ -110,15 +109,13 @@ def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):
 
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
-        command = [sys.executable, REPOSITORY / "COGMEN_code/eval.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False, timeout=240)
+        return run_together(script_at("COGMEN_code/eval.py", *arguments, cwd=stage3))[0]
 
-    result = run_shell("--pt_dir", "none.pt")
-    assert (result.returncode, result.stderr) == (1, "error: none.pt: no such checkpoint\n")
-    assert "Traceback" in run_shell("--pt_dir", "none.pt", "--debug").stderr
+    assert run_shell("--pt_dir", "none.pt") == (1, "", "error: none.pt: no such checkpoint\n")
+    assert "Traceback" in run_shell("--pt_dir", "none.pt", "--debug")[2]
     # a relative path is relative to where the user is
-    relative = run_shell("--pt_dir", checkpoint_of(stage3).relative_to(stage3), "--data_dir", "preprocessed.pkl")
-    assert relative.returncode == 0 and "weighted F1" in relative.stdout
+    code, shown, _ = run_shell("--pt_dir", checkpoint_of(stage3).relative_to(stage3), "--data_dir", "preprocessed.pkl")
+    assert code == 0 and "weighted F1" in shown
 
 
 def test_wrong_devices(stage3, run_script, tmp_path):
