@@ -14,6 +14,7 @@ from erc.corpus.dialogues import read_preprocessed
 from erc.options import REPOSITORY
 from tests.manifests import SPEAKERS, WORDS, make_turns, record, write_manifest
 from tests.mirai.conftest import encoders  # noqa: F401 (a fixture)
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 from tests.test_commands import commands
 
 NAMES = 'emotions = ["기쁨", "슬픔", "anger"]\n[names]\nen = ["Joy", "Sadness", "Anger"]\nko = ["기쁨", "슬픔", "화"]\n'

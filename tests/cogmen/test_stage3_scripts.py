@@ -40,8 +40,10 @@ def evaluate(run_script, folder, *more, pt_dir=None):
     return json.loads((folder / "result/metrics.json").read_text())
 
 
-def test_it_learns_and_writes_what_it_promises(stage3, run_script):
+def test_it_learns_and_writes_what_it_promises(stage3, real_pictures, run_script):
     result = evaluate(run_script, stage3)
+    names = ("confusion_matrix", "confidence", "timelines")
+    assert all((stage3 / f"result/{name}.png").stat().st_size > 10_000 for name in names)
     assert result["weighted_f1"] > 0.8
     with (stage3 / "result/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -14,6 +14,7 @@ from erc.corpus.splits import divide
 from tests.children import run_child
 from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
 KEY = "KeyThatMustNotBeStored"
 QUICK = ("--from_begin", "--epochs", "2", "--rnn", "gru", "--hidden_size", "8")

@@ -24,6 +24,7 @@ from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
 from tests.faults.harness import NIGHTLY, kill_often, kills
 from tests.mirai.conftest import corpus_made, data, encoders, same, train, trained, training, weights  # noqa: F401 (fixtures)
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.timeout(3600 if NIGHTLY else 300)
 SIZE = 200_000

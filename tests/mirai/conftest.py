@@ -13,6 +13,7 @@ import pytest
 from erc.corpus.annotations import Utterance
 from erc.corpus.corpora import KEMDY19
 from tests.children import run_together, script_at
+from tests.pictures import blank_pictures, real_pictures  # noqa: F401 (fixtures)
 
 SESSIONS = (1, 2, 19, 20)
 TURNS = 7  # of a dialogue
