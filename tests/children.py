@@ -28,7 +28,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     ["tests.faults.test_kills", "mirai.training.fit", "mirai.extraction", "transformers.models.roberta", "pandas"]
     + ["transformers.models.wav2vec2", "sklearn.metrics", "torch_geometric.nn", "pytorch_lightning.loggers"]
-    + ["cogmen.run", "matplotlib.pyplot", "torch.distributed.run"]
+    + ["cogmen.run", "tests.fuzz.readers", "matplotlib.figure", "torch.distributed.run"]
 )
 
 

@@ -1,6 +1,5 @@
 """Broken and unusual files as preprocess.py, train.py and eval.py meet them."""
 
-import csv
 import os
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
+from tests.tables import read_rows
 
 QUICK = ("--from_begin", "--epochs", 1, "--batch_size", 4, "--hidden_size", 4, "--rnn", "gru", "--seqcontext_nlayer", 1)
 CHECKPOINT = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
@@ -64,8 +64,7 @@ def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch
     scripts("preprocess")
     scripts("train", "--wp", windows[0], "--wf", windows[1])
     scripts("eval")
-    with (tmp_path / "r/predictions.csv").open(newline="") as file:
-        found = [(row["segment_id"], row["speaker"]) for row in csv.DictReader(file)]
+    found = [(row["segment_id"], row["speaker"]) for row in read_rows(tmp_path / "r/predictions.csv")]
     held_out = [dialogue for dialogue in made.dialogues if dialogue.id in made.test_ids]
     assert found == [(name, speaker) for dialogue in held_out for name, _, speaker, _ in dialogue.turns()]
     network = load_checkpoint(tmp_path / CHECKPOINT).network.architecture

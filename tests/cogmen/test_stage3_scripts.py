@@ -1,6 +1,5 @@
 """preprocess.py, train.py and eval.py as a user runs them."""
 
-import csv
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from erc.corpus.dialogues import read_preprocessed, write_dialogues
 from erc.options import UserError
 from tests.children import run_together, script_at
 from tests.cogmen.conftest import make_dialogues
+from tests.tables import read_rows
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -45,8 +45,7 @@ def test_it_learns_and_writes_what_it_promises(stage3, real_pictures, run_script
     names = ("confusion_matrix", "confidence", "timelines")
     assert all((stage3 / f"result/{name}.png").stat().st_size > 10_000 for name in names)
     assert result["weighted_f1"] > 0.8
-    with (stage3 / "result/predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(stage3 / "result/predictions.csv")
     test = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)[0]["test"]
     assert [(row["segment_id"], row["dialogue"], row["speaker"], KEMDY19.label(row["label"])) for row in rows] == [
         turn for dialogue in test for turn in dialogue.turns()
@@ -55,8 +54,7 @@ def test_it_learns_and_writes_what_it_promises(stage3, real_pictures, run_script
     for row in rows:
         p = [float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions]
         assert sum(p) == pytest.approx(1, abs=1e-4) and KEMDY19.emotions[np.argmax(p)] == row["prediction"]
-    with checkpoint_of(stage3).with_suffix(".csv").open(newline="") as file:
-        history = list(csv.DictReader(file))
+    history = read_rows(checkpoint_of(stage3).with_suffix(".csv"))
     kept = load_checkpoint(checkpoint_of(stage3))
     assert len(history) == 12
     assert max(float(row["dev_weighted_f1"]) for row in history) == pytest.approx(kept.dev_weighted_f1)

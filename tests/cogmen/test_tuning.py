@@ -1,7 +1,6 @@
 """tune.py and train.py --tuning: what is searched, by how many processes, and what is left behind."""
 
 import contextlib
-import csv
 import glob
 import json
 import os
@@ -38,6 +37,7 @@ from tests.children import Child
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.tuning_worker import made_up, work
 from tests.erc.test_tracking import read_archive
+from tests.tables import read_rows
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
 
@@ -64,8 +64,7 @@ def tune(preprocessed, tmp_path):
 
 
 def trials_of(folder):
-    with (folder / "trials.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(folder / "trials.csv")
 
 
 def ended(folder):

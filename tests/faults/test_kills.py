@@ -24,7 +24,7 @@ from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
 from tests.faults.harness import NIGHTLY, kill_often, kills
 from tests.mirai.conftest import corpus_made, data, encoders, same, train, trained, training, weights  # noqa: F401 (fixtures)
-from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
+from tests.pictures import blank, blank_pictures  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.timeout(3600 if NIGHTLY else 300)
 SIZE = 200_000
@@ -43,7 +43,8 @@ def write(kind, path, *values):
 def run(path, *arguments, resumable=None, fresh=()):
     """Run a script; with `--resume` once the file `resumable` is there, with the flags `fresh` before."""
     flags = ["--resume"] if resumable and resumable.exists() else fresh
-    load_script(path).main([str(argument) for argument in (*arguments, *flags)])
+    with blank():  # lest most kills come while pictures are drawn
+        load_script(path).main([str(argument) for argument in (*arguments, *flags)])
 
 
 def threads_of_the_server(path):

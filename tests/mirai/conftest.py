@@ -13,7 +13,7 @@ import pytest
 from erc.corpus.annotations import Utterance
 from erc.corpus.corpora import KEMDY19
 from tests.children import run_together, script_at
-from tests.pictures import blank_pictures, real_pictures  # noqa: F401 (fixtures)
+from tests.pictures import blank, blank_pictures, real_pictures  # noqa: F401 (fixtures)
 
 SESSIONS = (1, 2, 19, 20)
 TURNS = 7  # of a dialogue
@@ -226,7 +226,8 @@ def train(run_script, encoders):
 @pytest.fixture(scope="session")
 def trained(train, data, tmp_path_factory):
     """The folder of a trained extractor of speech and text."""
-    return train(data / "annotation_speaker_only.csv", tmp_path_factory.mktemp("trained"))
+    with blank():
+        return train(data / "annotation_speaker_only.csv", tmp_path_factory.mktemp("trained"))
 
 
 VARIANTS = {
@@ -242,5 +243,6 @@ def experiments(train, data, tmp_path_factory):
     """A directory with an experiment of every variant; that of text with the random split, the others by session."""
     zoo = tmp_path_factory.mktemp("zoo")
     for name, (script, *arguments) in VARIANTS.items():
-        train(data / "annotation_speaker_only.csv", zoo, *arguments, name=name, epochs=1, script=script)
+        with blank():
+            train(data / "annotation_speaker_only.csv", zoo, *arguments, name=name, epochs=1, script=script)
     return zoo / "checkpoint"

@@ -1,6 +1,5 @@
 """The loss curve of a training: that of a naive loop, however its steps are divided over batches and processes."""
 
-import csv
 import json
 import shutil
 import socket
@@ -20,6 +19,7 @@ from mirai.network.encoders import describe
 from mirai.network.extractor import Extractor
 from mirai.training.sampling import EpochBatches
 from tests.children import run_together, script_at
+from tests.tables import read_rows
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +45,7 @@ def arguments(calm, data):
 
 def curve(out_dir):
     """(epochs, 4): train_loss, val_loss, val_accuracy, val_macro_f1."""
-    with (out_dir / "tensorboard" / "run" / "version_0" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(out_dir / "tensorboard" / "run" / "version_0" / "metrics.csv")
     names = ("train_loss", "val_loss", "val_accuracy", "val_macro_f1")
     columns = [[float(row[name]) for row in rows if row[name]] for name in names]
     return np.array(columns).T

@@ -23,6 +23,7 @@ from mirai.extraction import PART_SECONDS, plan_parts
 from mirai.network.extractor import Extractor
 from mirai.prediction import plan_batches
 from tests.children import run_together, script_at
+from tests.tables import read_rows
 
 from .conftest import run_killed, write_wav
 
@@ -34,8 +35,7 @@ UTTERANCES, PARTS = 55, 19
 def long(data, run_script, tmp_path_factory):
     """A table that says that every utterance takes 20 s, so that there are many parts, and its dialogue file."""
     folder = tmp_path_factory.mktemp("long")
-    with (data / "annotation_speaker_only.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(data / "annotation_speaker_only.csv")
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

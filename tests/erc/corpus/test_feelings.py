@@ -1,6 +1,5 @@
 """Valence and arousal: the concordance correlation coefficient, the scale, and the files."""
 
-import csv
 import json
 
 import numpy as np
@@ -16,6 +15,7 @@ from erc.corpus.feelings import (
     to_network,
 )
 from erc.scoring.evaluation import write_evaluation
+from tests.tables import read_rows
 
 
 def naive(x, y):
@@ -69,8 +69,7 @@ def test_metrics_and_predictions_hold_them(tmp_path):
     found = json.loads((tmp_path / "metrics.json").read_text())["ccc"]
     assert found["valence"] == {"ccc": pytest.approx(naive([3.25, 1.5], [3.0, 2.0])), "n": 2}
     assert found["arousal"] == {"ccc": pytest.approx(naive([2, 4, 1], [2.5, 3.5, 1.5])), "n": 3}
-    with (tmp_path / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "predictions.csv")
     assert [row["valence"] for row in rows] == ["3.25", "", "1.5"]
     assert [float(row["predicted_arousal"]) for row in rows] == [2.5, 3.5, 1.5]
     write_evaluation(tmp_path, turns, probabilities, ("calm", "angry"))

@@ -1,4 +1,3 @@
-import csv
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
 from erc.corpus.metrics import report, scores, summary
 from erc.options import UserError
 from erc.scoring.evaluation import write_evaluation
+from tests.tables import read_rows
 
 EMOTIONS = ("neutral", "angry", "happy")
 
@@ -32,8 +32,7 @@ def test_files(tmp_path):
     result = write_evaluation(tmp_path, iter(turns), probabilities, EMOTIONS)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert set(result) == {"accuracy", "weighted_f1", "macro_f1", "uar", "per_class", "confusion", "n"}
-    with (tmp_path / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "predictions.csv")
     assert list(rows[0]) == [
         *("segment_id", "dialogue", "speaker", "label", "prediction", "p_neutral", "p_angry", "p_happy")
     ]
