@@ -15,6 +15,7 @@ from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
+from tests.edits import Call
 from tests.tables import read_rows
 
 QUICK = ("--from_begin", "--epochs", 1, "--batch_size", 4, "--hidden_size", 4, "--rnn", "gru", "--seqcontext_nlayer", 1)
@@ -113,13 +114,6 @@ def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
     assert "left out: 1 dialogues that are neither among the training nor among the test ids" in capsys.readouterr().out
 
 
-class Runs:
-    """Pickles as a command."""
-
-    def __reduce__(self):
-        return os.system, ("touch pwned",)
-
-
 def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scripts, tmp_path):
     write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
     scripts("preprocess")
@@ -135,7 +129,7 @@ def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scri
             scripts(script)
     write_pickle(tmp_path / "p.pkl", splits)
     assert path.read_bytes() == good
-    torch.save({**torch.load(path, weights_only=True), "architecture": Runs()}, path)
+    torch.save({**torch.load(path, weights_only=True), "architecture": Call(os.system, "touch pwned")}, path)
     for script, flags in (("eval", ()), ("train", (*go_on, "--out_dir", tmp_path / "new"))):
         with pytest.raises(UserError, match=r"tmp\.pt: refused: it asks for posix.system, which is neither a plain"):
             scripts(script, *flags)

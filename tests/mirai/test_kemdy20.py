@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from collections import Counter
 
 import numpy as np
@@ -59,12 +58,6 @@ def corpus_made(tmp_path_factory):
     other = [(name.replace("Sess01", "Sess02").replace("User00", "User01"), *more) for name, *more in ROWS[:1]]
     write_session(root, 2, other)
     return root
-
-
-@pytest.fixture
-def corpus(corpus_made, tmp_path):
-    """The same, for a test that changes it."""
-    return shutil.copytree(corpus_made, tmp_path / "corpus")
 
 
 @pytest.fixture
