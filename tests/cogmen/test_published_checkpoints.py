@@ -349,9 +349,7 @@ def dotted(protocol):
         (b"\x80\x02ctorch.nn\nModule\n)\x81]b.", "sets attributes of what is not an object"),
         (b"\x80\x02ctorch.nn\nModule\n)\x81}b}b.", "sets attributes of what is not an object"),
         (
-            pickled(
-                Call(torch._utils._rebuild_tensor_v2, *tensor((1,), (1,)).parts[1], state={"__class__": 1}),
-            ),
+            pickled(Call(torch._utils._rebuild_tensor_v2, *tensor((1,), (1,)).parts[1], state={"__class__": 1})),
             "sets attributes of what is not an object",
         ),
         (pickled(tensor((2, 2), (2, 1), storage=[1.0])), "it is damaged"),

@@ -58,10 +58,7 @@ def test_weights_of_another_network_are_refused(edited):
     ("change", "message"),
     [
         (lambda kept: kept["description"].update(fusion="sum"), "of fusion 'sum', expected concat or mmer"),
-        (
-            lambda kept: kept["description"].update(fusion="concat"),
-            "do not fit its network: it has no layer text",
-        ),
+        (lambda kept: kept["description"].update(fusion="concat"), "do not fit its network: it has no layer text"),
         (lambda kept: kept.pop("options"), "damaged, its hyper-parameters lack options"),
     ],
 )

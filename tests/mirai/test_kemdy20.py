@@ -77,7 +77,7 @@ def test_the_table_speech_and_transcripts(read, corpus_made, capsys):
     assert "2 x label 'disqust', read as 'disgust': Sess01_eval.csv, row 4 " in shown  # one of the tie, too
     assert "cp949" not in shown and "UTF-8" not in shown  # that is how this corpus is
     assert sorted(path.name for path in data.iterdir()) == [
-        *("annotation.csv", "annotation_ratings.csv", "corpus.json", "txt_wav"),
+        *("annotation.csv", "annotation_ratings.csv", "corpus.json", "txt_wav")
     ]
     assert json.loads((data / "corpus.json").read_text()) == "KEMDy20"
     rows = read_rows(data / "annotation.csv")

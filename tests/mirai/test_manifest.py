@@ -281,10 +281,7 @@ def test_other_separators_and_files_that_are_none(read, tmp_path):
     with pytest.raises(UserError, match="columns that are not separated by commas: row 1: by ';'"):
         read.file(tmp_path / "calls.csv")
     (tmp_path / "calls.csv").write_bytes(b"")
-    for path, message in (
-        (tmp_path / "calls.csv", "empty"),
-        (tmp_path / "none.csv", "no such file; give a manifest"),
-    ):
+    for path, message in ((tmp_path / "calls.csv", "empty"), (tmp_path / "none.csv", "no such file; give a manifest")):
         with pytest.raises(UserError, match=message):
             read.file(path)
 

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from erc.corpus.feelings import (
-    concordance,
-    feeling_scores,
-    feeling_summary,
-    from_network,
-    squared_error,
-    to_network,
-)
+from erc.corpus.feelings import concordance, feeling_scores, feeling_summary, from_network, squared_error, to_network
 from erc.scoring.evaluation import write_evaluation
 from tests.tables import read_rows
 

@@ -5,14 +5,7 @@ import pytest
 
 from erc.corpus.metrics import scores
 from erc.scoring import intervals
-from erc.scoring.intervals import (
-    SCORES,
-    bootstrap,
-    dialogue_confusions,
-    mean_scores,
-    permutation,
-    scores_of,
-)
+from erc.scoring.intervals import SCORES, bootstrap, dialogue_confusions, mean_scores, permutation, scores_of
 
 EMOTIONS = ("neutral", "angry", "happy", "sad")
 
