@@ -52,10 +52,14 @@ def third_speaker(dialogues):
 
 
 @pytest.mark.parametrize(
-    ("change", "speakers"),
-    [(one_speaker, ("M", "F")), (one_turn, ("M", "F")), (third_speaker, ("M", "F", "C")), (third_speaker, ())],
+    ("change", "speakers", "windows"),
+    [
+        *((one_speaker, ("M", "F"), windows) for windows in ((5, 5), (0, 0), (0, 1))),
+        (one_turn, ("M", "F"), (5, 5)),
+        (third_speaker, ("M", "F", "C"), (0, 0)),
+        (third_speaker, (), (0, 1)),
+    ],
 )
-@pytest.mark.parametrize("windows", [(5, 5), (0, 0), (0, 1)], ids=str)
 def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch, change, speakers, windows):
     """With no past or no future, or one speaker, some relations have no edge at all."""
     monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=speakers))
