@@ -1,13 +1,16 @@
 """Encoders from a directory or a hub name to a description: what fits, what does not and why."""
 
+import functools
 import json
 import os
 import shutil
 import socket
+from unittest.mock import Mock
 
 import pytest
 
 from erc.options import UserError
+from mirai.network import encoders as module
 from mirai.network.encoders import describe, describe_audio, describe_text, make_tokenizer, text_width
 from mirai.network.extractor import Extractor
 from mirai.options import TEXT_ENCODER
@@ -100,11 +103,13 @@ def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
         monkeypatch.delenv(name)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    connect, tried = socket.create_connection, []
-    monkeypatch.setattr(
-        socket, "create_connection", lambda *place, **how: tried.append(place) or connect(*place, **how)
-    )
-    assert "127.0.0.1 does not answer: " in error() and tried == [(("127.0.0.1", 9),)]
+    asked_once = functools.cache(module._why_offline.__wrapped__)  # what it heard before is forgotten
+    monkeypatch.setattr(module, "_why_offline", asked_once)
+    connect = Mock(side_effect=socket.create_connection)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for _ in range(2):
+        assert "127.0.0.1 does not answer: " in error()
+    assert connect.call_count == 1
 
 
 def test_directory_that_is_none(tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 from erc.corpus.feelings import concordance, feeling_scores, feeling_summary, from_network, squared_error, to_network
 from erc.scoring.evaluation import write_evaluation
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 from tests.tables import read_rows
 
 
