@@ -1,10 +1,21 @@
-"""Every single value inside a file's content replaced by others, one at a time."""
+"""Files that are not what they should be: every single value replaced by others, one at a time; pickles of calls."""
 
 import resource
 import time
 
 from erc.options import UserError
 from erc.torch_pickles import Record
+
+
+class Call:
+    """Pickles as a call of anything."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
 
 VALUES = (None, -1, 0, float("inf"), "x", [], {}, 10**30, {"x": {"y": [1]}})
 

@@ -1,6 +1,5 @@
 """One's own conversations through all stages, by the scripts: speech and text, text alone, speech alone."""
 
-import csv
 import json
 import random
 import re
@@ -14,6 +13,9 @@ from erc.corpus.dialogues import read_preprocessed
 from erc.options import REPOSITORY
 from tests.manifests import SPEAKERS, WORDS, make_turns, record, write_manifest
 from tests.mirai.conftest import encoders  # noqa: F401 (a fixture)
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
+from tests.stages import run_stages
+from tests.tables import read_rows
 from tests.test_commands import commands
 
 NAMES = 'emotions = ["기쁨", "슬픔", "anger"]\n[names]\nen = ["Joy", "Sadness", "Anger"]\nko = ["기쁨", "슬픔", "화"]\n'
@@ -25,30 +27,16 @@ def stages(run_script, encoders, tmp_path):  # noqa: F811
 
     def call(manifest, using, modalities):
         data, zoo = tmp_path / "data", tmp_path / "zoo"
-        table, dialogues = data / "annotation.csv", data / "dialogues.pkl"
-        checkpoint = zoo / "checkpoint/run/best.ckpt"
+        table, checkpoint = data / "annotation.csv", zoo / "checkpoint/run/best.ckpt"
         run_script("MIRAI/preprocess.py", "--corpus", "manifest", "--root_path", manifest, "--save_path", data)
         run_script(
             *("MIRAI/trainer_hf.py", "--exp_name", "run", "--using_model", using, "--csv_path", table),
             *("--out_dir", zoo, "--max_epochs", 2, "--lr", 0.003, "--batch_size", 4, "--accumulate_grad", 1),
             *("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--device", "cpu"),
         )
-        inference = ("MIRAI/inference.py", "--ckpt_path", checkpoint, "--csv_path", table)
-        run_script(*inference, "--out_dir", zoo / "results/extractor" / modalities, "--device", "cpu")
-        run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", table, "--out", dialogues)
-        extraction = ("--model_save_path", checkpoint, "--csv_path", table, "--features_format_path", dialogues)
-        run_script("MIRAI/feature_extractor_cogmen_format.py", *extraction, "--device", "cpu")
-        preprocessed = data / "preprocessed.pkl"
-        features = data / "dialogues_feat.pkl"
-        run_script("COGMEN_code/preprocess.py", "--feat_dir", features, "--res_dir", preprocessed)
-        run_script(
-            *("COGMEN_code/train.py", "--modalities", modalities, "--from_begin", "--epochs", 3, "--out_dir", zoo),
-            *("--preprocessed_feature", preprocessed, "--device", "cpu", "--tag", "own"),
-        )
+        network = run_stages(run_script, table, checkpoint, zoo, modalities, train=("--tag", "own")).network
         name = json.loads((data / "corpus.json").read_text())["name"]
-        graph = zoo / f"model_checkpoints/{name}_best_dev_f1_model_{modalities}_own.pt"
-        scored = ("--pt_dir", graph, "--data_dir", preprocessed, "--out_dir", zoo / "results/cgnn" / modalities)
-        run_script("COGMEN_code/eval.py", *scored, "--device", "cpu")
+        assert network.name == f"{name}_best_dev_f1_model_{modalities}_own.pt"
         run_script("tools/results_table.py", "--results_dir", zoo / "results", "--out", zoo / "table.md")
         return tmp_path
 
@@ -56,8 +44,7 @@ def stages(run_script, encoders, tmp_path):  # noqa: F811
 
 
 def predictions(folder, method, modalities):
-    with (folder / f"zoo/results/{method}/{modalities}/predictions.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(folder / f"zoo/results/{method}/{modalities}/predictions.csv")
 
 
 def test_three_speakers_and_emotions_of_its_own(stages, tmp_path, capsys):
@@ -68,7 +55,7 @@ def test_three_speakers_and_emotions_of_its_own(stages, tmp_path, capsys):
     manifest.with_suffix(".toml").write_text(NAMES, encoding="utf-8")
     folder = stages(manifest, "both", "at")
     assert "left out, without a label: 6" in capsys.readouterr().out
-    splits, corpus = read_preprocessed(folder / "data/preprocessed.pkl")
+    splits, corpus = read_preprocessed(folder / "zoo/p.pkl")
     assert (corpus.name, corpus.emotions) == ("calls", tuple(WORDS))
     assert corpus.emotion_names["en"] == ("Joy", "Sadness", "Anger")
     assert [len(splits[name]) for name in ("train", "dev", "test")] == [4, 1, 1]
@@ -98,7 +85,7 @@ def test_one_modality_alone(stages, tmp_path, using, modalities, columns):
         for row in rows:
             del row["text"]
     folder = stages(write_manifest(tmp_path / "alone.csv", rows, columns), using, modalities)
-    splits, corpus = read_preprocessed(folder / "data/preprocessed.pkl")
+    splits, corpus = read_preprocessed(folder / "zoo/p.pkl")
     assert corpus.name == "alone" and all(list(one.features) == [modalities] for one in splits["test"])
     assert len(predictions(folder, "cgnn", modalities)) == 4
 

@@ -5,6 +5,7 @@ import pytest
 
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import Dialogue, DialogueFile
+from tests.pictures import blank_pictures, real_pictures  # noqa: F401 (fixtures)
 
 
 def make_dialogues(sessions=6, turns=(3, 9), seed=0, noise=0.3):

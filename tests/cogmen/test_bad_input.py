@@ -1,6 +1,5 @@
 """Broken and unusual files as preprocess.py, train.py and eval.py meet them."""
 
-import csv
 import os
 from dataclasses import replace
 
@@ -16,6 +15,8 @@ from erc.files import write_pickle
 from erc.options import UserError
 from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
+from tests.edits import Call
+from tests.tables import read_rows
 
 QUICK = ("--from_begin", "--epochs", 1, "--batch_size", 4, "--hidden_size", 4, "--rnn", "gru", "--seqcontext_nlayer", 1)
 CHECKPOINT = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
@@ -51,10 +52,14 @@ def third_speaker(dialogues):
 
 
 @pytest.mark.parametrize(
-    ("change", "speakers"),
-    [(one_speaker, ("M", "F")), (one_turn, ("M", "F")), (third_speaker, ("M", "F", "C")), (third_speaker, ())],
+    ("change", "speakers", "windows"),
+    [
+        *((one_speaker, ("M", "F"), windows) for windows in ((5, 5), (0, 0), (0, 1))),
+        (one_turn, ("M", "F"), (5, 5)),
+        (third_speaker, ("M", "F", "C"), (0, 0)),
+        (third_speaker, (), (0, 1)),
+    ],
 )
-@pytest.mark.parametrize("windows", [(5, 5), (0, 0), (0, 1)], ids=str)
 def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch, change, speakers, windows):
     """With no past or no future, or one speaker, some relations have no edge at all."""
     monkeypatch.setitem(corpora.CORPORA, "KEMDy19", replace(KEMDY19, speakers=speakers))
@@ -64,8 +69,7 @@ def test_unusual_dialogues_are_trained_and_scored(scripts, tmp_path, monkeypatch
     scripts("preprocess")
     scripts("train", "--wp", windows[0], "--wf", windows[1])
     scripts("eval")
-    with (tmp_path / "r/predictions.csv").open(newline="") as file:
-        found = [(row["segment_id"], row["speaker"]) for row in csv.DictReader(file)]
+    found = [(row["segment_id"], row["speaker"]) for row in read_rows(tmp_path / "r/predictions.csv")]
     held_out = [dialogue for dialogue in made.dialogues if dialogue.id in made.test_ids]
     assert found == [(name, speaker) for dialogue in held_out for name, _, speaker, _ in dialogue.turns()]
     network = load_checkpoint(tmp_path / CHECKPOINT).network.architecture
@@ -114,13 +118,6 @@ def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
     assert "left out: 1 dialogues that are neither among the training nor among the test ids" in capsys.readouterr().out
 
 
-class Runs:
-    """Pickles as a command."""
-
-    def __reduce__(self):
-        return os.system, ("touch pwned",)
-
-
 def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scripts, tmp_path):
     write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
     scripts("preprocess")
@@ -136,7 +133,7 @@ def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scri
             scripts(script)
     write_pickle(tmp_path / "p.pkl", splits)
     assert path.read_bytes() == good
-    torch.save({**torch.load(path, weights_only=True), "architecture": Runs()}, path)
+    torch.save({**torch.load(path, weights_only=True), "architecture": Call(os.system, "touch pwned")}, path)
     for script, flags in (("eval", ()), ("train", (*go_on, "--out_dir", tmp_path / "new"))):
         with pytest.raises(UserError, match=r"tmp\.pt: refused: it asks for posix.system, which is neither a plain"):
             scripts(script, *flags)

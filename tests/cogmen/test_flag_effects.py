@@ -1,6 +1,5 @@
 """Each option of the dialogue scripts changes what it says it changes."""
 
-import csv
 import zipfile
 from functools import partial
 
@@ -15,6 +14,7 @@ from erc.options import UserError
 from erc.untrusted import read_pickle
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.naive_training import naive_training
+from tests.tables import read_rows
 
 BASE = ("--from_begin", "--epochs", 2, "--rnn", "gru", "--hidden_size", 8, "--batch_size", 8, "--learning_rate", 0.003)
 CHECKPOINT = "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
@@ -38,8 +38,7 @@ def train(folder, run_script):
         if more not in done:
             shared = ("--preprocessed_feature", folder / "preprocessed.pkl", "--out_dir", folder)
             run_script("COGMEN_code/train.py", *shared, *BASE, *more)
-            with (folder / path).with_suffix(".csv").open(newline="") as file:
-                done[more] = list(csv.DictReader(file)), load_checkpoint(folder / path)
+            done[more] = read_rows((folder / path).with_suffix(".csv")), load_checkpoint(folder / path)
         return done[more]
 
     return call
@@ -105,8 +104,9 @@ def test_the_training_is_that_of_a_plain_loop(train, naive, folder, run_script, 
     assert checkpoint.epoch == expected.epoch
     paths = ("--pt_dir", folder / CHECKPOINT, "--data_dir", folder / "preprocessed.pkl", "--out_dir", tmp_path)
     run_script("COGMEN_code/eval.py", *paths)
-    with (tmp_path / "predictions.csv").open(newline="") as file:
-        found = [[float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in csv.DictReader(file)]
+    found = [
+        [float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions] for row in read_rows(tmp_path / "predictions.csv")
+    ]
     at_temperature = np.asarray(expected.probabilities) ** (1 / checkpoint.temperature)
     np.testing.assert_allclose(found, at_temperature / at_temperature.sum(axis=1, keepdims=True), atol=1e-5)
 

@@ -1,7 +1,6 @@
 """CMU-MOSEI's two pickles, of their exact format, through stage 3; loss and scores of turns with several emotions."""
 
 import contextlib
-import csv
 import json
 import math
 import pickle
@@ -25,6 +24,7 @@ from tests.cogmen.test_published_checkpoints import published_network
 from tests.cogmen.test_published_checkpoints import write as write_published
 from tests.cogmen.test_sbert import model as sbert_model  # noqa: F401 (a fixture)
 from tests.edits import survives
+from tests.tables import read_rows
 
 EMOTIONS = ["happiness", "sadness", "anger", "surprise", "disgust", "fear"]
 SIZES = {"a": 80, "t": 768, "v": 35}
@@ -87,8 +87,7 @@ def trained(preprocess, run_script, tmp_path):
         )
         checkpoint = tmp_path / f"model_checkpoints/mosei_{emotion}_best_dev_f1_model_atv_tmp.pt"
         run_script("COGMEN_code/eval.py", "--pt_dir", checkpoint, "--data_dir", made, "--out_dir", tmp_path / "out")
-        with (tmp_path / "out/predictions.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_rows(tmp_path / "out/predictions.csv")
         return made, checkpoint, json.loads((tmp_path / "out/metrics.json").read_text()), rows
 
     return call
@@ -163,8 +162,7 @@ def test_several_emotions_of_a_turn(trained, run_script, tmp_path, capsys):
     assert (tmp_path / "out/confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
     run_script("COGMEN_code/eval.py", "--pt_dir", path, "--data_dir", made)
     assert capsys.readouterr().out.splitlines()[0] in printed  # train.py's, and without --out_dir
-    with path.with_suffix(".csv").open(newline="") as file:
-        history = list(csv.DictReader(file))
+    history = read_rows(path.with_suffix(".csv"))
     assert max(float(row["dev_weighted_f1"]) for row in history) == load_checkpoint(path).dev_weighted_f1
     train = ("COGMEN_code/train.py", *QUICK, "--emotion", "multilabel", "--preprocessed_feature", made)
     with pytest.raises(UserError, match="--class_weight: weighs the one emotion of a turn"):
@@ -297,8 +295,9 @@ def published(outputs, speakers=1):
     return network
 
 
-@pytest.mark.parametrize(("emotion", "outputs"), [("2class", 2), ("7class", 7), ("anger", 2), ("multilabel", 6)])
-@pytest.mark.parametrize("speakers", [1, 2])
+@pytest.mark.parametrize(
+    ("emotion", "outputs", "speakers"), [("2class", 2, 1), ("7class", 7, 2), ("anger", 2, 2), ("multilabel", 6, 1)]
+)
 def test_published_checkpoints_are_converted_and_scored(run_script, tmp_path, capsys, emotion, outputs, speakers):
     sizes = {"dataset": "mosei", "dataset_embedding_dims": {"mosei": {"t": 16}}}
     network = published(outputs, speakers)

@@ -24,7 +24,7 @@ from erc.options import UserError
 from erc.untrusted import read_module
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_model import CASES, dialogue_of, golden, network_of
-from tests.edits import survives
+from tests.edits import Call, survives
 
 
 def published_class(module, name):
@@ -289,16 +289,6 @@ def test_other_things_than_a_published_checkpoint(tmp_path):
 # Hostile files
 
 
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function, *args, state=None):
-        self.reduced = (function, args) if state is None else (function, args, state)
-
-    def __reduce__(self):
-        return self.reduced
-
-
 class Storage:
     def __init__(self, key="0", numel=4, kind=torch.FloatStorage):
         self.reference = ("storage", kind, key, "cpu", numel)
@@ -359,9 +349,7 @@ def dotted(protocol):
         (b"\x80\x02ctorch.nn\nModule\n)\x81]b.", "sets attributes of what is not an object"),
         (b"\x80\x02ctorch.nn\nModule\n)\x81}b}b.", "sets attributes of what is not an object"),
         (
-            pickled(
-                Call(torch._utils._rebuild_tensor_v2, *tensor((1,), (1,)).reduced[1], state={"__class__": 1}),
-            ),
+            pickled(Call(torch._utils._rebuild_tensor_v2, *tensor((1,), (1,)).parts[1], state={"__class__": 1})),
             "sets attributes of what is not an object",
         ),
         (pickled(tensor((2, 2), (2, 1), storage=[1.0])), "it is damaged"),

@@ -1,9 +1,6 @@
 """preprocess.py, train.py and eval.py as a user runs them."""
 
-import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,8 +10,10 @@ from cogmen.checkpoints import load_checkpoint
 from cogmen.network.model import CGNN
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_preprocessed, write_dialogues
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
+from tests.children import run_together, script_at
 from tests.cogmen.conftest import make_dialogues
+from tests.tables import read_rows
 
 QUICK = ("--from_begin", "--epochs", 12, "--batch_size", 4, "--learning_rate", 3e-3, "--drop_rate", 0.1)
 
@@ -41,11 +40,12 @@ def evaluate(run_script, folder, *more, pt_dir=None):
     return json.loads((folder / "result/metrics.json").read_text())
 
 
-def test_it_learns_and_writes_what_it_promises(stage3, run_script):
+def test_it_learns_and_writes_what_it_promises(stage3, real_pictures, run_script):
     result = evaluate(run_script, stage3)
+    names = ("confusion_matrix", "confidence", "timelines")
+    assert all((stage3 / f"result/{name}.png").stat().st_size > 10_000 for name in names)
     assert result["weighted_f1"] > 0.8
-    with (stage3 / "result/predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(stage3 / "result/predictions.csv")
     test = read_preprocessed(stage3 / "preprocessed.pkl", KEMDY19)[0]["test"]
     assert [(row["segment_id"], row["dialogue"], row["speaker"], KEMDY19.label(row["label"])) for row in rows] == [
         turn for dialogue in test for turn in dialogue.turns()
@@ -54,8 +54,7 @@ def test_it_learns_and_writes_what_it_promises(stage3, run_script):
     for row in rows:
         p = [float(row[f"p_{emotion}"]) for emotion in KEMDY19.emotions]
         assert sum(p) == pytest.approx(1, abs=1e-4) and KEMDY19.emotions[np.argmax(p)] == row["prediction"]
-    with checkpoint_of(stage3).with_suffix(".csv").open(newline="") as file:
-        history = list(csv.DictReader(file))
+    history = read_rows(checkpoint_of(stage3).with_suffix(".csv"))
     kept = load_checkpoint(checkpoint_of(stage3))
     assert len(history) == 12
     assert max(float(row["dev_weighted_f1"]) for row in history) == pytest.approx(kept.dev_weighted_f1)
@@ -110,15 +109,13 @@ def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):
 
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
-        command = [sys.executable, REPOSITORY / "COGMEN_code/eval.py", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=stage3, check=False, timeout=240)
+        return run_together(script_at("COGMEN_code/eval.py", *arguments, cwd=stage3))[0]
 
-    result = run_shell("--pt_dir", "none.pt")
-    assert (result.returncode, result.stderr) == (1, "error: none.pt: no such checkpoint\n")
-    assert "Traceback" in run_shell("--pt_dir", "none.pt", "--debug").stderr
+    assert run_shell("--pt_dir", "none.pt") == (1, "", "error: none.pt: no such checkpoint\n")
+    assert "Traceback" in run_shell("--pt_dir", "none.pt", "--debug")[2]
     # a relative path is relative to where the user is
-    relative = run_shell("--pt_dir", checkpoint_of(stage3).relative_to(stage3), "--data_dir", "preprocessed.pkl")
-    assert relative.returncode == 0 and "weighted F1" in relative.stdout
+    code, shown, _ = run_shell("--pt_dir", checkpoint_of(stage3).relative_to(stage3), "--data_dir", "preprocessed.pkl")
+    assert code == 0 and "weighted F1" in shown
 
 
 def test_wrong_devices(stage3, run_script, tmp_path):

@@ -1,6 +1,6 @@
 """tune.py and train.py --tuning: what is searched, by how many processes, and what is left behind."""
 
-import csv
+import contextlib
 import glob
 import json
 import os
@@ -9,8 +9,8 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -32,10 +32,12 @@ from cogmen.tuning.study import MAX_RETRIES, Worker, open_study
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_preprocessed, write_preprocessed
 from erc.corpus.splits import divide
-from erc.options import REPOSITORY, UserError, given, parse
+from erc.options import UserError, given, parse
+from tests.children import Child
 from tests.cogmen.conftest import make_dialogues
-from tests.cogmen.tuning_worker import made_up
+from tests.cogmen.tuning_worker import made_up, work
 from tests.erc.test_tracking import read_archive
+from tests.tables import read_rows
 
 QUICK = ("--epochs", 4, "--batch_size", 8, "--rnn", "gru", "--hidden_size", 8)
 
@@ -62,8 +64,7 @@ def tune(preprocessed, tmp_path):
 
 
 def trials_of(folder):
-    with (folder / "trials.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(folder / "trials.csv")
 
 
 def ended(folder):
@@ -258,33 +259,26 @@ def test_an_unreachable_server_is_named_without_its_password(tune, tmp_path):
 
 @pytest.fixture
 def start(preprocessed, tmp_path):
-    """`start(hang_after, ...)`: a process of `tuning_worker`, ended with the test."""
-    processes = []
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    """`start(hang_after, ...)`: a `Child` that works on the study, ended with the test."""
+    with contextlib.ExitStack() as running:
 
-    def call(hang_after, *arguments):
-        shared = ("--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK, "--pruner", "none")
-        command = [sys.executable, "-m", "tests.cogmen.tuning_worker", hang_after, *shared, *arguments]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, env=environment, **pipes))
-        return processes[-1]
+        def call(hang_after, *arguments):
+            shared = ("--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK, "--pruner", "none")
+            return running.enter_context(Child(partial(work, hang_after, [*map(str, (*shared, *arguments))])))
 
-    yield call
-    for process in processes:
-        process.kill()
-        process.communicate(timeout=240)
+        yield call
 
 
-def wait_for(process, line):
-    for shown in process.stdout:
+def wait_for(child, line):
+    for shown in child.out:
         if shown.strip() == line:
             return
-    pytest.fail(f"no line {line!r}: {process.stderr.read()}")
+    pytest.fail(f"no line {line!r}: {child.err.read()}")
 
 
-def finish(process):
-    out, err = process.communicate()
-    assert process.returncode == 0 and not err, err
+def finish(child):
+    code, out, err = child.finish()
+    assert code == 0 and not err, err
     return out
 
 

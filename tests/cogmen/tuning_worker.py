@@ -1,19 +1,10 @@
-"""tune.py with a trainer that takes no time, as the tests of several processes need it.
-
-    python -m tests.cogmen.tuning_worker TRIALS_BEFORE_IT_HANGS [option of tune.py]...
-
-The trial after TRIALS_BEFORE_IT_HANGS reports one epoch, says so, and then waits for its input to end; -1: none does.
-The process ends after `LIMIT` seconds.
-"""
+"""The work of tune.py with a trainer that takes no time, as the tests of several processes need it."""
 
 import signal
-import sys
 
 from cogmen.tuning.options import TuneOptions
 from cogmen.tuning.search import search
 from erc.options import given, parse
-
-LIMIT = 240
 
 
 def made_up(network, train_dialogues, dev_dialogues, corpus, options, device, on_epoch):
@@ -24,7 +15,9 @@ def made_up(network, train_dialogues, dev_dialogues, corpus, options, device, on
     return len(scores), scores[-1], []
 
 
-def main(left, argv):
+def work(left, argv):
+    """tune.py with `argv`; the trial after `left` ones reports an epoch, says so and waits for ever; -1: none does."""
+
     def hanging(*arguments):
         nonlocal left
         left -= 1
@@ -32,15 +25,10 @@ def main(left, argv):
         def report(row):
             on_epoch(row)
             if left == -1:
-                print("hanging", flush=True)
-                sys.stdin.read()
+                print("hanging")
+                signal.pause()
 
         *arguments, on_epoch = arguments
         return made_up(*arguments, report)
 
     search(parse(TuneOptions, argv, __doc__), given(TuneOptions, argv), hanging)
-
-
-if __name__ == "__main__":
-    signal.alarm(LIMIT)
-    main(int(sys.argv[1]), sys.argv[2:])

@@ -7,6 +7,7 @@ import pytest
 
 from erc.corpus.corpora import KEMDY19
 from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
 RATE = 16_000
 # (start, end, speaker, text, tone in Hz); the third and the fourth overlap

@@ -10,6 +10,7 @@ import pytest
 
 from erc.options import REPOSITORY
 from tests.conversation.conftest import TURNS, tones, write_manifest, write_sound
+from tests.tables import read_rows
 
 COLUMNS = ["file_name", "dialogue", "speaker", "start", "end", "text", "emotion", "channel"]
 CALLS = ("call1", "call2", "call3")
@@ -69,8 +70,7 @@ def test_what_is_corrected_is_trained_on(calls, run_script, encoders, tmp_path, 
     assert len(set(heads)) == 1
     folder = tmp_path / "data"
     run_script("MIRAI/preprocess.py", "--corpus", "manifest", "--root_path", manifest, "--save_path", folder)
-    with (folder / "annotation.csv").open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
+    table = read_rows(folder / "annotation.csv")
     expected = {}
     for data in calls:
         for turn in corrected(data):

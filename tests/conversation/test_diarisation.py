@@ -102,21 +102,6 @@ def test_a_mono_recording(run_script, tmp_path, capsys):
     assert "speaker guessed by the voice" in page and '"speaker_source":"guessed"' in page
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("a.wav", "--speakers", "1"), "--speakers 1: expected 2 to 8"),
-        (("a.wav", "b.wav", "--speakers", "2"), "--speakers: is of one recording in which all speak"),
-        (("a.wav", "--speakers", "2", "--channels", "M", "F"), "--speakers: guesses who speaks; --channels says it"),
-        (("--text", "a.txt", "--speakers", "2"), "--speakers: is of one recording"),
-    ],
-)
-def test_wrong_usage(run_script, capsys, tmp_path, arguments, message):
-    with pytest.raises(SystemExit):
-        run_script(PREDICT, *arguments, "--out", tmp_path / "out")
-    assert message in capsys.readouterr().err
-
-
 def test_a_mono_recording_alone_says_what_may_be_done(run_script, tmp_path):
     mono = write_sound(tmp_path / "mono.wav", tones().sum(axis=1))
     with pytest.raises(UserError, match="nothing says who speaks when.*guessed by the voices: --speakers 2"):

@@ -299,6 +299,10 @@ def test_models_that_do_not_fit_are_refused(predict, call, trained, make_network
         (("a.wav", "--unsure", "2"), "--unsure 2: expected a probability"),
         (("a.wav", "--channels", "M", "M"), "--channels M M: expected a name of its own for each channel"),
         (("--text", "a", "--channels", "M"), "--channels: names the speakers of a recording"),
+        (("a.wav", "--speakers", "1"), "--speakers 1: expected 2 to 8"),
+        (("a.wav", "b.wav", "--speakers", "2"), "--speakers: is of one recording in which all speak"),
+        (("a.wav", "--speakers", "2", "--channels", "M", "F"), "--speakers: guesses who speaks; --channels says it"),
+        (("--text", "a.txt", "--speakers", "2"), "--speakers: is of one recording"),
     ],
 )
 def test_wrong_usage(run_script, capsys, tmp_path, arguments, message):

@@ -12,6 +12,7 @@ from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import Dialogue, read_preprocessed, write_preprocessed
 from erc.corpus.splits import divide
 from tests.cogmen.conftest import make_dialogues
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
 ANGRY, HAPPY, SAD = (KEMDY19.label(name) for name in ("angry", "happy", "sad"))
 

@@ -1,9 +1,9 @@
 """What train.py leaves in TensorBoard's event files and in Comet."""
 
 import json
-import subprocess
 import sys
 import zipfile
+from functools import partial
 
 import pytest
 
@@ -11,8 +11,10 @@ from cogmen.checkpoints import load_checkpoint
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
-from erc.options import REPOSITORY
+from tests.children import run_child
 from tests.cogmen.conftest import make_dialogues
+from tests.conftest import load_script
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
 KEY = "KeyThatMustNotBeStored"
 QUICK = ("--from_begin", "--epochs", "2", "--rnn", "gru", "--hidden_size", "8")
@@ -103,13 +105,19 @@ def test_tensorboard_shows_the_scores_of_every_epoch(train):
     assert len(events.Scalars("test_weighted_f1")) == 1
 
 
+def work_without_them(*arguments):
+    """In a child, in which no other test has imported them."""
+    import mirai.training.fit  # noqa: F401 (stage 1's)
+
+    load_script("COGMEN_code/tune.py")
+    load_script("COGMEN_code/train.py").main([*map(str, arguments)])
+    imported = {"comet_ml", "optuna"} & set(sys.modules)
+    assert not imported, imported
+
+
 def test_comet_and_optuna_are_imported_only_when_asked_for(preprocessed, tmp_path):
-    code = "import sys, mirai.training.fit; from tests.conftest import load_script\n"
-    code += "load_script('COGMEN_code/tune.py'); load_script('COGMEN_code/train.py').main(sys.argv[1:])\n"
-    code += "print('imported:', sorted({'comet_ml', 'optuna'} & set(sys.modules)))"
-    command = [sys.executable, "-c", code, "--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=240)
-    assert "imported: []" in result.stdout and not (tmp_path / "comet").exists()
+    run_child(partial(work_without_them, "--preprocessed_feature", preprocessed, "--out_dir", tmp_path, *QUICK))
+    assert not (tmp_path / "comet").exists()
 
 
 def test_the_key_goes_to_comet_and_nowhere_else(train, monkeypatch, capsys):

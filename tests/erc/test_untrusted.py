@@ -19,16 +19,7 @@ from erc import pickles
 from erc.files import atomic_writer, write_pickle
 from erc.options import UserError
 from erc.untrusted import damaged, read_json, read_module, read_pickle, read_torch
-
-
-class Call:
-    """Pickles as a call of anything."""
-
-    def __init__(self, function, *arguments, state=None):
-        self.parts = (function, arguments) if state is None else (function, arguments, state)
-
-    def __reduce__(self):
-        return self.parts
+from tests.edits import Call
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))

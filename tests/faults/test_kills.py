@@ -19,10 +19,12 @@ from erc.files import write_pickle, write_text, write_torch
 from erc.options import UserError
 from erc.split_zip import MIN_PART_SIZE, pack, unpack
 from erc.untrusted import read_pickle, read_torch
+from tests.children import Failed, run_child
 from tests.cogmen.conftest import make_dialogues
 from tests.conftest import load_script
-from tests.faults.harness import NIGHTLY, Failed, kill_often, kills, run_child
-from tests.mirai.conftest import corpus_made, data, encoders, train, trained  # noqa: F401 (fixtures)
+from tests.faults.harness import NIGHTLY, kill_often, kills
+from tests.mirai.conftest import corpus_made, data, encoders, same, train, trained, training, weights  # noqa: F401 (fixtures)
+from tests.pictures import blank, blank_pictures  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.timeout(3600 if NIGHTLY else 300)
 SIZE = 200_000
@@ -41,7 +43,8 @@ def write(kind, path, *values):
 def run(path, *arguments, resumable=None, fresh=()):
     """Run a script; with `--resume` once the file `resumable` is there, with the flags `fresh` before."""
     flags = ["--resume"] if resumable and resumable.exists() else fresh
-    load_script(path).main([str(argument) for argument in (*arguments, *flags)])
+    with blank():  # lest most kills come while pictures are drawn
+        load_script(path).main([str(argument) for argument in (*arguments, *flags)])
 
 
 def threads_of_the_server(path):
@@ -86,28 +89,19 @@ def test_training_the_graph_network(run_script, tmp_path):
     assert (folder / f"{name}.pt").exists()
 
 
-def test_training_the_extractor(encoders, data, tmp_path):  # noqa: F811
+def test_training_the_extractor(encoders, data, trained, tmp_path):  # noqa: F811
     """A killed training goes on from its last finished epoch, and ends with the same weights."""
-    command = ("MIRAI/trainer_hf.py", "--exp_name", "run", "--csv_path", data / "annotation_speaker_only.csv")
-    command += ("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--test_1920=True")
-    command += ("--batch_size", 4, "--accumulate_grad", 1, "--lr", 0.003, "--max_epochs", 2, "--device", "cpu")
-    run(*command, "--out_dir", tmp_path / "whole")
-    expected = torch.load(tmp_path / "whole/checkpoint/run/best.ckpt", weights_only=True)["state_dict"]
-    folder = tmp_path / "parts/checkpoint/run"
+    command = ("MIRAI/trainer_hf.py", *training(encoders, data / "annotation_speaker_only.csv", tmp_path))
+    folder, expected = tmp_path / "checkpoint/run", weights(trained / "best.ckpt")
 
     def check():
         for name in ("best.ckpt", "last.ckpt"):
             if (folder / name).exists():
                 torch.load(folder / name, weights_only=True)
 
-    def reset():
-        shutil.rmtree(folder)
-
-    command = (*command, "--out_dir", tmp_path / "parts")
     work = partial(run, *command, resumable=folder / "last.ckpt", fresh=["--overwrite"])
-    kill_often(work, kills(2, 30), check, "extractor", reset)
-    found = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
-    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    kill_often(work, kills(2, 30), check, "extractor", lambda: shutil.rmtree(folder))
+    assert same(weights(folder / "best.ckpt"), expected)
 
 
 def test_extraction(run_script, trained, data, tmp_path):  # noqa: F811

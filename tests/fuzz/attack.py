@@ -31,7 +31,6 @@ from tests.fuzz.readers import READERS
 _MAX_POOL = 300  # good files at most
 _START = 120  # seconds that the reading process may take to be ready
 _PROCESSES = multiprocessing.get_context("forkserver")  # a fork of a process with threads may wait for ever
-_PROCESSES.set_forkserver_preload(["tests.fuzz.readers"])
 
 
 @dataclass

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from erc.options import UserError
+from tests import children  # noqa: F401 (the server that attacks are forked from has imported what they need)
 from tests.fuzz import attack as program
 from tests.fuzz.readers import READERS
 

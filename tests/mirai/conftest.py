@@ -3,8 +3,7 @@
 import csv
 import random
 import shutil
-import subprocess
-import sys
+import signal
 import wave
 from types import SimpleNamespace
 
@@ -13,6 +12,8 @@ import pytest
 
 from erc.corpus.annotations import Utterance
 from erc.corpus.corpora import KEMDY19
+from tests.children import run_together, script_at
+from tests.pictures import blank, blank_pictures, real_pictures  # noqa: F401 (fixtures)
 
 SESSIONS = (1, 2, 19, 20)
 TURNS = 7  # of a dialogue
@@ -21,30 +22,10 @@ _BELOW = ["", "start", "end", "start", "end", "start", "end", "start", "end", ""
 _WORDS = ["좋아요", "싫어", "정말", "어제", "b/ 그래", "(네+아니)", "오늘은", "무서워", "c/ 뭐라고?"]
 
 
-# Runs a script (the arguments from the third on) and kills itself when it calls os.NAME for the COUNTth time. It has no
-# folder for temporary files: that may be small, or another file system, from which no file is moved in one step.
-_KILLED = """
-import os, signal, sys, tempfile
-tempfile.tempdir = "none"
-name, count = sys.argv[1], int(sys.argv[2])
-call = getattr(os, name)
-def counted(*arguments, **keywords):
-    global count
-    count -= 1
-    if count == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call(*arguments, **keywords)
-setattr(os, name, counted)
-sys.argv = sys.argv[3:]
-exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
-"""
-
-
-def run_killed(name, count, *command):
+def run_killed(name, count, path, *arguments):
     """Run a script, which is killed when it calls `os.<name>` for the `count`th time."""
-    arguments = [sys.executable, "-c", _KILLED, name, count, *command]
-    result = subprocess.run([*map(str, arguments)], capture_output=True, text=True, check=False, timeout=200)
-    assert result.returncode == -9, result.stderr
+    ((code, _, error),) = run_together(script_at(path, *arguments, kill_at=(name, count)))
+    assert code == -signal.SIGKILL, error
 
 
 def write_wav(path, sound, rate=16_000):
@@ -245,7 +226,8 @@ def train(run_script, encoders):
 @pytest.fixture(scope="session")
 def trained(train, data, tmp_path_factory):
     """The folder of a trained extractor of speech and text."""
-    return train(data / "annotation_speaker_only.csv", tmp_path_factory.mktemp("trained"))
+    with blank():
+        return train(data / "annotation_speaker_only.csv", tmp_path_factory.mktemp("trained"))
 
 
 VARIANTS = {
@@ -261,5 +243,6 @@ def experiments(train, data, tmp_path_factory):
     """A directory with an experiment of every variant; that of text with the random split, the others by session."""
     zoo = tmp_path_factory.mktemp("zoo")
     for name, (script, *arguments) in VARIANTS.items():
-        train(data / "annotation_speaker_only.csv", zoo, *arguments, name=name, epochs=1, script=script)
+        with blank():
+            train(data / "annotation_speaker_only.csv", zoo, *arguments, name=name, epochs=1, script=script)
     return zoo / "checkpoint"

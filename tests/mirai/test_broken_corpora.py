@@ -19,6 +19,7 @@ from erc.corpus.transcripts import decode
 from erc.options import UserError
 from mirai.readers.kemdy19 import read_corpus
 from tests.conftest import load_script
+from tests.tables import read_rows
 
 from .conftest import annotation_rows, tree, write_annotation, write_wav
 
@@ -125,8 +126,7 @@ def check_accounts(root, data, keep_unlabelled):
     places = [place for places in corpus.findings.left_out.values() for place in places]
     rows = [place for place in places if re.match(r"Session01_[FM]_res\.csv, row ", place)]
     assert counts["all rows"] == counts.get("with a readable row", counts["all rows"]) + len(rows)
-    with (data / "annotation.csv").open(encoding="utf-8", newline="") as file:
-        used = [row["segment_id"] for row in csv.DictReader(file)]
+    used = [row["segment_id"] for row in read_rows(data / "annotation.csv")]
     assert all(
         list(ratings) == [row["segment_id"] for row in corpus.tables[name]] for name, ratings in corpus.ratings.items()
     )

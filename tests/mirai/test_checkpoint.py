@@ -5,12 +5,7 @@ import torch
 
 from erc.options import UserError
 from mirai.checkpoint import load_extractor
-from tests.edits import survives
-
-
-class Hostile:
-    def __reduce__(self):
-        return (print, ("this must not run",))
+from tests.edits import Call, survives
 
 
 @pytest.fixture
@@ -35,7 +30,7 @@ def edited(experiments, tmp_path):
             {"hyper_parameters": {"format": "mirai-extractor", "version": 99}},
             "of version 99, this program reads version 1",
         ),
-        ({"hyper_parameters": {"_instantiator": Hostile()}}, r"x\.ckpt: .*__builtin__\.print"),
+        ({"hyper_parameters": {"_instantiator": Call(print, "this must not run")}}, r"x\.ckpt: .*__builtin__\.print"),
     ],
 )
 def test_what_is_not_such_a_checkpoint_is_refused(tmp_path, capsys, content, message):
@@ -63,10 +58,7 @@ def test_weights_of_another_network_are_refused(edited):
     ("change", "message"),
     [
         (lambda kept: kept["description"].update(fusion="sum"), "of fusion 'sum', expected concat or mmer"),
-        (
-            lambda kept: kept["description"].update(fusion="concat"),
-            "do not fit its network: it has no layer text",
-        ),
+        (lambda kept: kept["description"].update(fusion="concat"), "do not fit its network: it has no layer text"),
         (lambda kept: kept.pop("options"), "damaged, its hyper-parameters lack options"),
     ],
 )

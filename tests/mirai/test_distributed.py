@@ -1,14 +1,9 @@
 """The loss curve of a training: that of a naive loop, however its steps are divided over batches and processes."""
 
-import csv
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,11 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from erc.corpus.annotations import read_annotations
 from erc.corpus.splits import split
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from mirai.dataset import UtteranceDataset
 from mirai.network.encoders import describe
 from mirai.network.extractor import Extractor
 from mirai.training.sampling import EpochBatches
+from tests.children import run_together, script_at
+from tests.tables import read_rows
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +45,7 @@ def arguments(calm, data):
 
 def curve(out_dir):
     """(epochs, 4): train_loss, val_loss, val_accuracy, val_macro_f1."""
-    with (out_dir / "tensorboard" / "run" / "version_0" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(out_dir / "tensorboard" / "run" / "version_0" / "metrics.csv")
     names = ("train_loss", "val_loss", "val_accuracy", "val_macro_f1")
     columns = [[float(row[name]) for row in rows if row[name]] for name in names]
     return np.array(columns).T
@@ -95,24 +91,35 @@ def naive_curve(encoders, table, loss, lr=0.003, epochs=2, size=8):
     return np.array(curve), largest
 
 
-def two(arguments, out_dir, *more, launcher=()):
-    command = [sys.executable, *launcher, REPOSITORY / "MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PL_")}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [str(part) for part in (*command, "--devices", 2, *more)]
-    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
-        try:
-            out, error = process.communicate(timeout=240)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # the processes that it started too
-            raise
-    return process.returncode, out, error
+def trainer(arguments, out_dir, *more, **settings):
+    return script_at("MIRAI/trainer_hf.py", *arguments, "--out_dir", out_dir, *more, **settings)
 
 
-def curve_of_two(arguments, out_dir, *more):
-    returncode, out, error = two(arguments, out_dir, *more)
-    assert returncode == 0, error
-    assert out.count("best epoch") == 1  # by the first process alone
+def environment_of(rank, port, file):
+    """Have torchrun on a machine, of two, write the environment of what it starts."""
+    command = ["--nnodes", "2", "--nproc_per_node", "1", "--node_rank", str(rank), "--no-python"]
+    place = ["--master_addr", "127.0.0.1", "--master_port", str(port)]
+    torch.distributed.run.main([*command, *place, "sh", "-c", f"env -0 > {file}"])
+
+
+@pytest.fixture(scope="module")
+def torchrun(tmp_path_factory):
+    """The environments that torchrun gives the processes of two machines, one each."""
+    files = [tmp_path_factory.mktemp("torchrun") / name for name in "01"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    ends = run_together(*(partial(environment_of, rank, port, file) for rank, file in enumerate(files)))
+    assert [code for code, *_ in ends] == [0, 0], ends
+    environments = [dict(line.split("=", 1) for line in file.read_text().split("\0")[:-1]) for file in files]
+    # torchrun has ended, so the first process opens the store where they meet.
+    return [{**each, "TORCHELASTIC_USE_AGENT_STORE": "False"} for each in environments]
+
+
+def curve_of_two_machines(torchrun, arguments, out_dir, *more):
+    of_two = (*more, "--accumulate_grad", 1, "--devices", 1, "--num_nodes", 2)
+    first, other = run_together(*(trainer(arguments, out_dir, *of_two, environment=each) for each in torchrun))
+    assert (first[0], other[0]) == (0, 0), first[2] + other[2]
+    assert (first[1].count("best epoch"), other[1].count("best epoch")) == (1, 0)
     return curve(out_dir)
 
 
@@ -133,43 +140,35 @@ def test_same_loss_curve_as_one_process_with_the_same_global_batch(one, argument
     """8 utterances a step; the last of the epoch has 7, which two processes share unequally."""
     expected = one("--batch_size", 8, "--accumulate_grad", 1)
     assert expected.shape == (2, 4)
-    found = curve_of_two(arguments, tmp_path / "two", "--batch_size", 4, "--accumulate_grad", 1)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    options = ("--devices", 2, "--batch_size", 4, "--accumulate_grad", 1)
+    ((code, shown, error),) = run_together(trainer(arguments, tmp_path / "two", *options))
+    assert code == 0, error
+    assert shown.count("best epoch") == 1  # by the first process alone
+    np.testing.assert_allclose(curve(tmp_path / "two"), expected, atol=1e-4)
     np.testing.assert_allclose(one("--batch_size", 2, "--accumulate_grad", 4), expected, atol=1e-4)
     other = one("--batch_size", 9, "--accumulate_grad", 1)
     assert np.abs(expected - other).max() > 1e-3  # so that this means something
 
 
-def test_batches_of_limited_duration_on_two_machines_under_torchrun(one, arguments, tmp_path):
-    limited, out_dir = ("--max_batch_seconds", 4), tmp_path / "two"
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    torchrun = ("-m", "torch.distributed.run", "--nnodes", 2, "--nproc_per_node", 1)
-    torchrun += ("--master_addr", "127.0.0.1", "--master_port", port, "--node_rank")
-
-    def machine(rank):
-        of_two = ("--accumulate_grad", 1, "--devices", 1, "--num_nodes", 2)
-        return two(arguments, out_dir, *limited, *of_two, launcher=(*torchrun, rank))
-
-    with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(machine, range(2)))
-    assert [returncode for returncode, *_ in ends] == [0, 0], ends
-    np.testing.assert_allclose(curve(out_dir), one(*limited, "--accumulate_grad", 2), atol=1e-4)
+def test_batches_of_limited_duration_on_two_machines_under_torchrun(one, torchrun, arguments, tmp_path):
+    limited = ("--max_batch_seconds", 4)
+    found = curve_of_two_machines(torchrun, arguments, tmp_path / "two", *limited)
+    np.testing.assert_allclose(found, one(*limited, "--accumulate_grad", 2), atol=1e-4)
 
 
-def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(arguments, encoders, tmp_path):
+def test_dropped_layers_and_a_process_without_an_utterance_in_the_last_step(torchrun, arguments, encoders, tmp_path):
     """In many steps a layer has no gradient, in one process or in both; 39 utterances make 20 steps of two."""
     path = shutil.copytree(encoders.audio, tmp_path / "audio") / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "layerdrop": 0.5}))
-    options = ("--batch_size", 1, "--accumulate_grad", 1, "--max_epochs", 1, "--audio_encoder", path.parent)
-    found = curve_of_two(arguments, tmp_path / "two", *options, "--gradient_checkpointing")
+    options = ("--batch_size", 1, "--max_epochs", 1, "--audio_encoder", path.parent, "--gradient_checkpointing")
+    found = curve_of_two_machines(torchrun, arguments, tmp_path / "two", *options)
     assert np.isfinite(found).all()
 
 
 def test_a_loss_that_is_not_finite_ends_all_processes(arguments, tmp_path):
-    options = ("--using_model", "text", "--strategy", "ddp", "--batch_size", 4, "--accumulate_grad", 1)
-    returncode, _, error = two(arguments, tmp_path, *options, "--lr", 1e30)
-    assert returncode == 1 and error.count("loss is not finite (nan) in epoch 0: take a smaller --lr") == 1
+    options = ("--using_model", "text", "--strategy", "ddp", "--devices", 2, "--batch_size", 4, "--accumulate_grad", 1)
+    ((code, _, error),) = run_together(trainer(arguments, tmp_path, *options, "--lr", 1e30))
+    assert code == 1 and error.count("loss is not finite (nan) in epoch 0: take a smaller --lr") == 1
     assert not list(tmp_path.glob("checkpoint/run/*.ckpt"))
 
 

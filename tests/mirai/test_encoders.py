@@ -1,14 +1,16 @@
 """Encoders from a directory or a hub name to a description: what fits, what does not and why."""
 
+import functools
 import json
 import os
 import shutil
-import subprocess
-import sys
+import socket
+from unittest.mock import Mock
 
 import pytest
 
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
+from mirai.network import encoders as module
 from mirai.network.encoders import describe, describe_audio, describe_text, make_tokenizer, text_width
 from mirai.network.extractor import Extractor
 from mirai.options import TEXT_ENCODER
@@ -84,24 +86,30 @@ def test_only_the_fusion_takes_a_text_encoder_without_pooler(encoders, tmp_path)
     Extractor.from_pretrained(describe("both", text, encoders.audio, "mmer"), text, encoders.audio)
 
 
-def test_hub_name_without_network_says_how_to_fetch_it(data, tmp_path):
+def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
     """In one line and at once: nothing is asked for again and again."""
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment.update(HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "cache"))
-    command = [sys.executable, REPOSITORY / "MIRAI/trainer_hf.py", "--exp_name", "x", "--out_dir", tmp_path / "out"]
-    command += ["--csv_path", data / "annotation_speaker_only.csv", "--text_encoder", "someone/something"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    for found in (done.stderr, offline_error()):
-        assert "--text_encoder someone/something: neither in the local Hugging Face cache nor reachable (" in found
-        assert "fetch it with `hf download someone/something`; or give a directory that holds the model" in found
-    assert "127.0.0.1 does not answer: " in done.stderr and "HF_HUB_OFFLINE is set" in offline_error()
 
+    def error():
+        with pytest.raises(UserError) as told:
+            describe_text("someone/something")
+        message = str(told.value)
+        assert "--text_encoder someone/something: neither in the local Hugging Face cache nor reachable (" in message
+        assert "fetch it with `hf download someone/something`; or give a directory that holds the model" in message
+        assert "\n" not in message and capfd.readouterr() == ("", "")
+        return message
 
-def offline_error():
-    with pytest.raises(UserError) as error:
-        describe_text("someone/something")
-    return str(error.value)
+    assert "HF_HUB_OFFLINE is set" in error()
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    asked_once = functools.cache(module._why_offline.__wrapped__)  # what it heard before is forgotten
+    monkeypatch.setattr(module, "_why_offline", asked_once)
+    connect = Mock(side_effect=socket.create_connection)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for _ in range(2):
+        assert "127.0.0.1 does not answer: " in error()
+    assert connect.call_count == 1
 
 
 def test_directory_that_is_none(tmp_path):

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,12 +16,14 @@ from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogue_shards import open_dialogues
 from erc.corpus.dialogues import read_dialogues
 from erc.files import claim
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from mirai.checkpoint import load_extractor
 from mirai.dataset import MAX_WINDOW, UtteranceDataset
 from mirai.extraction import PART_SECONDS, plan_parts
 from mirai.network.extractor import Extractor
 from mirai.prediction import plan_batches
+from tests.children import run_together, script_at
+from tests.tables import read_rows
 
 from .conftest import run_killed, write_wav
 
@@ -35,8 +35,7 @@ UTTERANCES, PARTS = 55, 19
 def long(data, run_script, tmp_path_factory):
     """A table that says that every utterance takes 20 s, so that there are many parts, and its dialogue file."""
     folder = tmp_path_factory.mktemp("long")
-    with (data / "annotation_speaker_only.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(data / "annotation_speaker_only.csv")
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -94,7 +93,7 @@ def test_parts_hold_every_utterance_once_and_enough_work(place):
 def test_killed_and_started_again(extract, command, place, capsys):
     expected = extract()
     place.features.unlink()
-    run_killed("replace", PARTS, REPOSITORY / SCRIPT, *command())  # when the last part takes its place
+    run_killed("replace", PARTS, SCRIPT, *command())  # when the last part takes its place
     assert not place.features.exists() and len(list(place.parts.glob("*.npz"))) == PARTS - 1
     capsys.readouterr()
     assert extract() == expected
@@ -105,14 +104,8 @@ def test_killed_and_started_again(extract, command, place, capsys):
 def test_shards_of_two_processes_make_the_same_file(extract, command, run_script, place):
     expected = extract()
     place.features.unlink()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, REPOSITORY / SCRIPT, *command("--shard", f"{k}/2")], stdout=subprocess.PIPE, text=True
-        )
-        for k in (1, 2)
-    ]
-    shown = [process.communicate(timeout=200)[0] for process in processes]
-    assert "shard 1 of 2: its 10 parts of 19 are in" in shown[0] and "shard 2 of 2: its 9 parts of 19" in shown[1]
+    (_, one, _), (_, two, _) = run_together(*(script_at(SCRIPT, *command("--shard", f"{k}/2")) for k in (1, 2)))
+    assert "shard 1 of 2: its 10 parts of 19 are in" in one and "shard 2 of 2: its 9 parts of 19" in two
     assert not place.features.exists()
     run_script(SCRIPT, *command("--merge"))
     assert place.features.read_bytes() == expected and not place.parts.exists()

@@ -15,6 +15,7 @@ from mirai.dataset import UtteranceDataset
 from mirai.network.encoders import describe
 from mirai.network.extractor import Extractor
 from mirai.training.targets import TrainingDataset, ratings_of
+from tests.tables import read_rows
 
 from .conftest import speak, weights
 
@@ -48,8 +49,7 @@ def test_each_utterance_has_its_own_ratings(tmp_path):
 def table(data, tmp_path):
     """A table whose valence and arousal differ from turn to turn; one turn has none."""
     path = tmp_path / "table.csv"
-    with (data / "annotation_speaker_only.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(data / "annotation_speaker_only.csv")
     for k, row in enumerate(rows):
         row["valence"], row["arousal"] = ("", "") if k == 30 else (f"{1 + k % 5}", f"{5 - k % 4}")
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -66,12 +66,10 @@ def test_they_are_trained_scored_and_written(train, table, run_script, tmp_path,
     scoring = ("--ckpt_path", folder / "best.ckpt", "--csv_path", table, "--test_1920=True", "--out_dir", tmp_path)
     run_script("MIRAI/inference.py", *scoring)
     assert ": CCC: valence " in capsys.readouterr().out
-    with (tmp_path / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "predictions.csv")
     rated = [row for row in rows if row["valence"]]
     assert json.loads((tmp_path / "metrics.json").read_text())["ccc"]["valence"]["n"] == len(rated) > 20
-    with table.open(encoding="utf-8", newline="") as file:
-        raters = {row["segment_id"]: row["arousal"] for row in csv.DictReader(file)}
+    raters = {row["segment_id"]: row["arousal"] for row in read_rows(table)}
     assert all(float(row["arousal"]) == float(raters[row["segment_id"]]) for row in rated)
     assert all(1 <= float(row["predicted_valence"]) <= 5 for row in rows)
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from collections import Counter
 
 import numpy as np
@@ -14,6 +13,7 @@ from erc.corpus.corpora import CORPORA
 from erc.corpus.ratings import read_ratings
 from erc.corpus.transcripts import read_sentences
 from erc.options import UserError
+from tests.tables import read_rows
 
 from .conftest import write_wav
 
@@ -61,20 +61,9 @@ def corpus_made(tmp_path_factory):
 
 
 @pytest.fixture
-def corpus(corpus_made, tmp_path):
-    """The same, for a test that changes it."""
-    return shutil.copytree(corpus_made, tmp_path / "corpus")
-
-
-@pytest.fixture
 def read(preprocess):
     """`read(root, *flags)`: the folder of the tables."""
     return lambda root, *flags: preprocess(root, "--corpus", "KEMDy20", *flags)
-
-
-def table(path):
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_table_speech_and_transcripts(read, corpus_made, capsys):
@@ -88,10 +77,10 @@ def test_the_table_speech_and_transcripts(read, corpus_made, capsys):
     assert "2 x label 'disqust', read as 'disgust': Sess01_eval.csv, row 4 " in shown  # one of the tie, too
     assert "cp949" not in shown and "UTF-8" not in shown  # that is how this corpus is
     assert sorted(path.name for path in data.iterdir()) == [
-        *("annotation.csv", "annotation_ratings.csv", "corpus.json", "txt_wav"),
+        *("annotation.csv", "annotation_ratings.csv", "corpus.json", "txt_wav")
     ]
     assert json.loads((data / "corpus.json").read_text()) == "KEMDy20"
-    rows = table(data / "annotation.csv")
+    rows = read_rows(data / "annotation.csv")
     assert tuple(rows[0]) == COLUMNS
     found = [(row["segment_id"], row["emotion"], row["wav_start"], row["ecg_start"], row["valence"]) for row in rows]
     assert found == [  # in the order of time
@@ -109,7 +98,7 @@ def test_the_table_speech_and_transcripts(read, corpus_made, capsys):
 
 
 def test_ties_and_unrated_rows_are_kept_on_demand(read, corpus_made, capsys):
-    kept = table(read(corpus_made, "--keep_unlabelled") / "annotation.csv")
+    kept = read_rows(read(corpus_made, "--keep_unlabelled") / "annotation.csv")
     shown = capsys.readouterr().out
     assert "no label" not in shown and "  of these with one label                            5" in shown
     assert "  of these without a label                           2" in shown
@@ -117,7 +106,7 @@ def test_ties_and_unrated_rows_are_kept_on_demand(read, corpus_made, capsys):
         "Sess01_script01_User001F_002",
         "Sess01_script02_User002M_001",
     }
-    rest = table(read(corpus_made) / "annotation.csv")
+    rest = read_rows(read(corpus_made) / "annotation.csv")
     assert [row for row in kept if row["emotion"]] == rest and len(rest) == 5
 
 
@@ -125,7 +114,7 @@ def test_raters_are_counted_by_position(read, corpus_made, capsys):
     data = read(corpus_made, "--keep_unlabelled")
     counts = read_ratings(data / "annotation.csv", CORPUS)
     votes = Counter("disgust" if vote == "disqust" else vote for vote in VOTES)
-    for row in table(data / "annotation.csv"):
+    for row in read_rows(data / "annotation.csv"):
         assert counts[row["segment_id"]].tolist() == [votes[emotion] for emotion in CORPUS.emotions]
     shown = capsys.readouterr().out
     place = r"Sess01_eval\.csv, row 3 \(Sess01_script01_User001F_001\), column 35: 'bored'"
@@ -176,7 +165,7 @@ def test_what_is_not_usable_is_left_out(read, corpus, capsys):
     with pytest.raises(UserError, match=r"x segment id of another session than its file: Sess04_eval\.csv, row 3"):
         read(corpus)
     (corpus / "annotation/Sess04_eval.csv").unlink()
-    assert len(table(read(corpus) / "annotation.csv")) == 3
+    assert len(read_rows(read(corpus) / "annotation.csv")) == 3
     shown = capsys.readouterr().out
     assert "1 x wav missing: Sess01_script01_User001F_001\n" in shown
     assert "1 x transcript in UTF-16: Sess01_script02_User001F_001\n" in shown

@@ -14,6 +14,8 @@ from erc.corpus.dialogues import read_preprocessed
 from erc.corpus.ratings import read_ratings
 from mirai.sample.annotation import kemdy20_csv
 from mirai.sample.conversation import plan_corpus
+from tests.stages import run_stages
+from tests.tables import read_rows
 
 from .conftest import training
 
@@ -34,8 +36,7 @@ def cells(path):
 
 
 def planted(sample):
-    with (sample / "planted.csv").open(encoding="utf-8") as file:
-        return {row["segment_id"]: row["emotion"] for row in csv.DictReader(file)}
+    return {row["segment_id"]: row["emotion"] for row in read_rows(sample / "planted.csv")}
 
 
 def test_the_sample_has_kemdy20s_form(sample):
@@ -90,21 +91,11 @@ def test_all_stages(sample, run_script, encoders, tmp_path, capsys):
     held_out = ("--test_sessions", 4)
     run_script("MIRAI/trainer_hf.py", *training(encoders, csv_path, tmp_path, epochs=1), *held_out)
     checkpoint = tmp_path / "checkpoint/run/best.ckpt"
-    inferred = ("--csv_path", csv_path, "--test_1920=True", *held_out, "--out_dir", tmp_path / "results/extractor/at")
-    run_script("MIRAI/inference.py", "--ckpt_path", checkpoint, *inferred)
-    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", csv_path, *held_out, "--out", tmp_path / "d.pkl")
-    extraction = ("--model_save_path", checkpoint, "--csv_path", csv_path)
-    run_script("MIRAI/feature_extractor_cogmen_format.py", *extraction, "--features_format_path", tmp_path / "d.pkl")
-    features, preprocessed = tmp_path / "d_feat.pkl", tmp_path / "p.pkl"
-    run_script("COGMEN_code/preprocess.py", "--feat_dir", features, "--res_dir", preprocessed)
-    splits, corpus = read_preprocessed(preprocessed)
+    made = run_stages(run_script, csv_path, checkpoint, tmp_path, held_out=held_out)
+    assert made.network.name == "KEMDy20_best_dev_f1_model_at_tmp.pt"
+    splits, corpus = read_preprocessed(made.preprocessed)
     assert corpus is CORPUS and {d.id[:6] for d in splits["test"]} == {"Sess04"}
     assert set(splits["test"][0].speakers) <= {"User007F", "User008M"}
-    train = ("--preprocessed_feature", preprocessed, "--modalities", "at", "--from_begin", "--epochs", 1)
-    run_script("COGMEN_code/train.py", *train, "--out_dir", tmp_path)
-    trained = tmp_path / "model_checkpoints/KEMDy20_best_dev_f1_model_at_tmp.pt"
-    scored = ("--data_dir", preprocessed, "--out_dir", tmp_path / "results/cgnn/at")
-    run_script("COGMEN_code/eval.py", "--pt_dir", trained, *scored)
     shown = capsys.readouterr().out
     assert len(re.findall(r"^(?:both: |test: |)macro F1 [0-9.]+, accuracy [0-9.]+, weighted F1", shown, re.M)) == 3
     n = sum(np.sum(dialogue.labels >= 0) for dialogue in splits["test"])

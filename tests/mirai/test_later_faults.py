@@ -66,10 +66,7 @@ def test_a_damaged_wav_is_named(call, own, script, damage, reason):
 @pytest.mark.parametrize("script", [*WITH_SPEECH, "cogmen_formatting.py"])
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [
-        (lambda path: path.unlink(), "no such file"),
-        (lambda path: path.write_bytes(b"\xff\xff\xff"), "neither UTF-8"),
-    ],
+    [(lambda path: path.unlink(), "no such file"), (lambda path: path.write_bytes(b"\xff\xff\xff"), "neither UTF-8")],
 )
 def test_a_damaged_transcript_is_named(call, own, script, damage, reason):
     damage(own / "txt_wav" / f"{NAME}.txt")

@@ -1,6 +1,5 @@
 """preprocess.py --corpus manifest: what a manifest may say, what it may not, and what becomes of the recordings."""
 
-import csv
 import re
 import sys
 
@@ -13,6 +12,7 @@ from erc.options import UserError
 from mirai.speech import read_speech
 from tests.conftest import load_script
 from tests.manifests import make_turns, record, write_manifest
+from tests.tables import read_rows
 
 from .conftest import tree, write_wav
 
@@ -42,19 +42,14 @@ def read(run_script, tmp_path):
     return call
 
 
-def table(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def sides(path):
     """{dialogue: split} of a table."""
-    return {row["dialogue"]: row["split"] for row in table(path)}
+    return {row["dialogue"]: row["split"] for row in read_rows(path)}
 
 
 def test_each_turn_is_cut_out_of_its_channel(read, rows):
     data = read(list(reversed(rows)))
-    found = table(data / "annotation.csv")
+    found = read_rows(data / "annotation.csv")
     assert [row["segment_id"] for row in found][:7] == [f"call 0_00{k}" for k in range(1, 7)] + ["call 1_001"]
     for row, said in zip(found, rows, strict=True):
         assert (row["speaker"], row["emotion"], float(row["wav_start"])) == (
@@ -79,10 +74,10 @@ def test_a_file_for_each_turn_is_linked_where_it_is_plain(read, tmp_path):
         row["file_name"] = f"{k}.wav"
         write_wav(tmp_path / f"{k}.wav", 0.1 * np.sin(np.arange(4_000 + k)), rate=16_000 if k % 2 else 8_000)
     data = read(rows)
-    for k, row in enumerate(table(data / "annotation.csv")):
+    for k, row in enumerate(read_rows(data / "annotation.csv")):
         place = data / f"txt_wav/{row['segment_id']}.wav"
         assert place.is_symlink() == bool(k % 2) and place.stat().st_size > 4_000
-    own = [row for row in table(data / "annotation.csv") if row["dialogue"] == "call 0"]
+    own = [row for row in read_rows(data / "annotation.csv") if row["dialogue"] == "call 0"]
     assert [row["segment_id"] for row in own] == ["call 0_001", "call 0_002", "call 0_003"]  # in the order of the rows
     assert [float(row["wav_start"]) for row in own] == [0.0, 0.5, pytest.approx(0.5 + 4_001 / 16_000, abs=1e-3)]
 
@@ -111,8 +106,8 @@ def test_emotions_and_name_of_a_file_beside_it(read, rows, tmp_path):
     corpus = table_corpus(data / "annotation.csv")
     assert (corpus.name, corpus.emotions) == ("상담", ("anger", "joy", "sad"))
     assert corpus.emotion_names["ko"] == ("분노", "기쁨!", "슬픔")
-    assert {row["emotion"] for row in table(data / "annotation.csv")} == {"", "anger", "joy", "sad"}
-    assert table(data / "annotation.csv")[0]["emotion"] == "sad"
+    assert {row["emotion"] for row in read_rows(data / "annotation.csv")} == {"", "anger", "joy", "sad"}
+    assert read_rows(data / "annotation.csv")[0]["emotion"] == "sad"
 
 
 @pytest.mark.parametrize(
@@ -286,10 +281,7 @@ def test_other_separators_and_files_that_are_none(read, tmp_path):
     with pytest.raises(UserError, match="columns that are not separated by commas: row 1: by ';'"):
         read.file(tmp_path / "calls.csv")
     (tmp_path / "calls.csv").write_bytes(b"")
-    for path, message in (
-        (tmp_path / "calls.csv", "empty"),
-        (tmp_path / "none.csv", "no such file; give a manifest"),
-    ):
+    for path, message in ((tmp_path / "calls.csv", "empty"), (tmp_path / "none.csv", "no such file; give a manifest")):
         with pytest.raises(UserError, match=message):
             read.file(path)
 
@@ -370,7 +362,7 @@ def test_folds_by_speaker_share_no_speaker(read):
         row["speaker"] += row["dialogue"][-1] if row["dialogue"] != "call 5" else "4"  # 4 and 5 have the same ones
     data = read(rows, "--folds", 3, "--fold_by", "speaker")
     for k in (1, 2, 3):
-        found = table(data / f"annotation_fold{k}.csv")
+        found = read_rows(data / f"annotation_fold{k}.csv")
         speakers = {
             side: {row["speaker"] for row in found if row["split"] == side} for side in ("train", "dev", "test")
         }

@@ -15,6 +15,8 @@ from erc.corpus.dialogues import read_dialogues, read_preprocessed
 from erc.options import UserError
 from tests.cogmen.test_sbert import model as sbert_model  # noqa: F401 (a fixture)
 from tests.mirai.conftest import write_wav
+from tests.stages import run_stages
+from tests.tables import read_rows
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime"
 MELD = CORPORA["MELD"]
@@ -64,8 +66,7 @@ def preprocess_meld(preprocess, meld):
 def test_the_table(preprocess_meld, capsys):
     data = preprocess_meld()
     assert json.loads((data / "corpus.json").read_text()) == "MELD"
-    with (data / "annotation.csv").open(newline="") as file:
-        table = list(csv.DictReader(file))
+    table = read_rows(data / "annotation.csv")
     expected = []
     for split in ("train", "dev", "test"):
         for _, _, speaker, emotion, _, dialogue, turn, *_ in rows_of(split):
@@ -244,22 +245,15 @@ def test_text_alone_without_stage_1(preprocess_meld, run_script, sbert_model, tm
 
 def test_speech_and_text_with_stage_1(preprocess_meld, meld, run_script, encoders, tmp_path):
     add_speech(meld, PUBLISHED)
-    data, zoo = preprocess_meld("--files", "copy"), tmp_path / "zoo"
-    table, made = ("--csv_path", data / "annotation.csv"), tmp_path / "p.pkl"
+    table = preprocess_meld("--files", "copy") / "annotation.csv"
     models = ("--text_encoder", encoders.text, "--audio_encoder", encoders.audio, "--device", "cpu")
-    run_script("MIRAI/trainer_hf.py", "--exp_name", "run", "--out_dir", zoo, "--max_epochs", 1, *table, *models)
-    best = zoo / "checkpoint/run/best.ckpt"
-    run_script("MIRAI/inference.py", "--ckpt_path", best, *table, "--out_dir", zoo / "extractor", "--device", "cpu")
-    run_script("COGMEN_code/cogmen_formatting.py", *table, "--out", data / "d.pkl")
-    extraction = ("--model_save_path", best, *table, "--features_format_path", data / "d.pkl", "--device", "cpu")
-    run_script("MIRAI/feature_extractor_cogmen_format.py", *extraction)
-    run_script("COGMEN_code/preprocess.py", "--feat_dir", data / "d_feat.pkl", "--res_dir", made)
-    run_script("COGMEN_code/train.py", "--preprocessed_feature", made, "--out_dir", zoo, *QUICK)
-    checkpoint = zoo / "model_checkpoints/MELD_best_dev_f1_model_at_tmp.pt"
-    assert load_checkpoint(checkpoint).feature_sizes == {"a": 24, "t": 24}
-    run_script("COGMEN_code/eval.py", "--pt_dir", checkpoint, "--data_dir", made, "--out_dir", zoo / "cgnn")
+    training = ("--exp_name", "run", "--csv_path", table, "--out_dir", tmp_path, "--max_epochs", 1)
+    run_script("MIRAI/trainer_hf.py", *training, *models)
+    made = run_stages(run_script, table, tmp_path / "checkpoint/run/best.ckpt", tmp_path, train=QUICK)
+    assert made.network.name == "MELD_best_dev_f1_model_at_tmp.pt"
+    assert load_checkpoint(made.network).feature_sizes == {"a": 24, "t": 24}
     for method in ("extractor", "cgnn"):
-        with (zoo / method / "predictions.csv").open(newline="") as file:
-            found = {(row["segment_id"], row["label"]) for row in csv.DictReader(file)}
+        rows = read_rows(tmp_path / f"results/{method}/at/predictions.csv")
+        found = {(row["segment_id"], row["label"]) for row in rows}
         expected = [(f"test_dia{row[5]}_utt{row[6]}", row[3]) for row in rows_of("test")]
         assert found == set(expected)

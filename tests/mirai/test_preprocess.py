@@ -1,6 +1,5 @@
 """preprocess.py, the raw corpus it reads and the tables it writes."""
 
-import csv
 import os
 import re
 from pathlib import Path
@@ -13,15 +12,11 @@ from erc.corpus.annotations import COLUMNS, read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.options import UserError
 from mirai.readers.findings import Findings, RawCorpus
+from tests.tables import read_rows
 
 from .conftest import annotation_rows, tree, write_wav
 
 TABLES = ("annotation.csv", "annotation_speaker_only.csv")
-
-
-def table(path):
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -56,17 +51,17 @@ def test_funnel_and_tables(preprocess, corpus_made, capsys):
         "of these at most 25 s": "55",
         "speaker only -> annotation_speaker_only.csv": "55",
     }
-    own = table(data / "annotation_speaker_only.csv")
+    own = read_rows(data / "annotation_speaker_only.csv")
     assert tuple(own[0]) == COLUMNS and own[0]["ecg_start"] == "" and own[0]["eda_start"] == "1.5"
     assert {row["path_exist"] for row in own} == {"True"}
-    assert len(table(data / "annotation.csv")) == 56 and len(list((data / "txt_wav").iterdir())) == 112
+    assert len(read_rows(data / "annotation.csv")) == 56 and len(list((data / "txt_wav").iterdir())) == 112
     assert (data / "corpus.json").read_text() == '"KEMDy19"\n'
 
 
 def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):
     labels = {name: labels for name, *_, labels in annotation_rows(1) if name != "Sess01_impro01_F001"}  # a tie
-    own = {row["segment_id"]: row["emotion"] for row in table(data / "annotation_speaker_only.csv")}
-    first = {row["segment_id"]: row["emotion"] for row in table(data / "annotation.csv")}
+    own = {row["segment_id"]: row["emotion"] for row in read_rows(data / "annotation_speaker_only.csv")}
+    first = {row["segment_id"]: row["emotion"] for row in read_rows(data / "annotation.csv")}
     assert all(own[name] == both[name.split("_")[2][0]] for name, both in labels.items())
     assert all(first[name] == both["F"] for name, both in labels.items())  # an M turn with the label of the F file
     assert any(first[name] != own[name] for name in labels)
@@ -75,7 +70,7 @@ def test_speaker_only_takes_the_label_of_the_speakers_own_file(data):
 def test_rows_are_in_session_dialogue_and_time_order(data):
     rows = read_annotations(data / "annotation_speaker_only.csv")
     expected = sorted(rows, key=lambda row: (row.session, row.dialogue, row.wav_start))
-    found = [row["segment_id"] for row in table(data / "annotation_speaker_only.csv")]
+    found = [row["segment_id"] for row in read_rows(data / "annotation_speaker_only.csv")]
     assert found == [row.segment_id for row in expected]
 
 
@@ -133,7 +128,7 @@ def test_an_utterance_without_its_files_is_left_out_with_its_reason(preprocess, 
     for path, reason in zip(wav, contents, strict=False):
         assert re.search(rf"[12] x {reason}: {path.stem}\b", shown)
     assert funnel(shown)["with both wav and txt -> annotation.csv"] == "47"
-    left = {row["segment_id"] for row in table(data / "annotation.csv")}
+    left = {row["segment_id"] for row in read_rows(data / "annotation.csv")}
     assert left == {path.stem for path in (data / "txt_wav").iterdir()} and not left & {path.stem for path in wav[:9]}
 
 
@@ -182,7 +177,7 @@ def test_other_sounds_are_counted(preprocess, corpus, capsys):
     assert (
         "2 x wav shorter than 400 samples; padded when it is read: Sess01_script01_F003; Sess01_script01_M002" in shown
     )
-    assert len(table(data / "annotation.csv")) == 56
+    assert len(read_rows(data / "annotation.csv")) == 56
 
 
 def test_rows_that_cannot_be_used_are_listed_with_file_and_row(preprocess, corpus, annotation, capsys):

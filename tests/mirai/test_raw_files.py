@@ -3,21 +3,19 @@
 import errno
 import os
 import re
-import resource
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
+from tests.children import Child, script_at
 
 from .conftest import run_killed, tree
 
 
 def command(corpus, data, *arguments):
-    return [REPOSITORY / "MIRAI/preprocess.py", "--root_path", corpus, "--save_path", data, *arguments]
+    return ["MIRAI/preprocess.py", "--root_path", corpus, "--save_path", data, *arguments]
 
 
 @pytest.fixture
@@ -108,17 +106,11 @@ def test_a_limit_of_the_system_is_one_line(preprocess, corpus):
     """A real failing write: no file may be larger than 20 kB."""
     data = preprocess(corpus)
     before = tree(data)
-    result = subprocess.run(
-        [sys.executable, *command(corpus, data, "--files", "copy")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
+    with Child(script_at(*command(corpus, data, "--files", "copy")), file_size=20_000) as child:
+        code, _, error = child.finish()
     place = re.escape(str(data))
     message = rf"error: --save_path {place}: File too large \({place}/\S+/Sess\w+\.wav\); what was there before is unch"
-    assert result.returncode == 1 and re.match(message, result.stderr) and len(result.stderr.splitlines()) == 1
+    assert code == 1 and re.match(message, error) and len(error.splitlines()) == 1
     assert tree(data) == before
 
 

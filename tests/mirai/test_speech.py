@@ -82,10 +82,7 @@ def test_other_parts_of_a_wav_file_do_not_matter(tmp_path, change):
         (lambda data: data[:44], "truncated: 16000 bytes of sound declared, 0 found"),
         (lambda data: data[:5000], "truncated: 16000 bytes of sound declared, 4956 found"),
         (lambda data: data[:-1], "truncated: 16000 bytes of sound declared, 15999 found"),
-        (
-            lambda data: data[:36] + b"LIST\3\0\0\0abc\0" + data[36:-9],
-            "truncated: .* declared, 15991",
-        ),
+        (lambda data: data[:36] + b"LIST\3\0\0\0abc\0" + data[36:-9], "truncated: .* declared, 15991"),
         (lambda data: data[:40] + b"\0\0\0\0", "no sound in it, only a header"),
         (lambda data: data[:30], "not a sound file that can be read: "),
         (lambda data: b"ID3" + data, "not a sound file that can be read: "),

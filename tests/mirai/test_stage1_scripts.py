@@ -2,8 +2,6 @@
 
 import hashlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ import torch
 from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import read_dialogues
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
 
@@ -91,21 +89,7 @@ def test_flags_that_make_no_sense(run_script, capsys, command, wrong, message):
     assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_importing_or_asking_for_help_loads_no_heavy_library():
-    code = "import sys, mirai, erc.corpus.annotations, mirai.readers.kemdy19, erc.corpus.splits, mirai.options\n"
-    code += "heavy = {'torch', 'transformers', 'soundfile', 'librosa', 'pandas', 'pytorch_lightning'}\n"
-    code += "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_a_mistake_is_told_in_one_line(tmp_path):
-    command = [sys.executable, REPOSITORY / "MIRAI/preprocess.py", "--root_path", tmp_path, "--save_path", tmp_path]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert result.returncode == 1 and result.stderr.startswith("error: --root_path") and not result.stdout
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_training_prints_what_it_used_and_its_best_epoch(train, data, tmp_path, capsys):
+def test_training_prints_what_it_used_and_its_best_epoch(train, data, real_pictures, tmp_path, capsys):
     folder = train(data / "annotation_speaker_only.csv", tmp_path, "--clip_length", 1.05, "--dev_sessions", 2)
     shown = capsys.readouterr().out
     assert "left out, longer than 1.05 s: 2 of training, 2 of validation" in shown
@@ -116,7 +100,7 @@ def test_training_prints_what_it_used_and_its_best_epoch(train, data, tmp_path, 
     assert "val_weighted_f1" in (logs / "metrics.csv").read_text()
     assert list(logs.glob("events.out.tfevents.*"))
     assert "val weighted f1" in (folder / "learning_curves.svg").read_text()
-    assert (folder / "learning_curves.png").exists()
+    assert (folder / "learning_curves.png").stat().st_size > 10_000
     trained_on = torch.load(folder / "best.ckpt", weights_only=True)["hyper_parameters"]["trained_on"]
     assert len(trained_on) == 11 and {name[:6] for name in trained_on} == {"Sess01"}
 

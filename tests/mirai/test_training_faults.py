@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from erc.options import REPOSITORY, UserError
+from erc.options import UserError
 from mirai.training.module import ExtractorTraining
 
 from .conftest import run_killed, same, training, weights
@@ -65,7 +65,7 @@ def test_a_signal_in_the_first_epoch_leaves_nothing_to_resume(train, table, tmp_
 
 def test_killed_while_writing_and_resumed_ends_the_same(train, table, trained, encoders, tmp_path, capsys):
     """No checkpoint goes through the folder for temporary files, either."""
-    run_killed("replace", 3, REPOSITORY / "MIRAI/trainer_hf.py", *training(encoders, table, tmp_path))  # in epoch 1
+    run_killed("replace", 3, "MIRAI/trainer_hf.py", *training(encoders, table, tmp_path))  # in epoch 1
     folder = tmp_path / "checkpoint" / "run"
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 0
     train(table, tmp_path, "--resume")

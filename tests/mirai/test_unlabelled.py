@@ -11,6 +11,8 @@ from erc.corpus.annotations import read_annotations
 from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import read_dialogues, read_preprocessed
 from erc.corpus.ratings import read_ratings
+from tests.stages import run_stages
+from tests.tables import read_rows
 
 from .conftest import SESSIONS, training
 
@@ -47,11 +49,6 @@ def rated(corpus):
     return write_votes(corpus)
 
 
-def table(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_what_is_kept_and_that_nothing_else_changes(preprocess, rated, capsys):
     data = preprocess(rated)
     usual = {name: (data / name).read_text().splitlines() for name in TABLES}
@@ -73,7 +70,7 @@ def test_what_is_kept_and_that_nothing_else_changes(preprocess, rated, capsys):
     assert "no label" not in shown
     expected = {"annotation.csv": {BOTH_TIE}, "annotation_speaker_only.csv": {TIE, BOTH_TIE, UNRATED}}
     for name in TABLES:
-        lines, rows = (data / name).read_text().splitlines(), table(data / name)
+        lines, rows = (data / name).read_text().splitlines(), read_rows(data / name)
         assert {row["segment_id"] for row in rows if not row["emotion"]} == expected[name]
         assert [line for line in lines if line.split(",")[1]] == usual[name]
         order = [(row["segment_id"].rsplit("_", 1)[0], float(row["wav_start"])) for row in rows]
@@ -88,8 +85,8 @@ def test_an_unrated_row_takes_no_rated_ones_place(preprocess, rated):
     lines = path.read_text(encoding="utf-8").splitlines()
     unrated = next(line for line in lines if UNRATED in line)
     path.write_text("\n".join([*lines, unrated.replace(f"{UNRATED},,", f"{UNRATED},happy,")]), encoding="utf-8")
-    usual = table(preprocess(rated) / TABLES[1])
-    kept = table(preprocess(rated, "--keep_unlabelled") / TABLES[1])
+    usual = read_rows(preprocess(rated) / TABLES[1])
+    kept = read_rows(preprocess(rated, "--keep_unlabelled") / TABLES[1])
     assert [row for row in kept if row["emotion"]] == usual
     assert [row["emotion"] for row in kept if row["segment_id"] == UNRATED] == ["happy"]
 
@@ -105,7 +102,7 @@ def test_the_raters_are_those_of_the_row_that_gave_the_label(preprocess, rated, 
     }
     for path in (data / name for name in TABLES):
         counts = read_ratings(path, KEMDY19)
-        assert list(counts) == [row["segment_id"] for row in table(path)]
+        assert list(counts) == [row["segment_id"] for row in read_rows(path)]
         for name, found in counts.items():
             subjects = name[-4] if "speaker_only" in path.name else "FM"
             labelled = [subject for subject in subjects if rows[subject, name][0] in KEMDY19.emotions]
@@ -149,15 +146,10 @@ def test_through_all_stages(preprocess, rated, run_script, encoders, tmp_path):
     assert {name for name, row in utterances.items() if row.label == UNLABELLED} == set(CELL)
     run_script("MIRAI/trainer_hf.py", *training(encoders, csv_path, tmp_path, epochs=1))
     checkpoint = tmp_path / "checkpoint/run/best.ckpt"
-
-    inferred = ("--ckpt_path", checkpoint, "--csv_path", csv_path, "--test_1920=True", "--out_dir", tmp_path / "one")
-    run_script("MIRAI/inference.py", *inferred)
-    check_scores(tmp_path / "one", utterances)
-
-    dialogues, features = tmp_path / "d.pkl", tmp_path / "d_feat.pkl"
-    run_script("COGMEN_code/cogmen_formatting.py", "--csv_path", csv_path, "--out", dialogues)
-    extraction = ("--model_save_path", checkpoint, "--csv_path", csv_path, "--features_format_path", dialogues)
-    run_script("MIRAI/feature_extractor_cogmen_format.py", *extraction)
+    held_out, features = ("--test_sessions", 19, 20), tmp_path / "d_feat.pkl"
+    run_stages(run_script, csv_path, checkpoint, tmp_path, held_out=held_out, train=("--class_weight",))
+    for method in ("extractor", "cgnn"):
+        check_scores(tmp_path / f"results/{method}/at", utterances)
     file, counts = read_dialogues(features), read_ratings(csv_path, KEMDY19)
     for dialogue in file.dialogues:
         assert dialogue.labels.tolist() == [utterances[name].label for name in dialogue.segment_ids]
@@ -173,18 +165,11 @@ def test_through_all_stages(preprocess, rated, run_script, encoders, tmp_path):
     assert {len(chunk) for chunk in chunks} == {3, 1}
     for chunk in chunks:
         assert (chunk.ratings["emotions"] == [counts[name] for name in chunk.segment_ids]).all()
-    run_script("COGMEN_code/preprocess.py", "--feat_dir", features, "--res_dir", preprocessed)
-    train = ("--preprocessed_feature", preprocessed, "--modalities", "at", "--from_begin", "--epochs", 2)
-    run_script("COGMEN_code/train.py", *train, "--out_dir", tmp_path, "--class_weight")
-    trained = tmp_path / "model_checkpoints/KEMDy19_best_dev_f1_model_at_tmp.pt"
-    run_script("COGMEN_code/eval.py", "--pt_dir", trained, "--data_dir", preprocessed, "--out_dir", tmp_path / "two")
-    check_scores(tmp_path / "two", utterances)
 
 
 def check_scores(folder, utterances):
     """A row for every held-out turn, of which the labelled ones are counted."""
-    with (folder / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(folder / "predictions.csv")
     held_out = {name: row.emotion for name, row in utterances.items() if row.session in (19, 20)}
     assert {row["segment_id"]: row["label"] for row in rows} == held_out and len(rows) == 28
     assert {name for name, emotion in held_out.items() if not emotion} == {BOTH_TIE, UNRATED}

@@ -375,10 +375,7 @@ def setting(place, value):
             lambda s: s["test"].append(s["test"][0]),
             "turn 0: segment id Sess06_impro01_.001 is that of a turn before it",
         ),
-        (
-            lambda s: s["test"][1].update(id="Sess01_script01"),
-            "dialogue Sess01_script01 is in both train and test",
-        ),
+        (lambda s: s["test"][1].update(id="Sess01_script01"), "dialogue Sess01_script01 is in both train and test"),
         (
             lambda s: s["dev"].append(s["test"].pop()),
             r"session 6 is in both the training set \(Sess06_script01\) and the",

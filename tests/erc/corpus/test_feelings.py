@@ -1,21 +1,15 @@
 """Valence and arousal: the concordance correlation coefficient, the scale, and the files."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from erc.corpus.feelings import (
-    concordance,
-    feeling_scores,
-    feeling_summary,
-    from_network,
-    squared_error,
-    to_network,
-)
+from erc.corpus.feelings import concordance, feeling_scores, feeling_summary, from_network, squared_error, to_network
 from erc.scoring.evaluation import write_evaluation
+from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
+from tests.tables import read_rows
 
 
 def naive(x, y):
@@ -69,8 +63,7 @@ def test_metrics_and_predictions_hold_them(tmp_path):
     found = json.loads((tmp_path / "metrics.json").read_text())["ccc"]
     assert found["valence"] == {"ccc": pytest.approx(naive([3.25, 1.5], [3.0, 2.0])), "n": 2}
     assert found["arousal"] == {"ccc": pytest.approx(naive([2, 4, 1], [2.5, 3.5, 1.5])), "n": 3}
-    with (tmp_path / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "predictions.csv")
     assert [row["valence"] for row in rows] == ["3.25", "", "1.5"]
     assert [float(row["predicted_arousal"]) for row in rows] == [2.5, 3.5, 1.5]
     write_evaluation(tmp_path, turns, probabilities, ("calm", "angry"))

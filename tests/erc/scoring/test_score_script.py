@@ -1,6 +1,5 @@
 """tools/score.py as a user runs it."""
 
-import csv
 import json
 import re
 from xml.etree import ElementTree
@@ -12,6 +11,7 @@ from erc.corpus.corpora import KEMDY19, SCORES
 from erc.options import UserError
 from erc.scoring.evaluation import write_evaluation
 from tests.erc.scoring.conftest import EMOTIONS, make_rows, write_rows
+from tests.tables import read_rows
 
 SCRIPT = "tools/score.py"
 FAST = ("--resamples", 199)
@@ -79,8 +79,7 @@ def test_two_methods_are_compared_turn_by_turn(tmp_path, run_script, capsys, pre
         columns = len(table.partition("}")[0])
         rows = [line for line in table.splitlines() if line.endswith(r"\\")]
         assert rows and {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {columns}
-    with (tmp_path / "out/scores.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "out/scores.csv")
     assert {row["method"] for row in rows} == {"'=poor_$1", "good & fast", "good & fast minus =poor_$1"}  # no formula
     (row,) = (row for row in rows if (row["method"], row["turns_of"], row["score"]) == ("good & fast", "all", "uar"))
     assert float(row["value"]) == report["methods"][1]["scores"]["uar"]["value"]
