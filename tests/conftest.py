@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from erc.options import REPOSITORY
-from tests import warm_python as warm
+from tests.warm_python import start
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -44,9 +44,8 @@ def load_script(path):
 @pytest.fixture(scope="session")
 def warm_python(tmp_path_factory):
     """The path of a program that is called as `python` is, and starts a script in a tenth of a second."""
-    client, server = warm.start(tmp_path_factory.mktemp("warm"))
-    yield client
-    server.communicate(timeout=60)
+    with start(tmp_path_factory.mktemp("warm")) as program:
+        yield program
 
 
 @pytest.fixture(scope="session")
