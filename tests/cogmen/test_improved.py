@@ -118,7 +118,7 @@ def test_an_absent_modality_counts_for_nothing(dialogues):
 
 @pytest.mark.parametrize("sizes", [SIZES, {"t": 16}])
 @pytest.mark.parametrize(("changes", "wp"), [({}, 2), ({"members": 1}, -1), ({"online": True}, 2)])
-def test_a_cpu_trains_without_padding(dialogues, monkeypatch, sizes, changes, wp):
+def test_a_cpu_does_without_padding(dialogues, monkeypatch, sizes, changes, wp):
     """Each dialogue on its own, with a derivative by hand; all else pads, and PyTorch differentiates."""
     network = network_of(sizes, drop_rate=0.0, input_drop=0.0, **changes).double().train()
     alone = next(dialogues.dialogues[0].chunks(1))
@@ -129,9 +129,10 @@ def test_a_cpu_trains_without_padding(dialogues, monkeypatch, sizes, changes, wp
     found = {}
     for padded in (False, True):
         monkeypatch.setattr(torch.compiler, "is_compiling", lambda padded=padded: padded)
-        log_probs = network(batch)
-        found[padded] = (log_probs, *torch.autograd.grad((log_probs * weights).sum(), list(network.parameters())))
-    assert all(gradient.abs().max() > 0 for gradient in found[True])
+        log_probs = network.train()(batch)
+        gradients = torch.autograd.grad((log_probs * weights).sum(), list(network.parameters()))
+        found[padded] = (log_probs, network.eval()(batch), *gradients)
+    assert all(gradient.abs().max() > 0 for gradient in found[True][2:])
     torch.testing.assert_close(found[False], found[True])
 
 

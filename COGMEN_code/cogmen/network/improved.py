@@ -105,7 +105,7 @@ class MaskedAttentionNetwork(nn.Module):
         a, rate = self.architecture, self.architecture.drop_rate if self.training else 0.0
         views = self._views(batch)  # V of them
         turns = drop(torch.cat(views, dim=1), rate)  # (K, V N, W)
-        sight = Sight.of(batch, a, packed=self.training and on_cpu(turns)).repeat(len(views))
+        sight = Sight.of(batch, a, packed=on_cpu(turns)).repeat(len(views))
         for layer in self.layers:
             turns = layer(turns, sight)
         turns = drop(self.norm(turns), rate)
