@@ -146,9 +146,9 @@ def scores_on_the_sample(run_script, folder, seeds, *flags):
 
 
 def test_soft_labels_train_a_better_network_on_the_sample(run_script, tmp_path):
-    """A tenth of its labels is not the planted emotion; there most raters guessed, and their votes say so. Of a few
-    sessions soft labels learn more, as docs/soft_labels.md measures; scored against what no training sees."""
-    hashed_sample(run_script, tmp_path, 6, 5)
+    """Of 40% of its turns most raters guessed: a fifth of the labels is not the planted emotion, and the votes say which.
+    One of the draws of docs/soft_labels.md, scored against the planted emotions, which no training sees."""
+    hashed_sample(run_script, tmp_path, 6, 5, "--seed", 1, "--guessed_turns", 0.4)
     recipe = ("--recipe", "improved")
     labels, soft = (scores_on_the_sample(run_script, tmp_path, 2, *recipe, *more) for more in ((), ("--soft_labels",)))
-    assert soft[:, 0].mean() > labels[:, 0].mean() + 0.005, (labels, soft)
+    assert soft[:, 0].mean() > labels[:, 0].mean() + 0.01, (labels, soft)
