@@ -146,7 +146,7 @@ def scores_on_the_sample(run_script, folder, seeds, *flags):
 
 
 def test_soft_labels_train_a_better_network_on_the_sample(run_script, tmp_path):
-    """Of 40% of its turns most raters guessed: a fifth of the labels is not the planted emotion, and the votes say which.
+    """Of 40% of its turns most raters guessed: a fifth of its labels is not the planted emotion, and the votes say so.
     One of the draws of docs/soft_labels.md, scored against the planted emotions, which no training sees."""
     hashed_sample(run_script, tmp_path, 6, 5, "--seed", 1, "--guessed_turns", 0.4)
     recipe = ("--recipe", "improved")
