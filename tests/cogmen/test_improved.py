@@ -157,6 +157,38 @@ def test_training_sees_all_modalities_and_each_alone(dialogues):
         torch.testing.assert_close(network.eval()(view).exp(), found.exp().mean(dim=0))
 
 
+def test_training_drops_features_and_what_is_added_and_scoring_nothing(dialogues, monkeypatch):
+    rates = []
+    monkeypatch.setattr("cogmen.network.improved.drop", lambda values, rate: rates.append(rate) or values)
+    network, batch = network_of(drop_rate=0.4, input_drop=0.2), set_of(dialogues.dialogues[:3]).batch([0, 1, 2])
+    network(batch)
+    assert set(rates) == {0.0}
+    rates.clear()
+    network.train()(batch)
+    in_a_layer = [0.4, 0.4, 0.4]  # attention; inside and after the feed-forward part
+    assert rates == [0.2, 0.2, 0.4, *in_a_layer * len(network.layers), 0.4]
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.0])
+def test_each_member_has_other_features_dropped(dialogues, rate):
+    network = network_of({"t": 16}, drop_rate=0.0, input_drop=rate)
+    for parameter in network.parameters():
+        parameter.data[1] = parameter.data[0]
+    first, second = network.train()(set_of(dialogues.dialogues[:2], "t").batch([0, 1]))
+    assert torch.allclose(first, second, atol=1e-6) == (rate == 0)
+
+
+def test_one_modality_is_as_two_of_which_one_is_absent(dialogues):
+    one, two = network_of({"t": 16}), network_of()
+    two.inputs["a"].bias.data.zero_()
+    one.load_state_dict({name: value for name, value in two.state_dict().items() if not name.startswith("inputs.a.")})
+    batch = set_of(dialogues.dialogues[:2]).batch([0, 1])
+    batch.features[:, :8] = 0
+    expected = two(batch)
+    batch.features = batch.features[:, 8:]
+    assert torch.allclose(one(batch), expected, atol=1e-6)
+
+
 def test_members_are_separate_and_their_probabilities_averaged(dialogues):
     network, data = network_of(members=3, drop_rate=0.0, input_drop=0.0), set_of(dialogues.dialogues)
     batch = data.batch([0, 3])
