@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,7 +25,7 @@ from cogmen.recipes import RECIPES
 from cogmen.training import OPTIMIZERS, loss_of, predict, seed_everything, train, train_step
 from cogmen.tuning.options import TuneOptions
 from erc.corpus.corpora import KEMDY19
-from erc.corpus.dialogues import write_preprocessed
+from erc.corpus.dialogues import Dialogue, write_preprocessed
 from erc.corpus.splits import divide
 from erc.files import write_torch
 from erc.options import UserError
@@ -32,6 +33,7 @@ from erc.untrusted import read_torch
 from tests.cogmen.conftest import make_dialogues
 from tests.cogmen.test_training import Recorded, waits
 from tests.edits import survives
+from tests.oracles import naive_masked_attention
 
 SIZES = {"a": 8, "t": 16}
 
@@ -46,6 +48,30 @@ def network_of(sizes=SIZES, **changes):
 
 def set_of(dialogues, modalities="at", wp=2, wf=1):
     return DialogueSet(dialogues, modalities, KEMDY19, wp, wf, None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"heads": "all near all own", "members": 3}, {"online": True}])
+def test_the_network_is_that_of_a_plain_loop(changes, monkeypatch):
+    """Of 14 turns, farther from each other than the biases for distances go; on a CPU, and as on a GPU."""
+    network, generator = network_of(**changes), torch.Generator().manual_seed(1)
+    parts = {name: torch.randn(14, size, generator=generator) for name, size in SIZES.items()}
+    speakers = torch.randint(0, 3, (14,), generator=generator).tolist()
+    names = [KEMDY19.speakers[0]] * 14
+    dialogue = Dialogue(
+        "d",
+        list(map(str, range(14))),
+        names,
+        np.zeros(14, np.int64),
+        names,
+        {name: part.numpy() for name, part in parts.items()},
+    )
+    batch = set_of([dialogue], wp=3, wf=1).batch([0])
+    batch.speakers = torch.tensor(speakers)
+    with torch.no_grad():
+        expected = naive_masked_attention(network, parts, speakers, 3, 1)
+        assert torch.allclose(network(batch), expected, atol=1e-5)
+        monkeypatch.setattr("cogmen.network.improved.on_cpu", lambda values: False)
+        assert torch.allclose(network(batch), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("wp", "wf"), [(2, 1), (0, -1)])
