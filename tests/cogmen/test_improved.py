@@ -74,7 +74,7 @@ def test_the_network_is_that_of_a_plain_loop(changes, monkeypatch):
         assert torch.allclose(network(batch), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("wp", "wf"), [(2, 1), (0, -1)])
+@pytest.mark.parametrize(("wp", "wf"), [(2, 1), (0, -1), (-1, 0)])
 def test_which_turn_attends_to_which(wp, wf):
     dialogues = [[0, 1, 1, 0, 2, 0], [3], [1, 1, 0, 4]]  # the speakers of each turn
     longest = max(map(len, dialogues))
@@ -90,6 +90,12 @@ def test_which_turn_attends_to_which(wp, wf):
                 kinds = {"own": same, "other": there and not same, "near": near, "all": there}
                 for head, kind in enumerate(HEADS):
                     assert seen[number, head, i, j] == (kinds[kind] or i == j), (number, kind, i, j)
+
+
+@pytest.mark.parametrize("heads", ["own other near", "own other near far"])
+def test_heads_that_are_no_four_known_words(heads):
+    with pytest.raises(ValueError, match=f"heads '{heads}': expected 4 words of own, other, near, all"):
+        ImprovedArchitecture(SIZES, 7, heads=heads)
 
 
 def test_a_dialogue_of_one_turn_attends_to_that_turn(dialogues):
