@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a raw corpus directory to the results table, through all three stages.
 #
-#   bash run_command.sh                       the sample corpus, which it makes first (8 minutes on 2 cores)
+#   bash run_command.sh                       the sample corpus, which it makes first (9 minutes on 2 cores)
 #   bash run_command.sh <KEMDy19 directory>   the paper's configuration, with the published numbers beside ours
 #   bash run_command.sh --corpus KEMDy20 <its directory>
 #   bash run_command.sh <manifest.csv>        your own conversations: docs/own_data.md

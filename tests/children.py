@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import wait
 
@@ -76,9 +77,11 @@ class Child:
 
     def finish(self):
         """(exit code, output, errors), when it has ended."""
-        out, err = self.out.read(), self.err.read()
+        with ThreadPoolExecutor(1) as reader:  # of both at once, lest the child wait for room in one of them
+            err = reader.submit(self.err.read)
+            out = self.out.read()
         self.process.join(LIMIT)
-        return self.process.exitcode, out, err
+        return self.process.exitcode, out, err.result()
 
 
 def _be_child(work, out, err, file_size):
@@ -158,4 +161,6 @@ def _kill_at(name, count):
 def run_together(*works):
     """(exit code, output, errors) of each work; all are done at the same time."""
     with contextlib.ExitStack() as running:
-        return [child.finish() for child in [running.enter_context(Child(work)) for work in works]]
+        children = [running.enter_context(Child(work)) for work in works]
+        with ThreadPoolExecutor(len(children)) as readers:
+            return list(readers.map(Child.finish, children))

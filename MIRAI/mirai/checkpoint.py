@@ -17,7 +17,7 @@ _PARTS = {
     *("epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states"),
     *("lr_schedulers", "MixedPrecision", "hyper_parameters"),
 }
-# What checkpoints that do not say it are of.
+# Of checkpoints that do not say it.
 _FIRST = {"fusion": "concat", "recipe": "published", "valence_arousal": False}
 _HYPER_PARAMETERS = {"format", "version", "options", "description", "trained_on", "validation"}
 
