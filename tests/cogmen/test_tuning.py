@@ -393,6 +393,61 @@ def test_a_trial_is_put_back_only_so_often(tmp_path):
     assert worker.take(1).suggest_float("drop_rate", 0.1, 0.7) not in values
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("marking", ["recover", "give_up"])
+def test_the_place_of_a_killed_trial_is_its_retrys(tmp_path, monkeypatch, moment, marking):
+    """Whoever asks for a trial at the very moment when another process marks a dead one."""
+    study = open_study(tmp_path / "journal.log", "s", {}, None)
+    killed = Worker(study, tmp_path / "killed", stale_minutes=10)
+    lost, kept = killed.take(2), Worker(study, tmp_path / "kept", stale_minutes=10).take(2)
+    value = lost.suggest_float("drop_rate", 0.1, 0.7)
+    first, second = (Worker(study, tmp_path / name, stale_minutes=10) for name in ("first", "second"))
+    taken, tell = [], study.tell
+
+    def rushed(*arguments, **options):
+        monkeypatch.undo()
+        for worker in (first, second) if moment == "before" else ():
+            taken.append(worker.take(2))
+        tell(*arguments, **options)
+        for worker in (first, second) if moment == "after" else ():
+            taken.append(worker.take(2))
+
+    monkeypatch.setattr(study, "tell", rushed)
+    monkeypatch.setattr("cogmen.tuning.study.is_claimed", lambda path: not str(path).endswith("killed"))
+    assert first.recover() == [lost.number] if marking == "recover" else not killed.give_up(lost, "killed")
+    taken += [first.take(2), second.take(2)]
+    (again,) = (trial for trial in taken if trial)
+    assert again.suggest_float("drop_rate", 0.1, 0.7) == value
+    study.tell(again, 0.5)
+    assert first.take(2) is None and not first.finished(2)
+    study.tell(kept, 0.5)
+    assert first.finished(2) and first.take(2) is None
+
+
+def test_two_processes_find_the_same_dead_trial(tmp_path, monkeypatch):
+    """Both queue its options before either marks it: they are tried once, and two further places are free."""
+    study = open_study(tmp_path / "journal.log", "s", {}, None)
+    value = Worker(study, tmp_path / "killed", stale_minutes=10).take(3).suggest_float("drop_rate", 0.1, 0.7)
+    first, second = (Worker(study, tmp_path / name, stale_minutes=10) for name in ("first", "second"))
+    monkeypatch.setattr("cogmen.tuning.study.is_claimed", lambda path: not str(path).endswith("killed"))
+    enqueue, found = study.enqueue_trial, []
+
+    def together(*arguments, **options):
+        monkeypatch.setattr(study, "enqueue_trial", enqueue)
+        found.append(second.recover())
+        enqueue(*arguments, **options)
+
+    monkeypatch.setattr(study, "enqueue_trial", together)
+    found.append(first.recover())
+    assert sorted(found) == [[], [0]]
+    taken = [trial for worker in (first, second) * 4 if (trial := worker.take(3))]
+    values = [trial.suggest_float("drop_rate", 0.1, 0.7) for trial in taken]
+    assert len(values) == 3 and values.count(value) == 1
+    for trial in taken:
+        study.tell(trial, 0.5)
+    assert first.finished(3) and first.take(3) is None
+
+
 # ---- Comet's Optimizer, of which only a stand-in can be had without an account
 
 

@@ -5,9 +5,10 @@ as complete or pruned; failed ones do not. Places are counted by trial number, a
 beyond the last place gives it back, so that the processes together end with exactly the number of trials asked for.
 
 A killed process is known, on the same machine, by the lock of a file that each process claims; elsewhere, by a trial
-that reports no epoch for some minutes. Such a trial is marked as failed and its options are queued again. Optuna's own
-heartbeat and `MaxTrialsCallback` promise less: none for a journal file, a trial whose process is killed before its
-first beat runs for ever, and processes that stop at N trials together end with more, or leave a retry undone.
+that reports no epoch for some minutes. Its options are queued again and it is marked as failed, in this order: a trial
+and its retries have one place together, so that nobody else takes it in between. Optuna's own heartbeat and
+`MaxTrialsCallback` promise less: none for a journal file, a trial whose process is killed before its first beat runs
+for ever, and processes that stop at N trials together end with more, or leave a retry undone.
 """
 
 import contextlib
@@ -120,14 +121,16 @@ class Worker:
 
     def take(self, places):
         """A new trial of the study, or None if the first `places` are taken."""
-        placed = self._trials(*PLACED)[:places]
+        placed = self._placed()[:places]
         if len(placed) == places and all(trial.state != TrialState.WAITING for trial in placed):
             return None
         trial = self._study.ask()
         trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": self._claimed})
-        if trial.number in [taken.number for taken in self._trials(*PLACED)[:places]]:
+        if trial.number in [taken.number for taken in self._placed()[:places]]:
             return trial
         trial.set_user_attr("reason", "another process took the last place")
+        given_back = self._study.get_trials(deepcopy=False)[trial.number]
+        self._queue(given_back, given_back.user_attrs.get("retries", 0))
         self._study.tell(trial, state=TrialState.FAIL)
         return None
 
@@ -149,6 +152,13 @@ class Worker:
     def _trials(self, *states):
         return self._study.get_trials(deepcopy=False, states=states)
 
+    def _placed(self):
+        """The trials that take a place, in order; of a trial and its retries the first that is not marked."""
+        placed = {}
+        for trial in self._trials(*PLACED):
+            placed.setdefault(_first(trial), trial)
+        return list(placed.values())
+
     def _is_dead(self, trial):
         worker = trial.user_attrs.get("worker", {})
         held = is_claimed(worker["claim"]) if worker.get("host") == socket.gethostname() else None
@@ -161,13 +171,26 @@ class Worker:
 
     def _retry(self, number):
         """Whether it was this process that marked the trial."""
+        trial = self._study.get_trials(deepcopy=False)[number]
+        if trial.state.is_finished():
+            return False
+        self._queue(trial, trial.user_attrs.get("retries", 0) + 1)
         try:
             self._study.tell(number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):  # another process was first
             return False
-        trial = self._study.get_trials(deepcopy=False)[number]
-        retries = trial.user_attrs.get("retries", 0)
-        options = trial.system_attrs.get("fixed_params", trial.params)  # a retry may be killed before it has drawn all
-        if options and retries < MAX_RETRIES:
-            self._study.enqueue_trial(options, user_attrs={"retries": retries + 1, "retry_of": number})
         return True
+
+    def _queue(self, trial, retries):
+        """Queue the options of a trial that is about to be marked, unless they are done or another process has."""
+        options = trial.system_attrs.get("fixed_params", trial.params)  # a retry may be killed before it has drawn all
+        first = _first(trial)
+        others = [t for t in self._trials(*PLACED) if _first(t) == first and t.number != trial.number]
+        queued = any(t.state in ENDED or t.user_attrs.get("retries", 0) >= retries for t in others)
+        if options and retries <= MAX_RETRIES and not queued:
+            self._study.enqueue_trial(options, user_attrs={"retries": retries, "retry_of": first})
+
+
+def _first(trial):
+    """The number of the trial that this one repeats, or its own."""
+    return trial.user_attrs.get("retry_of", trial.number)
