@@ -21,10 +21,11 @@ import pytest
 import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from cogmen.checkpoints import load_checkpoint
 from cogmen.options import TrainOptions
-from cogmen.training import train
+from cogmen.training import Diverged, train
 from cogmen.tuning.options import TuneOptions
 from cogmen.tuning.search import search
 from cogmen.tuning.space import SPACE, comet_config
@@ -339,8 +340,8 @@ def postgresql():
 
         call("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
         settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-        call("pg_ctl", "-w", "-l", f"{folder}/log", "-o", settings, "start")
         try:
+            call("pg_ctl", "-w", "-t", "200", "-l", f"{folder}/log", "-o", settings, "start")
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
         finally:
             call("pg_ctl", "-m", "immediate", "stop")
@@ -379,6 +380,24 @@ def test_how_long_a_silent_trial_is_left_alone(tune):
     rows = trials_of(tune("--trials", 3, "--stale_minutes", 0.001))
     assert [row["state"] for row in rows] == ["complete", "fail", "complete", "complete"]
     assert str(silent) in [row["drop_rate"] for row in rows[2:]]
+
+
+@pytest.mark.parametrize("end", [Diverged("the training loss is not finite"), torch.OutOfMemoryError("no room")])
+def test_a_trial_that_was_taken_over_ends_without_a_word(tune, tmp_path, end):
+    """It was silent for so long that another process marked it; then it fails here, too."""
+    journal, failed = tmp_path / "tuning/KEMDy19_at_tmp/journal.log", []
+
+    def trainer(*arguments):
+        if failed:
+            return made_up(*arguments)
+        failed.append(True)
+        study = optuna.load_study(study_name="KEMDy19_at_tmp", storage=JournalStorage(JournalFileBackend(str(journal))))
+        study.tell(0, state=TrialState.FAIL)
+        raise end
+
+    rows = trials_of(tune("--trials", 2, trainer=trainer))
+    assert [row["state"] for row in rows] == ["fail", "complete", "complete"]
+    assert rows[1]["drop_rate"] == rows[0]["drop_rate"]  # whoever took it over tries its options again
 
 
 def test_a_trial_is_put_back_only_so_often(tmp_path):
@@ -424,26 +443,25 @@ def test_the_place_of_a_killed_trial_is_its_retrys(tmp_path, monkeypatch, moment
     assert first.finished(2) and first.take(2) is None
 
 
-def test_two_processes_find_the_same_dead_trial(tmp_path, monkeypatch):
-    """Both queue its options before either marks it: they are tried once, and two further places are free."""
+def test_two_processes_queue_the_same_retry(tmp_path, monkeypatch):
+    """Its options are tried once, and two further places are free."""
     study = open_study(tmp_path / "journal.log", "s", {}, None)
     value = Worker(study, tmp_path / "killed", stale_minutes=10).take(3).suggest_float("drop_rate", 0.1, 0.7)
     first, second = (Worker(study, tmp_path / name, stale_minutes=10) for name in ("first", "second"))
     monkeypatch.setattr("cogmen.tuning.study.is_claimed", lambda path: not str(path).endswith("killed"))
-    enqueue, found = study.enqueue_trial, []
+    assert first.recover() == [0] and second.recover() == []
+    enqueue, taken = study.enqueue_trial, []
 
     def together(*arguments, **options):
         monkeypatch.setattr(study, "enqueue_trial", enqueue)
-        found.append(second.recover())
+        taken.append(second.take(3))
         enqueue(*arguments, **options)
 
     monkeypatch.setattr(study, "enqueue_trial", together)
-    found.append(first.recover())
-    assert sorted(found) == [[], [0]]
-    taken = [trial for worker in (first, second) * 4 if (trial := worker.take(3))]
-    values = [trial.suggest_float("drop_rate", 0.1, 0.7) for trial in taken]
+    taken += [worker.take(3) for worker in (first, second) * 4]
+    values = [trial.suggest_float("drop_rate", 0.1, 0.7) for trial in taken if trial]
     assert len(values) == 3 and values.count(value) == 1
-    for trial in taken:
+    for trial in filter(None, taken):
         study.tell(trial, 0.5)
     assert first.finished(3) and first.take(3) is None
 

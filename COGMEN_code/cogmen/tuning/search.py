@@ -3,6 +3,7 @@
 `search` is what both `tune.py` and `train.py --tuning` do. The test dialogues never reach it.
 """
 
+import contextlib
 import hashlib
 import time
 import uuid
@@ -88,7 +89,7 @@ def _run(trial, study, options, names, experiment, optimizer, trainer):
         if row["epoch"] < chosen.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
-    result, state = None, TrialState.PRUNED
+    result, state, reason = None, TrialState.PRUNED, None
     try:
         network, dialogues = build_network(chosen, experiment), experiment.dialogues
         _, result, _ = trainer(
@@ -98,14 +99,17 @@ def _run(trial, study, options, names, experiment, optimizer, trainer):
     except (optuna.TrialPruned, UpdateFinishedTrialError):
         pass  # the latter: silent for so long that another process has the trial now
     except Diverged as error:
-        trial.set_user_attr("reason", str(error))  # with these options; others may do
+        reason = str(error)  # with these options; others may do
     except Exception as error:
         if not any(isinstance(one, torch.OutOfMemoryError) for one in (error, error.__context__)):
             raise
-        trial.set_user_attr("reason", "out of GPU memory")  # for these options; others may fit
+        reason = "out of GPU memory"  # for these options; others may fit
     finally:
         if record:
             record.close()
+    if reason:
+        with contextlib.suppress(UpdateFinishedTrialError):  # as above
+            trial.set_user_attr("reason", reason)
     study.tell(trial, result, state, skip_if_finished=True)
     outcome = report.outcome(study.get_trials(deepcopy=False)[trial.number])
     print(f"trial {trial.number}: {outcome}; {report.in_words(values)}")

@@ -5,10 +5,11 @@ as complete or pruned; failed ones do not. Places are counted by trial number, a
 beyond the last place gives it back, so that the processes together end with exactly the number of trials asked for.
 
 A killed process is known, on the same machine, by the lock of a file that each process claims; elsewhere, by a trial
-that reports no epoch for some minutes. Its options are queued again and it is marked as failed, in this order: a trial
-and its retries have one place together, so that nobody else takes it in between. Optuna's own heartbeat and
-`MaxTrialsCallback` promise less: none for a journal file, a trial whose process is killed before its first beat runs
-for ever, and processes that stop at N trials together end with more, or leave a retry undone.
+that reports no epoch for some minutes. Such a trial is marked as failed. It and its retries have one place together,
+which they keep as long as a retry is due; whoever asks for a trial queues the retries that are due, so nothing is lost
+between the mark and the queue. Optuna's own heartbeat and `MaxTrialsCallback` promise less: none for a journal file, a
+trial whose process is killed before its first beat runs for ever, and processes that stop at N trials together end with
+more, or leave a retry undone.
 """
 
 import contextlib
@@ -31,6 +32,8 @@ from erc.options import UserError
 MAX_RETRIES = 2  # of a trial whose processes are killed: its options may be what kills them
 PLACED = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+TAKEN = (TrialState.RUNNING, *ENDED)
+GIVEN_BACK = "another process took the last place"
 
 
 def open_study(storage, name, settings, pruner):
@@ -121,17 +124,22 @@ class Worker:
 
     def take(self, places):
         """A new trial of the study, or None if the first `places` are taken."""
-        placed = self._placed()[:places]
-        if len(placed) == places and all(trial.state != TrialState.WAITING for trial in placed):
+        groups = self._groups()[:places]
+        for trials in groups:
+            if _holder(trials) is None:
+                options, failed = _due(trials)
+                self._study.enqueue_trial(options, user_attrs={"retries": failed, "retry_of": _first(trials[0])})
+        if len(groups) == places and all(getattr(_holder(trials), "state", None) in TAKEN for trials in groups):
             return None
         trial = self._study.ask()
-        trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": self._claimed})
-        if trial.number in [taken.number for taken in self._placed()[:places]]:
-            return trial
-        trial.set_user_attr("reason", "another process took the last place")
-        given_back = self._study.get_trials(deepcopy=False)[trial.number]
-        self._queue(given_back, given_back.user_attrs.get("retries", 0))
-        self._study.tell(trial, state=TrialState.FAIL)
+        try:
+            trial.set_user_attr("worker", {"host": socket.gethostname(), "pid": os.getpid(), "claim": self._claimed})
+            if trial.number in [holder.number for trials in self._groups()[:places] if (holder := _holder(trials))]:
+                return trial
+        except BaseException:  # nobody could know that it is nobody's
+            self.give_up(trial, GIVEN_BACK)
+            raise
+        self.give_up(trial, GIVEN_BACK)
         return None
 
     def finished(self, places):
@@ -139,25 +147,25 @@ class Worker:
         return len(self._trials(*ENDED)) >= places
 
     def give_up(self, trial, reason):
-        """Mark a trial of this process as failed, and queue its options for whoever comes next."""
+        """Mark a trial of this process as failed; its options are tried again, unless it was only given back."""
         with contextlib.suppress(UpdateFinishedTrialError):
             trial.set_user_attr("reason", reason)
-        self._retry(trial.number)
+        self._mark(trial.number)
 
     def recover(self):
-        """Mark the trials of killed processes as failed and queue their options again; returns their numbers."""
+        """Mark the trials of killed processes, so that their options are tried again; returns the numbers."""
         dead = [trial.number for trial in self._trials(TrialState.RUNNING) if self._is_dead(trial)]
-        return [number for number in dead if self._retry(number)]
+        return [number for number in dead if self._mark(number)]
 
     def _trials(self, *states):
-        return self._study.get_trials(deepcopy=False, states=states)
+        return self._study.get_trials(deepcopy=False, states=states or None)
 
-    def _placed(self):
-        """The trials that take a place, in order; of a trial and its retries the first that is not marked."""
-        placed = {}
-        for trial in self._trials(*PLACED):
-            placed.setdefault(_first(trial), trial)
-        return list(placed.values())
+    def _groups(self):
+        """The trials by place, in order: a trial with its retries, unless all are marked and no further one is due."""
+        groups = {}
+        for trial in self._trials():
+            groups.setdefault(_first(trial), []).append(trial)
+        return [trials for trials in groups.values() if _holder(trials) or _due(trials)]
 
     def _is_dead(self, trial):
         worker = trial.user_attrs.get("worker", {})
@@ -169,28 +177,31 @@ class Worker:
             self._seen[trial.number] = reported, now
         return now - self._seen[trial.number][1] >= self._patience
 
-    def _retry(self, number):
-        """Whether it was this process that marked the trial."""
-        trial = self._study.get_trials(deepcopy=False)[number]
-        if trial.state.is_finished():
-            return False
-        self._queue(trial, trial.user_attrs.get("retries", 0) + 1)
+    def _mark(self, number):
+        """Whether it was this process that marked the trial as failed."""
         try:
             self._study.tell(number, state=TrialState.FAIL)
         except (UpdateFinishedTrialError, ValueError):  # another process was first
             return False
         return True
 
-    def _queue(self, trial, retries):
-        """Queue the options of a trial that is about to be marked, unless they are done or another process has."""
-        options = trial.system_attrs.get("fixed_params", trial.params)  # a retry may be killed before it has drawn all
-        first = _first(trial)
-        others = [t for t in self._trials(*PLACED) if _first(t) == first and t.number != trial.number]
-        queued = any(t.state in ENDED or t.user_attrs.get("retries", 0) >= retries for t in others)
-        if options and retries <= MAX_RETRIES and not queued:
-            self._study.enqueue_trial(options, user_attrs={"retries": retries, "retry_of": first})
-
 
 def _first(trial):
     """The number of the trial that this one repeats, or its own."""
     return trial.user_attrs.get("retry_of", trial.number)
+
+
+def _holder(trials):
+    """Of a trial and its retries the first that is not marked as failed, or None."""
+    return next((trial for trial in trials if trial.state in PLACED), None)
+
+
+def _due(trials):
+    """(options, how often they failed) of a trial and its retries that all failed, if they are to be tried again; else
+    None."""
+    failed = [trial for trial in trials if trial.user_attrs.get("reason") != GIVEN_BACK]
+    if not 0 < len(failed) <= MAX_RETRIES:
+        return None
+    # A retry may be killed before it has drawn all.
+    options = failed[-1].system_attrs.get("fixed_params", failed[-1].params)
+    return (options, len(failed)) if options else None
