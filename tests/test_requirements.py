@@ -89,7 +89,7 @@ PYTHON = """#!/usr/bin/env bash
 case "$*" in
 *import*) ;;
 "-m venv"*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
-*) echo "$*" >>"$LOG" ;;
+*) echo "$*" >>"$LOG" && ! grep -qx broken requirements.lock ;;
 esac
 """
 
@@ -124,5 +124,9 @@ def test_set_up_installs_the_locks_with_hashes_and_torch_by_name(tmp_path):
     more = root / "tests/requirements.lock"
     assert set_up(more) == [f"{with_hashes} --requirement={more}", torch, ours]
     assert set_up(more) == []
-    (root / "requirements.lock").write_text("")
-    assert set_up(more) != []
+    content = (root / "requirements.lock").read_text()
+    (root / "requirements.lock").write_text("broken")
+    with pytest.raises(subprocess.CalledProcessError):
+        set_up(more)
+    (root / "requirements.lock").write_text(content)
+    assert set_up(more) != []  # what is there may be half of that

@@ -455,6 +455,14 @@ def test_a_step_is_repeated_when_its_input_or_command_changes(tmp_path):
     assert run_copy("cp -p") == ["Copy"]
 
 
+def test_a_step_is_recorded_as_what_it_did(tmp_path):
+    """While it ran, another run began it with other words, and was refused."""
+    rival = f"echo other words >{tmp_path}/steps/x.begun"
+    step = f"step x 'Train' --out {tmp_path}/out -- bash -c 'touch {tmp_path}/out; {rival}'"
+    assert steps(run_step(tmp_path, step)[1]) == ["Train"]
+    assert steps(run_step(tmp_path, step)[1]) == ["Train: done already"]
+
+
 def test_a_failed_step_is_repeated_or_resumed(tmp_path):
     program, told = tmp_path / "program", tmp_path / "told"
     program.write_text(f'echo "$@" >>{told}\ntouch {tmp_path}/state {tmp_path}/out\n[[ $* == *--resume* ]]\n')

@@ -73,6 +73,7 @@ sys.exit(not all(map(importlib.util.find_spec, ("erc", "cogmen", "mirai", "torch
     wanted=$(cat "$ROOT/requirements.txt" "$ROOT/pyproject.toml" "${locks[@]}" | cksum)
     [[ -x $python && -f $stamp && $(<"$stamp") == "$wanted" ]] && return
     echo "== Setting up .venv (once; a few minutes)"
+    rm -f "$stamp" # from now on it may be half of one and half of the other
     local base without_pip=()
     base=$(find_python)
     # Debian may lack ensurepip; the base interpreter's pip installs into the environment either way.
@@ -141,6 +142,7 @@ step() {
     rm -f "$record"
     printf '%s\n' "$wanted" >"$begun"
     "$@"
+    printf '%s\n' "$wanted" >"$begun" # again: another run may have begun this step with other words, and been refused
     mv "$begun" "$record"
     echo "   ($((SECONDS - started)) s)"
 }
