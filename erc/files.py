@@ -7,6 +7,7 @@ output; its lock ends with the process that holds it, however that ends.
 import contextlib
 import csv
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -166,7 +167,7 @@ def claim(path, needs=0, folder=False):
         yield
         return
     path = Path(os.path.abspath(path))
-    lock = FileLock(lock_file(path), timeout=0)
+    lock = FileLock(lock_file(path), timeout=0.2)  # it may be held for a moment by one who only looks: `is_claimed`
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -179,14 +180,23 @@ def claim(path, needs=0, folder=False):
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         _check_kind(path, folder)
-        free, needs = shutil.disk_usage(path.parent).free, max(needs, LEAST)
-        if free < needs:
-            text = f"{needs / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free on the disk"
-            raise UserError(f"{path}: {text}; make room, or give another output")
+        check_room(path, needs)
         yield
     finally:
         lock_file(path).unlink(missing_ok=True)
         lock.release()
+
+
+def check_room(path, needs):
+    """Check that the disk of an output has room for these many bytes, and for the least that a run needs.
+
+    Raises:
+        UserError: it has not.
+    """
+    free, needs = shutil.disk_usage(path.parent).free, max(needs, LEAST)
+    if free < needs:
+        text = f"{needs / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free on the disk"
+        raise UserError(f"{path}: {text}; make room, or give another output")
 
 
 def lock_file(path):
@@ -196,13 +206,11 @@ def lock_file(path):
 
 def is_claimed(path):
     """Does a run on this machine hold `path`? False: its holder was killed; None: nobody has, or it cannot be known."""
-    lock = lock_file(Path(os.path.abspath(path)))
-    if not lock.exists():
-        return None
     try:
-        with FileLock(lock, timeout=0):
+        with lock_file(Path(os.path.abspath(path))).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may look at the same time
             return False
-    except Timeout:
+    except BlockingIOError:
         return True
     except OSError:
         return None
@@ -252,8 +260,13 @@ def replaced_folder(out):
         try:
             (temporary / "new").mkdir()
             yield temporary / "new"
-            if out.exists():
-                os.rename(out, temporary / "old")
-            os.rename(temporary / "new", out)
+            try:
+                if out.exists():
+                    os.rename(out, temporary / "old")
+                os.rename(temporary / "new", out)
+            except BaseException:  # Ctrl-C between the two: what was there comes back
+                if (temporary / "old").exists() and not os.path.lexists(out):
+                    os.rename(temporary / "old", out)
+                raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -162,7 +162,7 @@ class RowFile:
         with damaged(path), open(path, "rb") as file:
             np.lib.format.read_magic(file)
             shape, by_column, kind = np.lib.format.read_array_header_1_0(file)
-            self.offset = file.tell()
+            self.offset, self.which = file.tell(), _which(file)
         if len(shape) != 2 or by_column or kind != _ROW_TYPE or shape[1] < 1:
             raise UserError(f"{path}: an array {shape} of {kind}, expected rows of float32; make the folder again")
         self.width = shape[1]
@@ -210,7 +210,15 @@ class StoredRows:
 
 @functools.lru_cache(_OPEN_FILES)
 def _opened(row_file):
-    return open(row_file.path, "rb", 0)  # closed when it is no longer among the latest
+    file = open(row_file.path, "rb", 0)  # noqa: SIM115 (closed when it is no longer among the latest)
+    if _which(file) != row_file.which:
+        raise UserError(f"{row_file.path}: was replaced by another file while it was in use; start again")
+    return file
+
+
+def _which(file):
+    about = os.fstat(file.fileno())
+    return about.st_dev, about.st_ino
 
 
 def write_rows(path, parts, width):

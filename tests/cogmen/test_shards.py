@@ -171,6 +171,15 @@ def test_a_file_cut_short_while_it_is_read(own):
         np.asarray(rows)
 
 
+def test_features_that_are_made_again_while_they_are_read(own):
+    splits, _ = read_preprocessed(own / "p", lazy=True)
+    rows = splits["train"][-1].features["a"]
+    shutil.copy(rows.file.path, own / "other.npy")
+    (own / "other.npy").replace(rows.file.path)
+    with pytest.raises(UserError, match=f"{rows.file.path.name}: was replaced by another file while it was in use"):
+        np.asarray(rows)
+
+
 def test_shards_of_different_sets_are_refused(own):
     other = make_dialogues(seed=5)
     with shard_folder(own / "e") as new:

@@ -6,10 +6,11 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from erc.files import claim, is_claimed, write_table
+from erc.files import claim, is_claimed, lock_file, replaced_folder, write_table
 from erc.options import UserError
 
 
@@ -35,6 +36,37 @@ with claim({str(tmp_path / "a.pkl")!r}):
     assert subprocess.run([sys.executable, "-c", script], timeout=240).returncode == -9
     with claim(tmp_path / "a.pkl"):
         pass
+
+
+def test_those_who_only_look_are_in_nobodys_way(tmp_path):
+    """Not in each other's, and not in that of one who takes over from a killed run."""
+    lock = lock_file(tmp_path / "a.pkl")
+    lock.touch()  # as a killed run leaves it
+    with lock.open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)  # as `is_claimed` holds it for a moment
+        assert is_claimed(tmp_path / "a.pkl") is False
+        threading.Timer(0.05, fcntl.flock, (looked_at, fcntl.LOCK_UN)).start()
+        with claim(tmp_path / "a.pkl"):
+            assert is_claimed(tmp_path / "a.pkl") is True
+    assert is_claimed(tmp_path / "a.pkl") is None
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), KeyboardInterrupt()])
+def test_what_cannot_be_replaced_comes_back(tmp_path, monkeypatch, error):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/result").write_text("the first")
+    rename = os.rename
+
+    def interrupted(source, target):
+        if os.path.basename(source) == "new":
+            raise error
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(type(error)), replaced_folder(tmp_path / "out") as new:
+        (new / "result").write_text("the second")
+    assert (tmp_path / "out/result").read_text() == "the first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
