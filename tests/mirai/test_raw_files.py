@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from erc.options import UserError
+from mirai.readers import speech_files
 from tests.children import Child, script_at
 
 from .conftest import run_killed, tree
@@ -24,6 +25,21 @@ def smaller(corpus):
     for path in corpus.glob("annotation/Session20_*"):
         path.unlink()
     return corpus
+
+
+def test_what_another_run_does_before_the_claim_is_seen(preprocess, corpus_made, tmp_path, monkeypatch):
+    """A run of another copy of the corpus ends just before this one has the folder."""
+    other, claim = shutil.copytree(corpus_made, tmp_path / "other"), speech_files.claim
+    data = preprocess(corpus_made)
+
+    def late(*arguments, **options):
+        monkeypatch.setattr(speech_files, "claim", claim)
+        preprocess(other)
+        return claim(*arguments, **options)
+
+    monkeypatch.setattr(speech_files, "claim", late)
+    preprocess(corpus_made)
+    assert all(path.readlink().is_relative_to(corpus_made) for path in (data / "txt_wav").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from erc.corpus.dialogues import read_dialogues
 from erc.options import UserError
 from mirai.checkpoint import load_extractor
 from mirai.dataset import UtteranceDataset
+from mirai.network.extractor import Extractor
 
 from .conftest import same, shuffled_copy, weights
 
@@ -114,6 +115,21 @@ def test_same_seed_same_weights_whatever_the_order_of_the_table(train, data, tra
     again = train(shuffled_copy(data, tmp_path / "shuffled"), tmp_path, "--txt_wav", poisoned)
     for name in ("best.ckpt", "last.ckpt"):
         assert same(weights(trained / name), weights(again / name))
+
+
+def test_an_experiment_that_ends_meanwhile_is_kept(train, data, tmp_path, monkeypatch):
+    """Another run of this name ends while this one reads its encoders."""
+    read, best = Extractor.from_pretrained, tmp_path / "checkpoint/run/best.ckpt"
+
+    def late(*arguments, **options):
+        best.parent.mkdir(parents=True)
+        best.write_text("the other run's")
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(Extractor, "from_pretrained", late)
+    with pytest.raises(UserError, match=r"already holds best\.ckpt; give --resume"):
+        train(data / "annotation_speaker_only.csv", tmp_path, epochs=1)
+    assert best.read_text() == "the other run's"
 
 
 def test_existing_experiment_is_kept_unless_asked(train, data, trained, tmp_path):

@@ -14,5 +14,6 @@ set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 source tools/slurm/environment.sh
 export HF_HUB_OFFLINE=1
+export SLURM_KILL_BAD_EXIT=1 # a process that is refused, which only the first can be, ends the others, too
 srun python MIRAI/trainer_hf.py --exp_name "$name" --using_model both --test_1920=True --csv_path "$table" \
     --max_batch_seconds 160 --accumulate_grad 1 --num_workers 7 --devices 4 --num_nodes 2 "$@"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from erc.corpus.annotations import CORPUS_FILE, annotation_text, read_csv, table_corpus
 from erc.corpus.ratings import ratings_path, ratings_text
 from erc.corpus.transcripts import clean, decode
-from erc.files import atomic_writer, claim
+from erc.files import atomic_writer, check_room, claim
 from erc.options import UserError
 from mirai.readers.findings import Cut
 from mirai.readers.recordings import speech_of
@@ -88,9 +88,9 @@ def write_outputs(save_path, corpus, *, copy):
         path = source.path if isinstance(source, Cut) else source
         if isinstance(path, Path) and path.parent == folder.resolve():
             raise UserError(f"--save_path {save_path}: the corpus's own {path} lies there and would be replaced")
-    changed = {name: source for name, source in files.items() if not _is_there(source, folder / name, copy)}
-    needs = sum(_size(source, copy) for source in changed.values())
-    with claim(folder, needs, folder=True):
+    with claim(folder, folder=True):
+        changed = {name: source for name, source in files.items() if not _is_there(source, folder / name, copy)}
+        check_room(folder, sum(_size(source, copy) for source in changed.values()))
         earlier = _placed(tables)
         stale = [path for path in tables if (save_path / CORPUS_FILE).exists() and _MANIFEST_TABLE.fullmatch(path.name)]
         try:

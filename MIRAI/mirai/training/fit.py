@@ -74,6 +74,7 @@ def fit(options):
         trainer = _trainer(options, device, folder, [stop, scores])
         if trainer.is_global_zero:  # for all processes
             held.enter_context(claim(folder, BYTES_PER_WEIGHT * count, folder=True))
+            find_checkpoint(folder, options)  # another run may have left one since this one has looked
             if options.overwrite:
                 for name in (BEST, LAST):
                     (folder / name).unlink(missing_ok=True)
