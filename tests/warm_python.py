@@ -54,7 +54,9 @@ def _answer(connection):
     with connection:
         message, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
         while not message.endswith(b"\0"):
-            message += connection.recv(1 << 20)
+            if not (piece := connection.recv(1 << 20)):
+                return  # the program is gone
+            message += piece
         files = [Connection(file) for file in files]  # in which form a descriptor can be given to another process
         process = PROCESSES.Process(target=_be_python, args=(*ast.literal_eval(message[:-1].decode()), files))
         process.start()

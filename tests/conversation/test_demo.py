@@ -155,7 +155,7 @@ def test_a_folder_of_models_goes_to_the_worker(serve, tmp_path):
     (tmp_path / "exported").mkdir()
     client = serve(model=tmp_path / "exported")
     assert 'data-word="sample"' not in client.get("/").text
-    post(client)
+    finished(client, post(client))
     assert client.runner.asked[0].options["model"] == str(tmp_path / "exported")
 
 

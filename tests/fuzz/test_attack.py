@@ -76,7 +76,7 @@ def refuse():
 DEEDS = {
     "another exception": (fail, "KeyError: 'x'"),
     "the end of the process": (die, "ended the process"),
-    "an endless loop": (partial(time.sleep, 3600), "hangs: more than 2 s"),
+    "an endless loop": (partial(time.sleep, 3600), "hangs: more than 20 s"),
     "memory": (take_memory, "MemoryError"),
     "a message that names no file": (refuse, "the message is not one short line that names the file"),
 }
@@ -86,7 +86,7 @@ DEEDS = {
 def test_an_attack_notices(name, attack, tmp_path, capfd):
     deed, message = DEEDS[name]
     with pytest.raises(UserError, match=message):
-        attack(deed, *(("--hang_s", 2) if "loop" in name else ()))
+        attack(deed, *(("--hang_s", 20) if "loop" in name else ()))
     (kept,) = (tmp_path / "kept").iterdir()
     assert kept.read_bytes() == b"bad"
     assert "wav: 1 files, 0 refused, 1 accepted" in capfd.readouterr().out
@@ -94,7 +94,7 @@ def test_an_attack_notices(name, attack, tmp_path, capfd):
 
 def test_an_attack_without_a_find(attack, tmp_path, capsys):
     attack(int)
-    assert "wav: 9 files, 0 refused, 9 accepted, at most 0.0" in capsys.readouterr().out
+    assert "wav: 9 files, 0 refused, 9 accepted, at most " in capsys.readouterr().out
     assert not (tmp_path / "kept").exists()
 
 
