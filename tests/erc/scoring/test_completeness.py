@@ -136,6 +136,14 @@ def test_groups(tmp_path, table):
     assert "place in the dialogue: turns 1 to 5" not in found  # all of them
 
 
+def test_an_empty_transcript_was_not_seen_in_training(tmp_path, table):
+    for name in ("Sess01_script01_F001", "Sess19_script01_F001"):
+        (tmp_path / f"txt_wav/{name}.txt").write_text("")
+    evaluation = evaluate(tmp_path / "x.csv", held_out())
+    groups = {one.name: one.mask.sum() for one in groups_of(evaluation, check_complete(evaluation, table=table)[0])}
+    assert (groups["seen in training"], groups["not seen"]) == (3, 9)
+
+
 def test_the_place_in_the_dialogue_is_by_time(tmp_path, table):
     rows = [[f"Sess19_impro01_F{k:03}", "sad", 3, 3, 100 - k, 101 - k, *[""] * 6, True] for k in range(8)]
     write_table(table, COLUMNS, rows)
