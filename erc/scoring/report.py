@@ -74,7 +74,7 @@ class Part:
         self.mask = np.ones(len(turns.ids), bool) if mask is None else mask
         self.labels = turns.labels[self.mask]
         names = [name for name, inside in zip(turns.dialogues, self.mask, strict=True) if inside]
-        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        number = {name: k for k, name in enumerate(sorted(set(names)))}  # whatever the order of the file
         self.numbers = np.array([number[name] for name in names])
         self.dialogues, self.emotions = len(number), emotions
         pairs = set(zip(self.numbers.tolist(), self.labels.tolist(), strict=True))
