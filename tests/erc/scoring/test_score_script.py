@@ -89,6 +89,24 @@ def test_two_methods_are_compared_turn_by_turn(tmp_path, run_script, capsys, pre
         assert float(row["value"]) == entry["value"] == pytest.approx(after - before)
 
 
+def test_the_order_of_the_rows_does_not_matter(tmp_path, run_script, capsys):
+    rows = make_rows(1)
+    for order in (rows, rows[::-1], sorted(rows, key=lambda row: row[0][::-1])):
+        run_script(SCRIPT, write_rows(tmp_path / "x.csv", order), *FAST)
+    first, *others = capsys.readouterr().out.split("54 labelled")[1:]
+    assert others == [first, first]
+
+
+def test_names_are_safe_in_latex(tmp_path, run_script, predictions):
+    names = ["[o] <a|b>", '* "x"']
+    run_script(
+        SCRIPT, predictions("a.csv", 1), predictions("b.csv", 2), *FAST, "--names", *names, "--out_dir", tmp_path
+    )
+    latex = (tmp_path / "scores.tex").read_text()
+    assert r"{}[o] $<$a\textbar{}b$>$ & " in latex and "{}* ''x'' & " in latex
+    assert not re.search(r'(\\\\|rule)\s*[\[*]|[|"]|[^$][<>]|[<>][^$]', latex)
+
+
 def test_the_plot_shows_every_method_and_is_the_same_again(tmp_path, run_script, predictions):
     files = [predictions(f"method{k}.csv", k) for k in (1, 2)]
     for folder in ("out", "again"):
