@@ -67,15 +67,49 @@ def test_ids_that_do_not_fit_the_given_corpus(tmp_path):
     assert read_evaluation([file], dataset="KEMDy19", dialogue_pattern="^.").turns.dialogues == ["S", "o"]
 
 
-def test_columns_and_patterns_come_before_segment_ids(tmp_path):
+def test_patterns_come_before_segment_ids_and_these_before_columns(tmp_path):
     header = f"{HEADER},dialogue,speaker"
     file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad,talk,Min", header=header)
     turns = read_evaluation([file]).turns
-    assert (turns.dialogues, turns.speakers) == (["talk"], ["Min"])
+    assert (turns.dialogues, turns.speakers) == (["Sess19_impro02"], ["M"])
     assert read_evaluation([file], dialogue_pattern="^(.+?)_").turns.dialogues == ["Sess19"]
     assert read_evaluation([file], dialogue_pattern="impro..").turns.dialogues == ["impro02"]
     with pytest.raises(UserError, match=r"x\.csv, row 2 \(Sess19.*\): --dialogue_pattern ::: finds no dialogue in it"):
         read_evaluation([file], dialogue_pattern=":::")
+
+
+@pytest.mark.parametrize(
+    ("dialogues", "message"),
+    [
+        (["a", "b", "b"], r"row 3 \(Sess19_impro01_M001\): dialogue 'b', but 'a' in other rows of Sess19_impro01;"),
+        (["a", "a", "a"], r"row 4 \(Sess19_impro02_M001\): dialogue 'a', but turns of Sess19_impro01 are in it too;"),
+    ],
+)
+def test_dialogues_against_the_segment_ids_are_refused(tmp_path, dialogues, message):
+    """In any of the files; only --dialogue_pattern says otherwise."""
+    ids = ("Sess19_impro01_F001", "Sess19_impro01_M001", "Sess19_impro02_M001")
+    alike = write(tmp_path / "x.csv", *(f"{name},sad,sad" for name in ids))
+    rows = (f"{name},sad,sad,{one}" for name, one in zip(ids, dialogues, strict=True))
+    file = write(tmp_path / "y.csv", *rows, header=f"{HEADER},dialogue")
+    for files in ([file], [alike, file], [file, alike]):
+        with pytest.raises(UserError, match=r"y\.csv, " + message):
+            read_evaluation(files)
+    assert read_evaluation([file], dialogue_pattern="Sess..").turns.dialogues == ["Sess19"] * 3
+
+
+def test_dialogues_and_speakers_are_in_any_of_the_files(tmp_path):
+    rows = ["1,sad,sad,d,Min", "2,sad,sad,d,Jo", "3,sad,sad,e,Min"]
+    bare = write(tmp_path / "x.csv", *(row[:9] for row in rows[::-1]))
+    full = write(tmp_path / "y.csv", *rows, header=f"{HEADER},dialogue,speaker")
+    for files, order in (([full, bare], slice(None)), ([bare, full], slice(None, None, -1))):
+        turns = read_evaluation(files).turns
+        assert turns.dialogues_known
+        assert (turns.dialogues, turns.speakers) == (["d", "d", "e"][order], ["Min", "Jo", "Min"][order])
+    for column, cells in (("dialogue", "d,d,d"), ("speaker", "Min,Jo,Jo")):
+        other = (f"{row[:9]},{cell}" for row, cell in zip(rows, cells.split(","), strict=True))
+        other = write(tmp_path / "z.csv", *other, header=f"{HEADER},{column}")
+        with pytest.raises(UserError, match=rf"z\.csv, row 4 \(3\): {column} .*, but '.*' in row 4 of .*y\.csv; exp"):
+            read_evaluation([bare, full, other])
 
 
 def test_files_in_any_order_are_joined_by_segment_id(predictions, tmp_path):
