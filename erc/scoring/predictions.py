@@ -71,7 +71,7 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
 
     Args:
         names: of the methods; without, their paths without what they have in common.
-        dataset: the corpus; without, the one that all segment ids fit, if any.
+        dataset: the corpus, or `none`; without, the one that all segment ids fit, if any.
         emotions: their names, in order; without, those of the columns p_<emotion>, the corpus's, or those that occur.
         dialogue_pattern: finds the dialogue in a segment id: its first group, or all that it matches. Without, the
             corpus's pattern where all ids fit it, else the column `dialogue`.
@@ -80,7 +80,7 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
     """
     groups = [read_runs(Path(path)) for path in paths]
     files = [file for group in groups for file in group]
-    corpus = CORPORA[dataset] if dataset else _corpus_of(files)
+    corpus = CORPORA.get(dataset) if dataset else _corpus_of(files)
     emotions = _emotions(files, emotions, corpus)
     aliases = corpus.label_aliases if corpus else {}
     for file in files:
@@ -97,14 +97,26 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
 
 
 def _corpus_of(files):
-    """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name."""
-    ids = [name for file in files for name in file.cells["segment_id"]]
-    fitting = [one for one in CORPORA.values() if (p := _pattern(one)) and all(re.fullmatch(p, name) for name in ids)]
+    """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name.
+
+    Raises:
+        UserError: most ids fit one, but not all.
+    """
+    ids, fitting = {name: (file, k) for file in files for k, name in enumerate(file.cells["segment_id"])}, []
+    for corpus in filter(id_pattern, CORPORA.values()):
+        others = [name for name in ids if not re.fullmatch(id_pattern(corpus), name)]
+        if not others:
+            fitting.append(corpus)
+        elif len(others) < len(ids) / 2:
+            file, k = ids[others[0]]
+            found = f"no turn of {corpus.name} is named like this, but {len(ids) - len(others):,} of {len(ids):,} are"
+            raise UserError(f"{file.where(k)}: {found}; correct it, or give --dataset {corpus.name} or none")
     given = next((file.probabilities.keys() for file in files if file.probabilities), None)
     return next((one for one in fitting if given == set(one.emotions)), fitting[0] if fitting else None)
 
 
-def _pattern(corpus):
+def id_pattern(corpus):
+    """The pattern of a corpus's segment ids in predictions, whose group `dialogue` is theirs; None if there is none."""
     return corpus and (corpus.segment_id or corpus.turn_id)
 
 
@@ -145,7 +157,7 @@ def _turns(files, emotions, corpus, dialogue_pattern):
     if not scored:
         raise UserError(f"{file.path}: no row has a label; nothing can be scored")
     ids = [file.cells["segment_id"][k] for k in scored]
-    matches, known = [re.fullmatch(_pattern(corpus) or "", name) for name in ids], True
+    matches, known = [re.fullmatch(id_pattern(corpus) or "", name) for name in ids], True
     parts = matches if all(matches) else None
     if dialogue_pattern:
         dialogues = [_dialogue_in(file, k, dialogue_pattern) for k in scored]
@@ -155,7 +167,7 @@ def _turns(files, emotions, corpus, dialogue_pattern):
             _check_dialogues(one, dict(zip(ids, dialogues, strict=True)))
     else:
         dialogues = _column("dialogue", files, ids)
-        if dialogues is None and _pattern(corpus):
+        if dialogues is None and id_pattern(corpus):
             k = scored[matches.index(None)]
             advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
             raise UserError(f"{file.where(k)}: no turn of {corpus.name} is named like this; {advice}")
