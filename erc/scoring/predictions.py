@@ -12,7 +12,8 @@ import numpy as np
 from erc.corpus.annotations import as_number
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.options import UserError, first_of
-from erc.scoring.prediction_files import NEEDED, read_runs
+from erc.scoring.labels import check_names_shared, read_emotions
+from erc.scoring.prediction_files import read_runs
 
 SUM_TOLERANCE = 0.01  # how far a row of probabilities may be from 1, for the sake of rounded ones
 
@@ -81,13 +82,13 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
     groups = [read_runs(Path(path)) for path in paths]
     files = [file for group in groups for file in group]
     corpus = CORPORA.get(dataset) if dataset else _corpus_of(files)
-    emotions = _emotions(files, emotions, corpus)
-    aliases = corpus.label_aliases if corpus else {}
-    for file in files:
-        _check_emotions(file, emotions, aliases)
+    named = emotions or corpus or any(file.probabilities for file in files)
+    emotions = read_emotions(files, emotions, corpus)
     for file in files[1:]:
         _check_same_turns(files[0], file)
     turns = _turns(files, emotions, corpus, dialogue_pattern)
+    for file in files if not named else ():
+        check_names_shared(file)
     names = names or _short_names([Path(path) for path in paths])
     methods = [
         Method(name, [_run(file, files[0], emotions) for file in group])
@@ -118,34 +119,6 @@ def _corpus_of(files):
 def id_pattern(corpus):
     """The pattern of a corpus's segment ids in predictions, whose group `dialogue` is theirs; None if there is none."""
     return corpus and (corpus.segment_id or corpus.turn_id)
-
-
-def _emotions(files, emotions, corpus):
-    with_probabilities = [file for file in files if file.probabilities]
-    if emotions is None and with_probabilities:
-        emotions = list(with_probabilities[0].probabilities)
-        if corpus and set(emotions) == set(corpus.emotions):
-            emotions = corpus.emotions
-    elif emotions is None and corpus:
-        emotions = corpus.emotions
-    elif emotions is None:
-        emotions = sorted({cell for file in files for name in NEEDED[1:] for cell in file.cells[name]} - {""})
-    for file in with_probabilities:
-        if set(file.probabilities) != set(emotions):
-            found, expected = (", ".join(f"p_{name}" for name in names) for names in (file.probabilities, emotions))
-            raise UserError(f"{file.path}: the columns {found}; expected {expected}, or none that begins with p_")
-    return tuple(emotions)
-
-
-def _check_emotions(file, emotions, aliases):
-    """Every label is one of the emotions or empty, every prediction is one; spellings that are none are replaced."""
-    for name in NEEDED[1:]:
-        cells = file.cells[name] = [cell if cell in emotions else aliases.get(cell, cell) for cell in file.cells[name]]
-        for k, cell in enumerate(cells):
-            if cell not in emotions and (cell or (name == "prediction" and file.cells["label"][k])):
-                advice = "--emotions names others"
-                expected = f"expected one of {', '.join(emotions)}; {advice}"
-                raise UserError(f"{file.where(k)}: {name} is {cell!r}; {expected}")
 
 
 # ---- Turns ----
@@ -255,7 +228,9 @@ def _run(file, first, emotions):
 def _probability(file, k, emotion):
     value = as_number(text := file.probabilities[emotion][k])
     if value is None or not 0 <= value <= 1:
-        raise UserError(f"{file.where(k)}: p_{emotion} is {text!r}; expected a number from 0 to 1")
+        raise UserError(
+            f"{file.where(k)}: p_{emotion} is {text!r}; expected a number from 0 to 1, as in every column p_<emotion>"
+        )
     return value
 
 

@@ -230,7 +230,7 @@ def test_a_table_of_ones_own_corpus_says_itself_what_is_held_out(tmp_path):
         for turn in range(7):
             emotion = "" if turn == 0 else "sad"
             rows.append([f"{dialogue}-{turn}", emotion, 3, 3, turn, turn + 1, *[""] * 6, True, dialogue, "Kim", split])
-            scored.append(f"{dialogue}-{turn},{dialogue},{emotion},glad")
+            scored.append(f"{dialogue}-{turn},{dialogue},{emotion},{'sad' if turn == 6 else 'glad'}")
     write_table(tmp_path / "annotation.csv", [*COLUMNS, "dialogue", "speaker", "split"], rows)
     (tmp_path / "x.csv").write_text("\n".join([scored[0], *scored[8:]]) + "\n")
     evaluation = read_evaluation([tmp_path / "x.csv"])

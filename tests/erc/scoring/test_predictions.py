@@ -58,6 +58,22 @@ def test_other_names_of_the_emotions_than_the_corpuss(tmp_path):
     assert evaluation.methods[0].runs[0].probabilities.tolist() == [[0, 1, 0, 0]]
 
 
+def test_numbers_with_and_without_a_point_are_the_same(tmp_path):
+    """As pandas writes whole numbers with one missing."""
+    file = write(tmp_path / "x.csv", "a,0.0,0", "b,1.0,1", "c,,1", "d,10.0,10")
+    evaluation = read_evaluation([file, write(tmp_path / "y.csv", "a,0,0.0", "b,1,0.0", "d,10,1.0")])
+    assert evaluation.emotions == ("0", "1", "10") and evaluation.turns.labels.tolist() == [0, 1, 2]
+    assert [method.runs[0].predictions.tolist() for method in evaluation.methods] == [[0, 1, 2], [0, 0, 1]]
+    signed = write(tmp_path / "z.csv", "a,-1,1", "b,1,1")
+    assert read_evaluation([signed], emotions=["-1", "1"]).turns.labels.tolist() == [0, 1]  # where it is said
+
+
+def test_all_wrong_is_scored_where_the_names_are_known(tmp_path):
+    file = write(tmp_path / "x.csv", "a,sad,joy", "b,sad,joy")
+    (run,) = read_evaluation([file], emotions=["joy", "sad"]).methods[0].runs
+    assert run.predictions.tolist() == [0, 0]
+
+
 def test_ids_that_do_not_fit_the_given_corpus(tmp_path):
     file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad", "other,sad,sad")
     with pytest.raises(
@@ -173,8 +189,37 @@ GOOD = "a_1,sad,glad"
         (f"{HEADER},label", [f"{GOOD},sad"], r"two columns label"),
         (HEADER, [GOOD, "", "a_2,sad,glad,more"], r"row 4: 4 cells, expected 3"),
         (HEADER, [GOOD, "a_2,sad,glad", GOOD], r"row 4 \(a_1\): is already in row 2"),
+        (
+            "segment_id;label;prediction",
+            ["a_1;sad;sad"],
+            "no column segment_id; its columns seem .* by semicolons, not comm",
+        ),
+        ("segment_id\tlabel\tprediction", ["a_1\tsad\tsad"], "its columns seem to be separated by tabs, not commas"),
+        (
+            HEADER,
+            ["1,0,0", "2,-1.0,0"],
+            r"row 3 \(2\): label is '-1'; leave the cell of a .* empty; expected one of 0;",
+        ),
+        (
+            HEADER,
+            ["a,sad,sad", "b,nan,sad"],
+            r"row 3 \(b\): label is 'nan'; leave the cell of a turn without a label em",
+        ),
+        (HEADER, ["a,sad,sad", "b,None,sad"], r"row 3 \(b\): label is 'None'; leave the cell"),
+        (HEADER, ["a,sad,sad", "b,sad,nan"], r"row 3 \(b\): prediction is 'nan'; expected one of sad;"),
+        (HEADER, ["a,sad,0", "b,joy,1"], r"no prediction is among the labels: 0, 1; joy, sad; expected the same names"),
+        (
+            HEADER,
+            [f"{k},text {k},sad" for k in range(100)],
+            r"101 emotions \(sad, text 0, text 1, ...\); expected at most 1",
+        ),
+        (
+            f"{HEADER},p_value_note",
+            ["a,sad,sad,hi"],
+            r"label is 'sad'; expected one of value_note; the columns p_<emotio",
+        ),
         (HEADER, [GOOD, ",sad,glad"], r"row 3: no segment_id"),
-        (HEADER, [GOOD, "a_2,sad,"], r"row 3 \(a_2\): prediction is ''; expected one of glad, sad"),
+        (HEADER, [GOOD, "a_2,sad,"], r"row 3 \(a_2\): no prediction; expected one of glad, sad$"),
         (f"{HEADER},dialogue", [f"{GOOD},d", "a_2,sad,glad,"], r"row 3 \(a_2\): no dialogue"),
         (HEADER, ["Sess19_impro02_M014,hapy,sad"], r"row 2 .*: label is 'hapy'; expected one of neutral, .*--emotions"),
         (HEADER, ["Sess19_impro02_M014,sad,joy"], r"row 2 .*: prediction is 'joy'; expected one of neutral"),
