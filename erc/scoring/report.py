@@ -141,7 +141,7 @@ def _method(method, evaluation, every, settings):
             "support": int(support[0, k]),
             "dialogues": int(every.occurring[k]),
             "precision": p,
-            "recall": r,
+            "recall": r if support[0, k] else None,
             "f1": f1,
         }
         for k, (emotion, p, r, f1) in enumerate(
@@ -198,6 +198,8 @@ def _notes(evaluation, every, methods, split):
             "Nothing tells which turns belong to one dialogue, so single turns were resampled: the intervals are too "
             "narrow and the p too small. A column dialogue or --dialogue_pattern tells it."
         )
+    elif every.dialogues < LEAST:
+        notes.append(f"There are fewer than {LEAST} dialogues, so there are no intervals.")
     elif every.dialogues < FEW:
         notes.append(f"There are only {every.dialogues} dialogues: the intervals are rough.")
     if turns.unlabelled:

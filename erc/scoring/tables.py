@@ -130,7 +130,8 @@ def _emotions(report):
     heads = ["precision", "recall", "F1"] if alone else [f"F1, {method['name']}" for method in methods]
     rows = [["emotion", "turns", "dialogues", *heads]]
     for emotion, entry in methods[0]["per_emotion"].items():
-        both = [f"{100 * entry[name]:.2f}" for name in ("precision", "recall")] if alone else []
+        both = [entry[name] for name in ("precision", "recall")] if alone else []
+        both = ["-" if value is None else f"{100 * value:.2f}" for value in both]
         shown = [percent(method["per_emotion"][emotion]["f1"]) for method in methods]
         rows.append([emotion, f"{entry['support']}", f"{entry['dialogues']}", *both, *shown])
     return rows
