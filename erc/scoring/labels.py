@@ -66,5 +66,6 @@ def check_names_shared(file):
     """Labels and predictions call the emotions alike: they have a name in common."""
     labels, predictions = (set(file.cells[name]) - {""} for name in NEEDED[1:])
     if not labels & predictions:
-        found = f"no prediction is among the labels: {first_of(sorted(predictions), 3)}; {first_of(sorted(labels), 3)}"
-        raise UserError(f"{file.path}: {found}; expected the same names in both; if they are, --emotions names all")
+        labels, predictions = (first_of(sorted(names), 3) for names in (labels, predictions))
+        found = f"the labels ({labels}) and the predictions ({predictions}) have no name in common"
+        raise UserError(f"{file.path}: {found}; expected the same names in both; --emotions says that these are")

@@ -207,7 +207,7 @@ GOOD = "a_1,sad,glad"
         ),
         (HEADER, ["a,sad,sad", "b,None,sad"], r"row 3 \(b\): label is 'None'; leave the cell"),
         (HEADER, ["a,sad,sad", "b,sad,nan"], r"row 3 \(b\): prediction is 'nan'; expected one of sad;"),
-        (HEADER, ["a,sad,0", "b,joy,1"], r"no prediction is among the labels: 0, 1; joy, sad; expected the same names"),
+        (HEADER, ["a,sad,0", "b,joy,1"], r"the labels \(joy, sad\) and the predictions \(0, 1\) have no name in com"),
         (
             HEADER,
             [f"{k},text {k},sad" for k in range(100)],

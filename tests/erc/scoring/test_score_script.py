@@ -187,8 +187,13 @@ def test_what_is_not_known_is_no_zero(tmp_path, run_script, capsys):
 
 def test_the_same_number_is_shown_alike_everywhere(tmp_path, run_script, capsys):
     """Accuracy 46.625%, whose last digits depend on the order of the sum."""
-    confidence = np.round(np.random.default_rng(0).uniform(0.5, 1, 800), 1)
-    rows = [[k, "sad" if k < 373 else "glad", "sad", p, round(1 - p, 1)] for k, p in enumerate(confidence.tolist())]
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 800).tolist()
+    confidence = np.round(random.uniform(0.5, 1, 800), 1).tolist()
+    rows = [
+        [k, ("sad", "glad")[label], "sad", p, round(1 - p, 1)]
+        for k, (label, p) in enumerate(zip(labels, confidence, strict=True))
+    ]
     file = write_rows(tmp_path / "x.csv", rows, ("segment_id", "label", "prediction", "p_sad", "p_glad"))
     run_script(SCRIPT, file, *FAST)
     shown = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| x ")]
