@@ -29,14 +29,16 @@ from erc.scoring.report import report
 from erc.scoring.tables import CSV_COLUMNS, csv_rows, show_latex, show_markdown
 
 SPLITS = ["auto", *(corpus.name for corpus in CORPORA.values() if corpus.test_turns), "none"]
-AUTO = "where the split's dialogues are all there"
+AUTO = "where most of the split's dialogues are there"
 
 
 @dataclass
 class Options:
     predictions: list[Path] = option(help="a file or, of several runs, a folder for each method", positional=True)
     names: list[str] | None = option(None, "names of the methods (default: from the paths)")
-    dataset: str | None = option(None, "the corpus (default: the one that all segment ids fit)", choices=list(CORPORA))
+    dataset: str | None = option(
+        None, "the corpus (default: the one that all segment ids fit)", choices=[*CORPORA, "none"]
+    )
     emotions: list[str] | None = option(
         None, "the emotions' names, in order (default: those of the columns p_<emotion>, or the corpus's)"
     )

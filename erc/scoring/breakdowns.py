@@ -54,7 +54,7 @@ def _from_table(turns, held_out):
     test, by_id, found = held_out.test, {utterance.segment_id: utterance for utterance in held_out.test}, {}
     if (texts := held_out.table.parent / "txt_wav").is_dir():
         sentences = dict(zip(by_id, read_sentences(test, texts), strict=True))
-        seen = set(read_sentences(held_out.training, texts))
+        seen = set(read_sentences(held_out.training, texts)) - {""}  # nothing said is no sentence
         found["text"] = ["seen in training" if sentences[name] in seen else "not seen" for name in turns.ids]
     place, last = {}, {}
     for one in sorted(held_out.context, key=lambda one: (one.wav_start, one.wav_end, one.segment_id)):

@@ -69,6 +69,7 @@ def coverage(labels, predictions, probabilities):
         dict: `accuracy`, by coverage ("100", "90", ...: percent of the turns, rounded up), and `aurc`.
     """
     accuracy = accuracy_of_surest(labels, predictions, probabilities)
+    accuracy = np.round(accuracy, 12)  # sums of means, whose last digits would else change how it is shown
     return {
         "accuracy": {
             f"{100 * share:.0f}": float(accuracy[int(np.ceil(share * len(labels) - 1e-9)) - 1]) for share in COVERAGES

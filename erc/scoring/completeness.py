@@ -4,6 +4,7 @@ No list of a corpus's turns can be shipped. What is public are the dialogues of 
 annotation table, which whoever has the corpus has, tells every turn.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from erc.corpus.annotations import read_annotations, table_corpus
 from erc.corpus.corpora import CORPORA
 from erc.corpus.splits import has_split, held_out, labelled
 from erc.options import UserError, first_of
+from erc.scoring.predictions import id_pattern
 
 
 @dataclass
@@ -33,7 +35,7 @@ def check_complete(evaluation, published="auto", table=None, sessions=None):
 
     Args:
         published: the name of the corpus whose published test split it should be; `none`; or `auto`: that of its own
-            corpus if it has all dialogues of the split, unless a table tells the turns.
+            corpus if it seems meant by the dialogues, unless a table tells the turns.
         table, sessions: the annotation table, and those of its sessions that are held out.
     Returns:
         (HeldOut or None, str or None): the utterances of the table; what the turns are all of, in words.
@@ -41,13 +43,26 @@ def check_complete(evaluation, published="auto", table=None, sessions=None):
     found = read_held_out(evaluation, table, sessions) if table else None
     corpus = evaluation.corpus
     if published == "auto":
-        alike = corpus and corpus.test_turns and set(evaluation.turns.dialogues) == set(corpus.test_dialogues)
-        published = corpus.name if alike and not table else "none"
+        published = corpus.name if corpus and not table and _is_meant(evaluation, corpus) else "none"
     if published == "none":
         return found, f"all that {Path(table).name} holds out" if table else None
     check_published_split(evaluation, published)
     how = f"by {Path(table).name}" if table else "by its counts"
     return found, f"{published}'s published test split, {how}"
+
+
+def _dialogues(evaluation, corpus):
+    """The dialogues that the segment ids tell, whatever a column or --dialogue_pattern says; else the ids."""
+    matches = {name: re.fullmatch(id_pattern(corpus) or "", name) for name in evaluation.turns.ids}
+    return {match["dialogue"] if match else name for name, match in matches.items()}
+
+
+def _is_meant(evaluation, corpus):
+    """Most dialogues of the published split are there, and fewer others than a session has. So not: one session of
+    it, folds of other sessions, all sessions."""
+    have, wanted = _dialogues(evaluation, corpus), set(corpus.test_dialogues)
+    few = len(have - wanted) * len(corpus.test_sessions) < len(wanted)
+    return few and len(have & wanted) > len(wanted) / 2
 
 
 def check_published_split(evaluation, name):
@@ -58,19 +73,19 @@ def check_published_split(evaluation, name):
     """
     turns, corpus, path = evaluation.turns, CORPORA[name], evaluation.path
     what = f"{corpus.name}'s published test split"
-    have, wanted = set(turns.dialogues), set(corpus.test_dialogues)
+    have, wanted = _dialogues(evaluation, corpus), set(corpus.test_dialogues)
+    way_out = "--split none if it is another corpus, or another part of it"
     if missing := sorted(wanted - have):
         found = f"no turn of {len(missing)} of the {len(wanted)} dialogues"
-        raise UserError(f"{path}: {found} of {what}: {first_of(missing)}")
+        raise UserError(f"{path}: {found} of {what}: {first_of(missing)}; {way_out}")
     if other := sorted(have - wanted):
-        raise UserError(f"{path}: {other[0]} is not in {what}; expected turns of its {len(wanted)} dialogues alone")
+        found = f"{other[0]} is not in {what}; expected turns of its {len(wanted)} dialogues alone"
+        raise UserError(f"{path}: {found}; {way_out}")
     count, known = len(turns.ids), corpus.test_turns
     if count not in known.values():
         expected = " or ".join(f"{number:,} ({table})" for table, number in known.items())
-        advice = (
-            "predict every turn, those longer than --clip_length too; --table names the missing ones; --split none if"
-        )
-        raise UserError(f"{path}: {count:,} labelled turns; {what} has {expected}: {advice} it is another corpus")
+        advice = "predict every turn, those longer than --clip_length too; --table names the missing ones"
+        raise UserError(f"{path}: {count:,} labelled turns; {what} has {expected}: {advice}; {way_out}")
 
 
 def read_held_out(evaluation, table, sessions=None):

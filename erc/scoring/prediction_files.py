@@ -14,6 +14,7 @@ from erc.options import UserError
 
 NEEDED = ("segment_id", "label", "prediction")
 _ADVICE = f"expected predictions, a CSV table with the columns {', '.join(NEEDED)}"
+_MARKS = {";": "semicolons, not commas", "\t": "tabs, not commas"}
 
 
 @dataclass
@@ -55,7 +56,7 @@ def _runs(path):
     if not path.is_dir():
         return [[path]]
     for patterns in (("predictions.csv", "*/predictions.csv"), ("*.csv",)):
-        if found := sorted(file for pattern in patterns for file in path.glob(pattern)):
+        if found := sorted(file for pattern in patterns for file in path.glob(pattern) if not _is_written_here(file)):
             break
     else:
         raise UserError(
@@ -72,6 +73,11 @@ def _runs(path):
             found = f"{run or 'one run'} has the folds {own}, {first or 'another'} {folds[first]}"
             raise UserError(f"{path}: {found}; expected all folds of every run; finish the run, or remove its folder")
     return [[runs[run][fold] for fold in own] for run, own in folds.items()]
+
+
+def _is_written_here(file):
+    """Is it the table that tools/score.py --out_dir wrote into the folder of the runs?"""
+    return file.name == "scores.csv" and file.with_suffix(".json").exists()
 
 
 def _read_run(paths):
@@ -99,7 +105,9 @@ def _read_file(path):
     columns = header.cells
     for name in NEEDED:
         if name not in columns:
-            raise UserError(f"{path}: no column {name}; found {', '.join(columns)}; {_ADVICE}")
+            mark = next((one for one in _MARKS if any(name in cell.split(one) for cell in columns)), None)
+            found = f"its columns seem to be separated by {_MARKS[mark]}" if mark else f"found {', '.join(columns)}"
+            raise UserError(f"{path}: no column {name}; {found}; {_ADVICE}")
     if twice := sorted(name for name in set(columns) if name and columns.count(name) > 1):
         raise UserError(f"{path}: two columns {twice[0]}; expected one")
     fitted = []

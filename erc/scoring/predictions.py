@@ -12,7 +12,8 @@ import numpy as np
 from erc.corpus.annotations import as_number
 from erc.corpus.corpora import CORPORA, Corpus
 from erc.options import UserError, first_of
-from erc.scoring.prediction_files import NEEDED, read_runs
+from erc.scoring.labels import check_names_shared, read_emotions
+from erc.scoring.prediction_files import read_runs
 
 SUM_TOLERANCE = 0.01  # how far a row of probabilities may be from 1, for the sake of rounded ones
 
@@ -71,23 +72,23 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
 
     Args:
         names: of the methods; without, their paths without what they have in common.
-        dataset: the corpus; without, the one that all segment ids fit, if any.
+        dataset: the corpus, or `none`; without, the one that all segment ids fit, if any.
         emotions: their names, in order; without, those of the columns p_<emotion>, the corpus's, or those that occur.
         dialogue_pattern: finds the dialogue in a segment id: its first group, or all that it matches. Without, the
-            column `dialogue`, else the corpus's pattern.
+            corpus's pattern where all ids fit it, else the column `dialogue`.
     Raises:
         UserError: names the file and the row of the first thing that is wrong.
     """
     groups = [read_runs(Path(path)) for path in paths]
     files = [file for group in groups for file in group]
-    corpus = CORPORA[dataset] if dataset else _corpus_of(files)
-    emotions = _emotions(files, emotions, corpus)
-    aliases = corpus.label_aliases if corpus else {}
-    for file in files:
-        _check_emotions(file, emotions, aliases)
-    turns = _turns(files[0], emotions, corpus, dialogue_pattern)
+    corpus = CORPORA.get(dataset) if dataset else _corpus_of(files)
+    named = emotions or corpus or any(file.probabilities for file in files)
+    emotions = read_emotions(files, emotions, corpus)
     for file in files[1:]:
         _check_same_turns(files[0], file)
+    turns = _turns(files, emotions, corpus, dialogue_pattern)
+    for file in files if not named else ():
+        check_names_shared(file)
     names = names or _short_names([Path(path) for path in paths])
     methods = [
         Method(name, [_run(file, files[0], emotions) for file in group])
@@ -97,74 +98,57 @@ def read_evaluation(paths, names=None, dataset=None, emotions=None, dialogue_pat
 
 
 def _corpus_of(files):
-    """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name."""
-    ids = [name for file in files for name in file.cells["segment_id"]]
-    fitting = [one for one in CORPORA.values() if (p := _pattern(one)) and all(re.fullmatch(p, name) for name in ids)]
+    """The corpus that every segment id fits; of several, the first whose emotions the columns p_<emotion> name.
+
+    Raises:
+        UserError: most ids fit one, but not all.
+    """
+    ids, fitting = {name: (file, k) for file in files for k, name in enumerate(file.cells["segment_id"])}, []
+    for corpus in filter(id_pattern, CORPORA.values()):
+        others = [name for name in ids if not re.fullmatch(id_pattern(corpus), name)]
+        if not others:
+            fitting.append(corpus)
+        elif len(others) < len(ids) / 2:
+            file, k = ids[others[0]]
+            found = f"no turn of {corpus.name} is named like this, but {len(ids) - len(others):,} of {len(ids):,} are"
+            raise UserError(f"{file.where(k)}: {found}; correct it, or give --dataset {corpus.name} or none")
     given = next((file.probabilities.keys() for file in files if file.probabilities), None)
     return next((one for one in fitting if given == set(one.emotions)), fitting[0] if fitting else None)
 
 
-def _pattern(corpus):
+def id_pattern(corpus):
+    """The pattern of a corpus's segment ids in predictions, whose group `dialogue` is theirs; None if there is none."""
     return corpus and (corpus.segment_id or corpus.turn_id)
-
-
-def _emotions(files, emotions, corpus):
-    with_probabilities = [file for file in files if file.probabilities]
-    if emotions is None and with_probabilities:
-        emotions = list(with_probabilities[0].probabilities)
-        if corpus and set(emotions) == set(corpus.emotions):
-            emotions = corpus.emotions
-    elif emotions is None and corpus:
-        emotions = corpus.emotions
-    elif emotions is None:
-        emotions = sorted({cell for file in files for name in NEEDED[1:] for cell in file.cells[name]} - {""})
-    for file in with_probabilities:
-        if set(file.probabilities) != set(emotions):
-            found, expected = (", ".join(f"p_{name}" for name in names) for names in (file.probabilities, emotions))
-            raise UserError(f"{file.path}: the columns {found}; expected {expected}, or none that begins with p_")
-    return tuple(emotions)
-
-
-def _check_emotions(file, emotions, aliases):
-    """Every label is one of the emotions or empty, every prediction is one; spellings that are none are replaced."""
-    for name in NEEDED[1:]:
-        cells = file.cells[name] = [cell if cell in emotions else aliases.get(cell, cell) for cell in file.cells[name]]
-        for k, cell in enumerate(cells):
-            if cell not in emotions and (cell or (name == "prediction" and file.cells["label"][k])):
-                advice = "--emotions names others"
-                expected = f"expected one of {', '.join(emotions)}; {advice}"
-                raise UserError(f"{file.where(k)}: {name} is {cell!r}; {expected}")
 
 
 # ---- Turns ----
 
 
-def _turns(file, emotions, corpus, dialogue_pattern):
+def _turns(files, emotions, corpus, dialogue_pattern):
+    file = files[0]
     scored = [k for k, label in enumerate(file.cells["label"]) if label]
     if not scored:
         raise UserError(f"{file.path}: no row has a label; nothing can be scored")
     ids = [file.cells["segment_id"][k] for k in scored]
-    matches = [re.fullmatch(_pattern(corpus) or "", name) for name in ids]
-    parts, known = matches if all(matches) else None, True
+    matches, known = [re.fullmatch(id_pattern(corpus) or "", name) for name in ids], True
+    parts = matches if all(matches) else None
     if dialogue_pattern:
         dialogues = [_dialogue_in(file, k, dialogue_pattern) for k in scored]
-    elif "dialogue" in file.cells:
-        dialogues = [file.cells["dialogue"][k] for k in scored]
-        if empty := [k for k in scored if not file.cells["dialogue"][k]]:
-            raise UserError(f"{file.where(empty[0])}: no dialogue; expected its name, as in the other rows")
     elif parts:
         dialogues = [part["dialogue"] for part in parts]
-    elif _pattern(corpus):
-        k = scored[matches.index(None)]
-        advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
-        raise UserError(f"{file.where(k)}: no turn of {corpus.name} is named like this; {advice}")
+        for one in files:
+            _check_dialogues(one, dict(zip(ids, dialogues, strict=True)))
     else:
-        dialogues, known = ids, False
-    if "speaker" in file.cells:
-        speakers = [file.cells["speaker"][k] for k in scored]
-    else:
-        speakers = [part["speaker"] or "" for part in parts] if parts else [""] * len(ids)
-    labels = np.array([emotions.index(file.cells["label"][k]) for k in scored])
+        dialogues = _column("dialogue", files, ids)
+        if dialogues is None and id_pattern(corpus):
+            k = scored[matches.index(None)]
+            advice = "a column dialogue or --dialogue_pattern tells the dialogues of others"
+            raise UserError(f"{file.where(k)}: no turn of {corpus.name} is named like this; {advice}")
+        dialogues, known = dialogues or ids, dialogues is not None
+    speakers = [part["speaker"] or "" for part in parts] if parts else [""] * len(ids)
+    if not all(speakers):
+        speakers = _column("speaker", files, ids) or speakers
+    labels = np.array([emotions.index(label) for label in _column("label", files, ids)])
     return Turns(ids, dialogues, speakers, labels, len(file.rows) - len(scored), known)
 
 
@@ -176,8 +160,43 @@ def _dialogue_in(file, k, pattern):
     return found
 
 
+def _check_dialogues(file, told):
+    """The column `dialogue`, if there is one, parts the turns as their ids do, by whatever names.
+
+    Args:
+        told: {segment id: the dialogue in it}, of the turns that are scored.
+    """
+    names, owners = {}, {}
+    for k, (name, turn) in enumerate(zip(file.cells.get("dialogue", ()), file.cells["segment_id"], strict=False)):
+        if own := told.get(turn):
+            usual, owner = names.setdefault(own, name), owners.setdefault(name, own)
+            if name != usual or own != owner:
+                found = f"{usual!r} in other rows of {own}" if name != usual else f"turns of {owner} are in it too"
+                advice = "expected the dialogue that the segment id tells; correct or remove the column"
+                raise UserError(f"{file.where(k)}: dialogue {name!r}, but {found}; {advice}")
+
+
+def _column(column, files, ids):
+    """A column's texts of some turns, the same in all files that have it; None if none has it."""
+    first, places = None, {}
+    for file in files:
+        if column not in file.cells:
+            continue
+        theirs = {name: k for k, name in enumerate(file.cells["segment_id"])}
+        first, places = first or file, places or theirs
+        for name in ids:
+            ours, text = first.cells[column][places[name]], file.cells[column][theirs[name]]
+            if column == "dialogue" and not text:
+                raise UserError(f"{file.where(theirs[name])}: no dialogue; expected its name, as in the other rows")
+            if ours != text:
+                where = "row {1} of {0}".format(*first.rows[places[name]])
+                found = f"{column} {text!r}, but {ours!r} in {where}"
+                raise UserError(f"{file.where(theirs[name])}: {found}; expected the same")
+    return first and [first.cells[column][places[name]] for name in ids]
+
+
 def _check_same_turns(first, file):
-    """A file has the scored turns and the labels of the first one, in any order."""
+    """A file has the scored turns of the first one, in any order."""
     labels, theirs = (
         {name: k for k, name in enumerate(one.cells["segment_id"]) if one.cells["label"][k]} for one in (first, file)
     )
@@ -186,11 +205,6 @@ def _check_same_turns(first, file):
             path, row = one.rows[here[lacking[0]]]
             found = f"lacks {len(lacking)} labelled turns of {path} ({first_of(lacking, 3)}; row {row} there)"
             raise UserError(f"{other.path}: {found}; expected the same turns in both")
-    for name, k in labels.items():
-        ours, label = first.cells["label"][k], file.cells["label"][theirs[name]]
-        if ours != label:
-            where = "row {1} of {0}".format(*first.rows[k])
-            raise UserError(f"{file.where(theirs[name])}: label {label!r}, but {ours!r} in {where}; expected the same")
 
 
 # ---- Predictions ----
@@ -214,7 +228,9 @@ def _run(file, first, emotions):
 def _probability(file, k, emotion):
     value = as_number(text := file.probabilities[emotion][k])
     if value is None or not 0 <= value <= 1:
-        raise UserError(f"{file.where(k)}: p_{emotion} is {text!r}; expected a number from 0 to 1")
+        raise UserError(
+            f"{file.where(k)}: p_{emotion} is {text!r}; expected a number from 0 to 1, as in every column p_<emotion>"
+        )
     return value
 
 

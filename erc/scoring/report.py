@@ -74,7 +74,7 @@ class Part:
         self.mask = np.ones(len(turns.ids), bool) if mask is None else mask
         self.labels = turns.labels[self.mask]
         names = [name for name, inside in zip(turns.dialogues, self.mask, strict=True) if inside]
-        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        number = {name: k for k, name in enumerate(sorted(set(names)))}  # whatever the order of the file
         self.numbers = np.array([number[name] for name in names])
         self.dialogues, self.emotions = len(number), emotions
         pairs = set(zip(self.numbers.tolist(), self.labels.tolist(), strict=True))
@@ -141,7 +141,7 @@ def _method(method, evaluation, every, settings):
             "support": int(support[0, k]),
             "dialogues": int(every.occurring[k]),
             "precision": p,
-            "recall": r,
+            "recall": r if support[0, k] else None,
             "f1": f1,
         }
         for k, (emotion, p, r, f1) in enumerate(
@@ -198,6 +198,8 @@ def _notes(evaluation, every, methods, split):
             "Nothing tells which turns belong to one dialogue, so single turns were resampled: the intervals are too "
             "narrow and the p too small. A column dialogue or --dialogue_pattern tells it."
         )
+    elif every.dialogues < LEAST:
+        notes.append(f"There are fewer than {LEAST} dialogues, so there are no intervals.")
     elif every.dialogues < FEW:
         notes.append(f"There are only {every.dialogues} dialogues: the intervals are rough.")
     if turns.unlabelled:

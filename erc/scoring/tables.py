@@ -8,7 +8,7 @@ from erc.options import printable
 
 CSV_COLUMNS = ("method", "turns_of", "turns", "score", "value", "low", "high", "sd", "p")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$"}
-_LATEX |= {one: f"\\{one}" for one in "&%$#_{}"}
+_LATEX |= {one: f"\\{one}" for one in "&%$#_{}"} | {"<": "$<$", ">": "$>$", "|": r"\textbar{}", '"': "''"}
 
 
 @dataclass
@@ -35,13 +35,18 @@ def latex(table):
     """A `table` environment in the style of the package booktabs."""
     header, *rows = ([_latex(cell) for cell in row] for row in table.rows)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.caption)}}}", rf"\label{{tab:{table.name}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\toprule", " & ".join(header) + r" \\"]
-    lines += [r"\midrule", *(" & ".join(row) + r" \\" for row in rows)]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}", r"\toprule", _latex_row(header)]
+    lines += [r"\midrule", *map(_latex_row, rows)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
+def _latex_row(cells):
+    line = " & ".join(cells) + r" \\"
+    return f"{{}}{line}" if line.lstrip()[0] in "[*" else line  # without {}, an option of the rule or row before
+
+
 def _latex(text):
-    return re.sub(r"[\\~^±−&%$#_{}]", lambda found: _LATEX[found[0]], printable(text))
+    return re.sub(r'[\\~^±−&%$#_{}<>|"]', lambda found: _LATEX[found[0]], printable(text))
 
 
 def percent(entry):
@@ -125,7 +130,8 @@ def _emotions(report):
     heads = ["precision", "recall", "F1"] if alone else [f"F1, {method['name']}" for method in methods]
     rows = [["emotion", "turns", "dialogues", *heads]]
     for emotion, entry in methods[0]["per_emotion"].items():
-        both = [f"{100 * entry[name]:.2f}" for name in ("precision", "recall")] if alone else []
+        both = [entry[name] for name in ("precision", "recall")] if alone else []
+        both = ["-" if value is None else f"{100 * value:.2f}" for value in both]
         shown = [percent(method["per_emotion"][emotion]["f1"]) for method in methods]
         rows.append([emotion, f"{entry['support']}", f"{entry['dialogues']}", *both, *shown])
     return rows

@@ -41,7 +41,62 @@ def test_the_published_split_is_known_by_its_dialogues(tmp_path, table):
         # The table decides where there is one.
         with pytest.raises(UserError, match="has 962 turns that are not among the held-out ones"):
             check_complete(evaluation, table=table)
-    assert check_complete(evaluate(tmp_path / "x.csv", full_split(15))) == (None, None)  # the sample corpus, say
+    assert check_complete(evaluate(tmp_path / "x.csv", full_split(10))) == (None, None)  # the sample corpus, say
+
+
+def session(number):
+    return [f"Sess{number:02}_{dialogue[7:]}_F000,sad,sad" for dialogue in KEMDY19.test_dialogues[:10]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [row for row in full_split(978) if "Sess19_impro01" not in row],
+            "no turn of 1 of the 20 dia.*: Sess19_impro01;",
+        ),
+        ([*full_split(978), "Sess18_impro01_F001,sad,sad"], "Sess18_impro01 is not in KEMDy19's published test split;"),
+        ([*full_split(978), *session(18)[1:]], "Sess18_impro02 is not in KEMDy19's published test split;"),
+        # One's own folds: other sessions, one of the two, more than these, all.
+        (session(17) + session(18), None),
+        (session(19), None),
+        (full_split(1045) + session(18), None),
+        (full_split(1045) + [row for number in range(1, 19) for row in session(number)], None),
+    ],
+)
+def test_a_part_of_the_published_split_or_a_little_more_is_refused(tmp_path, rows, message):
+    evaluation = evaluate(tmp_path / "x.csv", rows)
+    assert check_complete(evaluation, "none") == (None, None)
+    if message is None:
+        assert check_complete(evaluation) == (None, None)
+        return
+    with pytest.raises(UserError, match=message + r".*--split none if it is another corpus, or another part of it"):
+        check_complete(evaluation)
+
+
+def test_the_ids_tell_whether_the_published_split_is_whole(tmp_path):
+    """Whatever a pattern or a column says, and though one id is of no corpus."""
+    write = (tmp_path / "x.csv").write_text
+    rows = full_split(974)
+    write(
+        "\n".join(["segment_id,label,prediction,dialogue", *(f"{row},{row[4:].rpartition('_')[0]}" for row in rows)])
+        + "\n"
+    )
+    evaluations = [read_evaluation([tmp_path / "x.csv"])]
+    evaluations.append(read_evaluation([tmp_path / "x.csv"], dialogue_pattern="Sess[0-9]+_[a-z]+"))
+    for evaluation in evaluations:
+        with pytest.raises(UserError, match=r"x\.csv: 974 labelled turns; KEMDy19's published test split has 978"):
+            check_complete(evaluation)
+    write("\n".join(["segment_id,label,prediction", *full_split(978), "foo,sad,sad"]) + "\n")
+    found = (
+        r"x\.csv, row 980 \(foo\): no turn of KEMDy19 is named like this, but 978 of 979 are; correct it, or give --da"
+    )
+    with pytest.raises(UserError, match=found):
+        read_evaluation([tmp_path / "x.csv"], dialogue_pattern=".*_|foo")
+    with pytest.raises(UserError, match="foo is not in KEMDy19's published test split"):
+        check_complete(read_evaluation([tmp_path / "x.csv"], dataset="KEMDy19", dialogue_pattern=".*_|foo"))
+    evaluation = read_evaluation([tmp_path / "x.csv"], dataset="none")
+    assert evaluation.corpus is None and check_complete(evaluation) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +106,10 @@ def test_the_published_split_is_known_by_its_dialogues(tmp_path, table):
             full_split(974),
             r"x\.csv: 974 labelled turns; .* has 978 \(annotation_speaker_only\.csv\) or 1,045 .*--table",
         ),
-        (full_split(15), r"x\.csv: no turn of 5 of the 20 dialogues .*: Sess20_script02, Sess20_script03, .*script06$"),
+        (
+            full_split(15),
+            r"x\.csv: no turn of 5 of the 20 dialogues .*: Sess20_script02, .*script06; --split none if it is another",
+        ),
         ([*full_split(977), "Sess18_impro01_F001,sad,sad"], r"Sess18_impro01 is not in KEMDy19's published test split"),
         ([*full_split(977), "Sess19_impro01_M999,,sad"], "977 labelled turns"),
     ],
@@ -136,6 +194,14 @@ def test_groups(tmp_path, table):
     assert "place in the dialogue: turns 1 to 5" not in found  # all of them
 
 
+def test_an_empty_transcript_was_not_seen_in_training(tmp_path, table):
+    for name in ("Sess01_script01_F001", "Sess19_script01_F001"):
+        (tmp_path / f"txt_wav/{name}.txt").write_text("")
+    evaluation = evaluate(tmp_path / "x.csv", held_out())
+    groups = {one.name: one.mask.sum() for one in groups_of(evaluation, check_complete(evaluation, table=table)[0])}
+    assert (groups["seen in training"], groups["not seen"]) == (3, 9)
+
+
 def test_the_place_in_the_dialogue_is_by_time(tmp_path, table):
     rows = [[f"Sess19_impro01_F{k:03}", "sad", 3, 3, 100 - k, 101 - k, *[""] * 6, True] for k in range(8)]
     write_table(table, COLUMNS, rows)
@@ -164,7 +230,7 @@ def test_a_table_of_ones_own_corpus_says_itself_what_is_held_out(tmp_path):
         for turn in range(7):
             emotion = "" if turn == 0 else "sad"
             rows.append([f"{dialogue}-{turn}", emotion, 3, 3, turn, turn + 1, *[""] * 6, True, dialogue, "Kim", split])
-            scored.append(f"{dialogue}-{turn},{dialogue},{emotion},glad")
+            scored.append(f"{dialogue}-{turn},{dialogue},{emotion},{'sad' if turn == 6 else 'glad'}")
     write_table(tmp_path / "annotation.csv", [*COLUMNS, "dialogue", "speaker", "split"], rows)
     (tmp_path / "x.csv").write_text("\n".join([scored[0], *scored[8:]]) + "\n")
     evaluation = read_evaluation([tmp_path / "x.csv"])

@@ -58,6 +58,22 @@ def test_other_names_of_the_emotions_than_the_corpuss(tmp_path):
     assert evaluation.methods[0].runs[0].probabilities.tolist() == [[0, 1, 0, 0]]
 
 
+def test_numbers_with_and_without_a_point_are_the_same(tmp_path):
+    """As pandas writes whole numbers with one missing."""
+    file = write(tmp_path / "x.csv", "a,0.0,0", "b,1.0,1", "c,,1", "d,10.0,10")
+    evaluation = read_evaluation([file, write(tmp_path / "y.csv", "a,0,0.0", "b,1,0.0", "d,10,1.0")])
+    assert evaluation.emotions == ("0", "1", "10") and evaluation.turns.labels.tolist() == [0, 1, 2]
+    assert [method.runs[0].predictions.tolist() for method in evaluation.methods] == [[0, 1, 2], [0, 0, 1]]
+    signed = write(tmp_path / "z.csv", "a,-1,1", "b,1,1")
+    assert read_evaluation([signed], emotions=["-1", "1"]).turns.labels.tolist() == [0, 1]  # where it is said
+
+
+def test_all_wrong_is_scored_where_the_names_are_known(tmp_path):
+    file = write(tmp_path / "x.csv", "a,sad,joy", "b,sad,joy")
+    (run,) = read_evaluation([file], emotions=["joy", "sad"]).methods[0].runs
+    assert run.predictions.tolist() == [0, 0]
+
+
 def test_ids_that_do_not_fit_the_given_corpus(tmp_path):
     file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad", "other,sad,sad")
     with pytest.raises(
@@ -67,15 +83,49 @@ def test_ids_that_do_not_fit_the_given_corpus(tmp_path):
     assert read_evaluation([file], dataset="KEMDy19", dialogue_pattern="^.").turns.dialogues == ["S", "o"]
 
 
-def test_columns_and_patterns_come_before_segment_ids(tmp_path):
+def test_patterns_come_before_segment_ids_and_these_before_columns(tmp_path):
     header = f"{HEADER},dialogue,speaker"
     file = write(tmp_path / "x.csv", "Sess19_impro02_M014,sad,sad,talk,Min", header=header)
     turns = read_evaluation([file]).turns
-    assert (turns.dialogues, turns.speakers) == (["talk"], ["Min"])
+    assert (turns.dialogues, turns.speakers) == (["Sess19_impro02"], ["M"])
     assert read_evaluation([file], dialogue_pattern="^(.+?)_").turns.dialogues == ["Sess19"]
     assert read_evaluation([file], dialogue_pattern="impro..").turns.dialogues == ["impro02"]
     with pytest.raises(UserError, match=r"x\.csv, row 2 \(Sess19.*\): --dialogue_pattern ::: finds no dialogue in it"):
         read_evaluation([file], dialogue_pattern=":::")
+
+
+@pytest.mark.parametrize(
+    ("dialogues", "message"),
+    [
+        (["a", "b", "b"], r"row 3 \(Sess19_impro01_M001\): dialogue 'b', but 'a' in other rows of Sess19_impro01;"),
+        (["a", "a", "a"], r"row 4 \(Sess19_impro02_M001\): dialogue 'a', but turns of Sess19_impro01 are in it too;"),
+    ],
+)
+def test_dialogues_against_the_segment_ids_are_refused(tmp_path, dialogues, message):
+    """In any of the files; only --dialogue_pattern says otherwise."""
+    ids = ("Sess19_impro01_F001", "Sess19_impro01_M001", "Sess19_impro02_M001")
+    alike = write(tmp_path / "x.csv", *(f"{name},sad,sad" for name in ids))
+    rows = (f"{name},sad,sad,{one}" for name, one in zip(ids, dialogues, strict=True))
+    file = write(tmp_path / "y.csv", *rows, header=f"{HEADER},dialogue")
+    for files in ([file], [alike, file], [file, alike]):
+        with pytest.raises(UserError, match=r"y\.csv, " + message):
+            read_evaluation(files)
+    assert read_evaluation([file], dialogue_pattern="Sess..").turns.dialogues == ["Sess19"] * 3
+
+
+def test_dialogues_and_speakers_are_in_any_of_the_files(tmp_path):
+    rows = ["1,sad,sad,d,Min", "2,sad,sad,d,Jo", "3,sad,sad,e,Min"]
+    bare = write(tmp_path / "x.csv", *(row[:9] for row in rows[::-1]))
+    full = write(tmp_path / "y.csv", *rows, header=f"{HEADER},dialogue,speaker")
+    for files, order in (([full, bare], slice(None)), ([bare, full], slice(None, None, -1))):
+        turns = read_evaluation(files).turns
+        assert turns.dialogues_known
+        assert (turns.dialogues, turns.speakers) == (["d", "d", "e"][order], ["Min", "Jo", "Min"][order])
+    for column, cells in (("dialogue", "d,d,d"), ("speaker", "Min,Jo,Jo")):
+        other = (f"{row[:9]},{cell}" for row, cell in zip(rows, cells.split(","), strict=True))
+        other = write(tmp_path / "z.csv", *other, header=f"{HEADER},{column}")
+        with pytest.raises(UserError, match=rf"z\.csv, row 4 \(3\): {column} .*, but '.*' in row 4 of .*y\.csv; exp"):
+            read_evaluation([bare, full, other])
 
 
 def test_files_in_any_order_are_joined_by_segment_id(predictions, tmp_path):
@@ -139,8 +189,37 @@ GOOD = "a_1,sad,glad"
         (f"{HEADER},label", [f"{GOOD},sad"], r"two columns label"),
         (HEADER, [GOOD, "", "a_2,sad,glad,more"], r"row 4: 4 cells, expected 3"),
         (HEADER, [GOOD, "a_2,sad,glad", GOOD], r"row 4 \(a_1\): is already in row 2"),
+        (
+            "segment_id;label;prediction",
+            ["a_1;sad;sad"],
+            "no column segment_id; its columns seem .* by semicolons, not comm",
+        ),
+        ("segment_id\tlabel\tprediction", ["a_1\tsad\tsad"], "its columns seem to be separated by tabs, not commas"),
+        (
+            HEADER,
+            ["1,0,0", "2,-1.0,0"],
+            r"row 3 \(2\): label is '-1'; leave the cell of a .* empty; expected one of 0;",
+        ),
+        (
+            HEADER,
+            ["a,sad,sad", "b,nan,sad"],
+            r"row 3 \(b\): label is 'nan'; leave the cell of a turn without a label em",
+        ),
+        (HEADER, ["a,sad,sad", "b,None,sad"], r"row 3 \(b\): label is 'None'; leave the cell"),
+        (HEADER, ["a,sad,sad", "b,sad,nan"], r"row 3 \(b\): prediction is 'nan'; expected one of sad;"),
+        (HEADER, ["a,sad,0", "b,joy,1"], r"the labels \(joy, sad\) and the predictions \(0, 1\) have no name in com"),
+        (
+            HEADER,
+            [f"{k},text {k},sad" for k in range(100)],
+            r"101 emotions \(sad, text 0, text 1, ...\); expected at most 1",
+        ),
+        (
+            f"{HEADER},p_value_note",
+            ["a,sad,sad,hi"],
+            r"label is 'sad'; expected one of value_note; the columns p_<emotio",
+        ),
         (HEADER, [GOOD, ",sad,glad"], r"row 3: no segment_id"),
-        (HEADER, [GOOD, "a_2,sad,"], r"row 3 \(a_2\): prediction is ''; expected one of glad, sad"),
+        (HEADER, [GOOD, "a_2,sad,"], r"row 3 \(a_2\): no prediction; expected one of glad, sad$"),
         (f"{HEADER},dialogue", [f"{GOOD},d", "a_2,sad,glad,"], r"row 3 \(a_2\): no dialogue"),
         (HEADER, ["Sess19_impro02_M014,hapy,sad"], r"row 2 .*: label is 'hapy'; expected one of neutral, .*--emotions"),
         (HEADER, ["Sess19_impro02_M014,sad,joy"], r"row 2 .*: prediction is 'joy'; expected one of neutral"),

@@ -89,6 +89,24 @@ def test_two_methods_are_compared_turn_by_turn(tmp_path, run_script, capsys, pre
         assert float(row["value"]) == entry["value"] == pytest.approx(after - before)
 
 
+def test_the_order_of_the_rows_does_not_matter(tmp_path, run_script, capsys):
+    rows = make_rows(1)
+    for order in (rows, rows[::-1], sorted(rows, key=lambda row: row[0][::-1])):
+        run_script(SCRIPT, write_rows(tmp_path / "x.csv", order), *FAST)
+    first, *others = capsys.readouterr().out.split("54 labelled")[1:]
+    assert others == [first, first]
+
+
+def test_names_are_safe_in_latex(tmp_path, run_script, predictions):
+    names = ["[o] <a|b>", '* "x"']
+    run_script(
+        SCRIPT, predictions("a.csv", 1), predictions("b.csv", 2), *FAST, "--names", *names, "--out_dir", tmp_path
+    )
+    latex = (tmp_path / "scores.tex").read_text()
+    assert r"{}[o] $<$a\textbar{}b$>$ & " in latex and "{}* ''x'' & " in latex
+    assert not re.search(r'(\\\\|rule)\s*[\[*]|[|"]|[^$][<>]|[<>][^$]', latex)
+
+
 def test_the_plot_shows_every_method_and_is_the_same_again(tmp_path, run_script, predictions):
     files = [predictions(f"method{k}.csv", k) for k in (1, 2)]
     for folder in ("out", "again"):
@@ -154,6 +172,41 @@ def test_few_dialogues_give_scores_without_intervals(run_script, capsys, predict
     run_script(SCRIPT, predictions("x.csv", 1, ["impro01", "impro02"]), *FAST)
     printed = capsys.readouterr().out
     assert re.fullmatch(r"\d\d\.\d\d", cells(printed, "x ")[1])
+    assert "There are fewer than 5 dialogues, so there are no intervals." in printed and "rough" not in printed
+
+
+def test_what_is_not_known_is_no_zero(tmp_path, run_script, capsys):
+    """The recall of an emotion that no turn is labelled with."""
+    rows = [[k, "sad", "sad" if k else "glad"] for k in range(9)]
+    file = write_rows(tmp_path / "x.csv", rows, ("segment_id", "label", "prediction"))
+    run_script(SCRIPT, file, *FAST, "--out_dir", tmp_path / "out")
+    assert cells(capsys.readouterr().out, "glad")[3:] == ["0.00", "-", "-"]
+    (method,) = json.loads((tmp_path / "out/scores.json").read_text())["methods"]
+    assert method["per_emotion"]["glad"]["recall"] is None
+
+
+def test_the_same_number_is_shown_alike_everywhere(tmp_path, run_script, capsys):
+    """Accuracy 46.625%, whose last digits depend on the order of the sum."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 800).tolist()
+    confidence = np.round(random.uniform(0.5, 1, 800), 1).tolist()
+    rows = [
+        [k, ("sad", "glad")[label], "sad", p, round(1 - p, 1)]
+        for k, (label, p) in enumerate(zip(labels, confidence, strict=True))
+    ]
+    file = write_rows(tmp_path / "x.csv", rows, ("segment_id", "label", "prediction", "p_sad", "p_glad"))
+    run_script(SCRIPT, file, *FAST)
+    shown = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| x ")]
+    assert [cell[:5] for row in shown for cell in row if cell.startswith("46.6")] == [shown[0][1][:5]] * 3
+
+
+def test_a_second_run_into_the_folder_that_is_read(tmp_path, run_script, capsys):
+    for seed in (1, 2):
+        write_rows(tmp_path / f"runs/{seed}.csv", make_rows(seed))
+    for _ in range(2):
+        run_script(SCRIPT, tmp_path / "runs", *FAST, "--out_dir", tmp_path / "runs")
+    first, again = capsys.readouterr().out.split("54 labelled")[1:]
+    assert first == again and "runs, 2 runs" in again
 
 
 def test_a_prediction_that_is_not_the_likeliest_is_told(tmp_path, run_script, capsys):
