@@ -6,7 +6,6 @@ one thing away from the dialogues themselves, for the graph network to be traine
 N test turns, C emotions.
 """
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,10 +74,8 @@ def position(train, labels, test):
             groups.setdefault(key, []).append((turn["number"], label))
     rows = []
     for turn in test:
-        group = next((groups[key] for key in _places(turn) if key in groups), groups[()])
-        nearest = sorted(group, key=lambda other: (abs(other[0] - turn["number"]), other))[:NEIGHBOURS]
-        counts = Counter(label for _, label in nearest)
-        rows.append([counts[emotion] / len(nearest) for emotion in known])
+        numbers, own = np.array(next(groups[key] for key in _places(turn) if key in groups)).T
+        rows.append(_shares(np.abs(numbers - turn["number"])) @ (own[:, None] == known))
     return known, np.array(rows)
 
 
@@ -170,11 +167,27 @@ def _features(train, test):
 
 
 def _neighbours(before, after, labels):
-    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.metrics import pairwise_distances_chunked
 
-    k = min(NEIGHBOURS, len(labels))
-    found = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(before, labels)
-    return found.classes_, found.predict_proba(after)
+    known = np.unique(labels)
+    own = labels[:, None] == known
+    chunks = pairwise_distances_chunked(
+        after,
+        before,
+        metric="cosine",
+        # Rounded, as the same words or features are equally far, whatever the order of the sums.
+        reduce_func=lambda distances, start: [_shares(row) @ own for row in distances.round(6)],
+    )
+    return known, np.array([row for chunk in chunks for row in chunk])
+
+
+def _shares(distances):
+    """What each training turn counts among the `NEIGHBOURS` nearest, in all 1. Those that are as far as the last of
+    them share the places that are left, so that no order, of labels or of the file, decides between them."""
+    places = min(NEIGHBOURS, len(distances))
+    last = np.partition(distances, places - 1)[places - 1]
+    nearer, tied = distances < last, distances == last
+    return (nearer + tied * (places - nearer.sum()) / tied.sum()) / places
 
 
 def _regression(before, after, labels):

@@ -46,6 +46,24 @@ def test_position_looks_the_turn_up_in_the_same_script():
     assert set(chosen("position", train, [dialogue("Sess19_impro01", [0] * 4)])) <= {ANGRY, HAPPY}
 
 
+@pytest.mark.parametrize("control", ["position", "nearest_sentences", "nearest_features"])
+@pytest.mark.parametrize("order", [[ANGRY] * 7 + [SAD] * 8, [SAD] * 8 + [ANGRY] * 7])
+def test_no_order_decides_between_training_turns_that_are_as_near(control, order):
+    """Fifteen turns for ten places: seven of the emotion with the lower number, eight of the other."""
+    train = [dialogue(f"Sess{k:02}_script01", [label], ["가자"], [[1, 2]]) for k, label in enumerate(order, start=1)]
+    train.append(dialogue("Sess16_impro09", [HAPPY], ["아니"], [[-2, 1]]))
+    splits = {"train": train[:-1], "dev": train[-1:], "test": [dialogue("Sess19_script01", [0], ["가자"], [[2, 4]])]}
+    assert np.allclose(predict(control, splits, KEMDY19)[0, [ANGRY, SAD]], [7 / 15, 8 / 15])
+
+
+def test_turns_nearer_than_the_tenth_count_whole():
+    """F's turns are 0, 2 and 4: six at the place itself, and twelve at both sides of it for the other four places."""
+    train = [dialogue(f"Sess{k:02}_script01", [ANGRY, HAPPY, SAD, HAPPY, HAPPY]) for k in range(1, 7)]
+    splits = {"train": train[:-1], "dev": train[-1:], "test": [dialogue("Sess19_script01", [0] * 3)]}
+    found = predict("position", splits, KEMDY19)[2]
+    assert np.allclose(found[[ANGRY, HAPPY, SAD]], [0.2, 0.2, 0.6]) and np.isclose(found.sum(), 1)
+
+
 @pytest.mark.parametrize("control", ["nearest_sentences", "words"])
 def test_words_alone(control):
     said = ["너무 화가 나", "정말 기뻐", "슬퍼서 울었어"]
