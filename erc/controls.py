@@ -230,7 +230,8 @@ def turns_shuffled(dialogues, rng, split):
 
 
 def neighbours_of_others(dialogues, rng, split):
-    """Each turn stands among turns of other dialogues: all turns of the split are dealt out anew."""
+    """Each turn stands among turns of other dialogues: all turns of the split are dealt out anew. They are scored as
+    turns of their own dialogue."""
     turns = [(dialogue, k) for dialogue in dialogues for k in range(len(dialogue))]
     order = iter(rng.permutation(len(turns)))
     return [_gather([turns[next(order)] for _ in range(len(dialogue))], dialogue.id) for dialogue in dialogues]
@@ -251,4 +252,5 @@ def _gather(turns, name):
 
     names = {field: column(field) for field in ("segment_ids", "speakers", "sentences")}
     features = {key: np.stack([dialogue.features[key][k] for dialogue, k in turns]) for key in first.features}
-    return replace(first, id=name, labels=np.array(column("labels"), dtype=np.int64), features=features, **names)
+    labels, sources = np.array(column("labels"), dtype=np.int64), [dialogue.id for dialogue, _ in turns]
+    return replace(first, id=name, labels=labels, features=features, sources=sources, **names)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from erc.controls import ALTERATIONS, CONTROLS, alter, predict
 from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import Dialogue, read_preprocessed, write_preprocessed
 from erc.corpus.splits import divide
+from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
@@ -134,6 +136,25 @@ def test_turns_are_shuffled_within_their_dialogue_or_over_all(splits):
         assert sorted(one.segment_ids) == sorted(other.segment_ids)
     mixed = alter("neighbours_of_others", splits)["train"]
     assert max(len({name[:14] for name in one.segment_ids}) for one in mixed) > 2
+
+
+@pytest.mark.parametrize("alteration", ["turns_shuffled", "neighbours_of_others"])
+def test_altered_dialogues_are_scored_as_turns_of_their_own_dialogue(splits, alteration, tmp_path):
+    """Or intervals would be over dialogues that were made up."""
+    write_preprocessed(tmp_path / "p.pkl", alter(alteration, splits))
+    test = read_preprocessed(tmp_path / "p.pkl")[0]["test"]
+    test[0] = test[0].part(slice(1, None))
+    before = {turn[0]: turn for dialogue in splits["test"] for turn in dialogue.turns()}
+    found = [turn for dialogue in test for turn in dialogue.turns()]
+    assert len(found) == len(before) - 1 and all(turn == before[turn[0]] for turn in found)
+
+
+@pytest.mark.parametrize("sources", [["Sess19_impro01"], "Sess19_impro01", [3] * 4])
+def test_sources_that_are_none_are_named(splits, sources, tmp_path):
+    splits["test"][0] = replace(splits["test"][0], sources=sources)
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    with pytest.raises(UserError, match=r"p\.pkl: dialogue .*: sources .*, expected a dialogue id for each turn"):
+        read_preprocessed(tmp_path / "p.pkl")
 
 
 def test_the_script_scores_every_control(run_script, splits, tmp_path, capsys):
