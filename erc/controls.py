@@ -13,6 +13,7 @@ import numpy as np
 
 from erc.corpus.corpora import UNLABELLED
 from erc.corpus.dialogues import SPLITS
+from erc.options import UserError
 
 NEIGHBOURS = 10  # of a turn, of all that are compared
 _PITCH = 65.0, 400.0  # Hz, lowest and highest of a voice
@@ -37,6 +38,13 @@ def predict(control, splits, corpus, txt_wav=None):
     known, found = CONTROLS[control](train, labels, test, *inputs)
     probabilities[:, known] = found.round(9)  # so that the order of a sum decides no draw between emotions
     return probabilities
+
+
+def check_speech(splits, txt_wav):
+    """Raise a `UserError` for a turn without a file of speech, before the work of other controls."""
+    for name in (name for split in SPLITS for dialogue in splits[split] for name in dialogue.segment_ids):
+        if not (path := Path(txt_wav) / f"{name}.wav").is_file():
+            raise UserError(f"--txt_wav: {path}: no such file; expected the speech of every turn of --data_dir")
 
 
 def _turns(dialogues, corpus):
@@ -137,7 +145,10 @@ def describe_voice(path):
     import librosa
     import soundfile
 
-    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: no speech that can be read ({error})") from None
     sound = np.pad(sound.mean(axis=1), (0, max(0, 2048 - len(sound))))
     pitch = librosa.yin(sound, fmin=_PITCH[0], fmax=_PITCH[1], sr=rate)
     energy = np.log(librosa.feature.rms(y=sound)[0] + 1e-6)

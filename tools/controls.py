@@ -16,7 +16,7 @@ instead writes a preprocessed file with something taken away, for train.py and e
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.controls import ALTERATIONS, CONTROLS, alter, predict
+from erc.controls import ALTERATIONS, CONTROLS, alter, check_speech, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities, write_preprocessed
 from erc.files import claim
@@ -54,6 +54,8 @@ def main(argv=None):
             write_preprocessed(options.res_dir, alter(options.alter, splits, options.seed), corpus)
             print(f"wrote {options.res_dir}: {sum(len(splits[name]) for name in SPLITS)} dialogues, {options.alter}")
             return
+        if options.txt_wav:
+            check_speech(splits, options.txt_wav)
         turns = [turn for dialogue in splits["test"] for turn in dialogue.turns()]
         for control in CONTROLS:
             if control == "prosody" and options.txt_wav is None:

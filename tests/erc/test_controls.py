@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from erc.controls import ALTERATIONS, CONTROLS, alter, predict
+from erc.controls import ALTERATIONS, CONTROLS, alter, describe_voice, predict
 from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import Dialogue, read_preprocessed, write_preprocessed
 from erc.corpus.splits import divide
@@ -166,3 +166,14 @@ def test_the_script_scores_every_control(run_script, splits, tmp_path, capsys):
     altered = ("--alter", "turns_shuffled", "--res_dir", tmp_path / "q.pkl")
     run_script("tools/controls.py", "--data_dir", tmp_path / "p.pkl", *altered)
     assert turns(read_preprocessed(tmp_path / "q.pkl")[0]["test"]) == turns(splits["test"])
+
+
+def test_speech_that_is_missing_is_named_before_the_work(run_script, splits, tmp_path, capsys):
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    command = ("tools/controls.py", "--data_dir", tmp_path / "p.pkl", "--out_dir", tmp_path / "c")
+    with pytest.raises(UserError, match=rf"--txt_wav: {tmp_path}/none/Sess.*\.wav: no such file; expected the speech"):
+        run_script(*command, "--txt_wav", tmp_path / "none")
+    assert "majority" not in capsys.readouterr().out
+    (tmp_path / "x.wav").write_bytes(b"no sound")
+    with pytest.raises(UserError, match=r"x\.wav: no speech that can be read"):
+        describe_voice(tmp_path / "x.wav")
