@@ -74,7 +74,7 @@ def majority(train, labels, test):
 
 
 def position(train, labels, test):
-    """Script, speaker and the turn's number alone: the training turns at the same place of the same script."""
+    """Script or scenario, speaker and the turn's number alone: the training turns at the same place of the same one."""
     known = np.unique(labels)
     groups = {}
     for turn, label in zip(train, labels, strict=True):

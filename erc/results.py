@@ -26,7 +26,7 @@ METHODS = {
     "cgnn": "(3) CGNN on extractor features",
     # Controls (`erc.controls`): what scores without the method, and the graph network on altered dialogues.
     "majority": "majority: the commonest emotion",
-    "position": "script, speaker and turn number alone",
+    "position": "script or scenario, speaker and turn number alone",
     "nearest_sentences": "nearest sentences of training",
     "words": "words of the turn alone",
     "nearest_features": "nearest features of training",

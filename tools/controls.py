@@ -3,9 +3,9 @@
     python tools/controls.py --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 Writes OUT_DIR/<control>/<modalities>/metrics.json, predictions.csv and confusion_matrix.png for each of `majority` (the
-emotions' shares), `position` (script, speaker and turn number alone), `nearest_sentences` and `nearest_features` (the
-labels of the ten most alike training turns), `words` and `features` (logistic regression on the turn alone) and, with
---txt_wav, `prosody` (a support vector machine on pitch, energy, rate and spectrum).
+emotions' shares), `position` (script or scenario, speaker and turn number alone), `nearest_sentences` and
+`nearest_features` (the labels of the ten most alike training turns), `words` and `features` (logistic regression on the
+turn alone) and, with --txt_wav, `prosody` (a support vector machine on pitch, energy, rate and spectrum).
 
     python tools/controls.py --data_dir PREPROCESSED.pkl --alter turns_shuffled --res_dir ALTERED.pkl
 
