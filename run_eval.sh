@@ -18,7 +18,8 @@
 #   --ablate           with --train: also train without one part after the other, and show what each is worth
 #   --controls         with --train: also what scores without the method, and the network on altered dialogues
 #   --device D         auto, cpu, cuda or cuda:N
-#   --work DIR         where the unpacked and made files go (default: data/sample/run_eval)
+#   --work DIR         where the unpacked and made files go (default: data/sample/run_eval); DIR/results holds the scores
+#                      of one preprocessed file and one set of training options: others' are removed
 #   --force            repeat steps that are finished already
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
@@ -72,9 +73,23 @@ preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 
 # ---- Train and score, or score what there is
 
+# one_table RESULTS: removes the scores that other features or training options have left there
+one_table() {
+    local made_of folder
+    made_of=$(printf '%q ' "$dataset" "${graph[@]}" && cksum <"$preprocessed")
+    if [[ ! -f $1/made_of || $(<"$1/made_of") != "$made_of" ]]; then
+        for folder in "$1"/*/; do
+            [[ $folder == */extractor/ ]] || rm -rf "$folder" # run_command.sh's, where both work in one folder
+        done
+    fi
+    mkdir -p "$1"
+    printf '%s\n' "$made_of" >"$1/made_of"
+}
+
 if [[ -n $train ]]; then
     modalities=${modalities:-$(modalities_in "$preprocessed")}
     fold=${tag:-} # so that the recipes' checkpoints lie beside each other
+    one_table "$results"
     train_and_score "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
     [[ -z $ablate ]] || train_ablated "$preprocessed" "$work" "$results" "$modalities" "$seeds" "${graph[@]}"
     if [[ -n $controls ]]; then
@@ -86,6 +101,7 @@ if [[ -n $train ]]; then
             altered=$work/$alteration
             step "$alteration" "Alter the dialogues: $alteration" --in "$preprocessed" --out "$altered.pkl" -- \
                 "$python" tools/controls.py --data_dir "$preprocessed" --alter "$alteration" --res_dir "$altered.pkl"
+            one_table "$altered/results"
             steps=$altered/steps train_and_score "$altered.pkl" "$altered" "$altered/results" "$modalities" "$seeds" \
                 "${graph[@]}"
             rm -rf "${results:?}/$alteration"

@@ -5,8 +5,9 @@ another is scored in part on looking up.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
+from statistics import multimode
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def shared(splits, corpus, txt_wav=None):
     kinds = {
         "session": lambda dialogue: [corpus.session_of(dialogue.id)] * len(dialogue),
         "speaker": lambda dialogue: _people(dialogue, corpus),
-        "script": lambda dialogue: [corpus.script_of(dialogue.id)] * len(dialogue),
+        "script or scenario": lambda dialogue: [corpus.script_of(dialogue.id)] * len(dialogue),
         "sentence": lambda dialogue: [sentence or None for sentence in dialogue.sentences],
     }
     if txt_wav:
@@ -45,17 +46,19 @@ def shared(splits, corpus, txt_wav=None):
 
 
 def told_by_sentence(splits):
-    """Of the test turns whose sentence is in training, how many have the label that is commonest there with it."""
-    labels = defaultdict(Counter)
+    """Of the test turns whose sentence is in training, how many have the label that is commonest there with it (of
+    several that are as common, each is worth a part), and how many there are."""
+    labels = defaultdict(list)
     for dialogue in [*splits["train"], *splits["dev"]]:
         for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True):
             if sentence and label != UNLABELLED:
-                labels[sentence][label] += 1
+                labels[sentence].append(label)
+    commonest = {sentence: multimode(found) for sentence, found in labels.items()}
     right = [
-        labels[sentence].most_common(1)[0][0] == label
+        (label in commonest[sentence]) / len(commonest[sentence])
         for dialogue in splits["test"]
         for sentence, label in zip(dialogue.sentences, dialogue.labels.tolist(), strict=True)
-        if sentence in labels and label != UNLABELLED
+        if sentence in commonest and label != UNLABELLED
     ]
     return sum(right), len(right)
 

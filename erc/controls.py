@@ -6,7 +6,6 @@ one thing away from the dialogues themselves, for the graph network to be traine
 N test turns, C emotions.
 """
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from erc.corpus.corpora import UNLABELLED
 from erc.corpus.dialogues import SPLITS
+from erc.options import UserError
 
 NEIGHBOURS = 10  # of a turn, of all that are compared
 _PITCH = 65.0, 400.0  # Hz, lowest and highest of a voice
@@ -36,8 +36,15 @@ def predict(control, splits, corpus, txt_wav=None):
     labels = np.array([turn["label"] for turn in train])
     inputs = (txt_wav,) if control == "prosody" else ()
     known, found = CONTROLS[control](train, labels, test, *inputs)
-    probabilities[:, known] = found
+    probabilities[:, known] = found.round(9)  # so that the order of a sum decides no draw between emotions
     return probabilities
+
+
+def check_speech(splits, txt_wav):
+    """Raise a `UserError` for a turn without a file of speech, before the work of other controls."""
+    for name in (name for split in SPLITS for dialogue in splits[split] for name in dialogue.segment_ids):
+        if not (path := Path(txt_wav) / f"{name}.wav").is_file():
+            raise UserError(f"--txt_wav: {path}: no such file; expected the speech of every turn of --data_dir")
 
 
 def _turns(dialogues, corpus):
@@ -67,7 +74,7 @@ def majority(train, labels, test):
 
 
 def position(train, labels, test):
-    """Script, speaker and the turn's number alone: the training turns at the same place of the same script."""
+    """Script or scenario, speaker and the turn's number alone: the training turns at the same place of the same one."""
     known = np.unique(labels)
     groups = {}
     for turn, label in zip(train, labels, strict=True):
@@ -75,10 +82,8 @@ def position(train, labels, test):
             groups.setdefault(key, []).append((turn["number"], label))
     rows = []
     for turn in test:
-        group = next((groups[key] for key in _places(turn) if key in groups), groups[()])
-        nearest = sorted(group, key=lambda other: (abs(other[0] - turn["number"]), other))[:NEIGHBOURS]
-        counts = Counter(label for _, label in nearest)
-        rows.append([counts[emotion] / len(nearest) for emotion in known])
+        numbers, own = np.array(next(groups[key] for key in _places(turn) if key in groups)).T
+        rows.append(_shares(np.abs(numbers - turn["number"])) @ (own[:, None] == known))
     return known, np.array(rows)
 
 
@@ -140,7 +145,10 @@ def describe_voice(path):
     import librosa
     import soundfile
 
-    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: no speech that can be read ({error})") from None
     sound = np.pad(sound.mean(axis=1), (0, max(0, 2048 - len(sound))))
     pitch = librosa.yin(sound, fmin=_PITCH[0], fmax=_PITCH[1], sr=rate)
     energy = np.log(librosa.feature.rms(y=sound)[0] + 1e-6)
@@ -170,11 +178,27 @@ def _features(train, test):
 
 
 def _neighbours(before, after, labels):
-    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.metrics import pairwise_distances_chunked
 
-    k = min(NEIGHBOURS, len(labels))
-    found = KNeighborsClassifier(k, metric="cosine", algorithm="brute").fit(before, labels)
-    return found.classes_, found.predict_proba(after)
+    known = np.unique(labels)
+    own = labels[:, None] == known
+    chunks = pairwise_distances_chunked(
+        after,
+        before,
+        metric="cosine",
+        # Rounded, as the same words or features are equally far, whatever the order of the sums.
+        reduce_func=lambda distances, start: [_shares(row) @ own for row in distances.round(6)],
+    )
+    return known, np.array([row for chunk in chunks for row in chunk])
+
+
+def _shares(distances):
+    """What each training turn counts among the `NEIGHBOURS` nearest, in all 1. Those that are as far as the last of
+    them share the places that are left, so that no order, of labels or of the file, decides between them."""
+    places = min(NEIGHBOURS, len(distances))
+    last = np.partition(distances, places - 1)[places - 1]
+    nearer, tied = distances < last, distances == last
+    return (nearer + tied * (places - nearer.sum()) / tied.sum()) / places
 
 
 def _regression(before, after, labels):
@@ -217,7 +241,8 @@ def turns_shuffled(dialogues, rng, split):
 
 
 def neighbours_of_others(dialogues, rng, split):
-    """Each turn stands among turns of other dialogues: all turns of the split are dealt out anew."""
+    """Each turn stands among turns of other dialogues: all turns of the split are dealt out anew. They are scored as
+    turns of their own dialogue."""
     turns = [(dialogue, k) for dialogue in dialogues for k in range(len(dialogue))]
     order = iter(rng.permutation(len(turns)))
     return [_gather([turns[next(order)] for _ in range(len(dialogue))], dialogue.id) for dialogue in dialogues]
@@ -238,4 +263,5 @@ def _gather(turns, name):
 
     names = {field: column(field) for field in ("segment_ids", "speakers", "sentences")}
     features = {key: np.stack([dialogue.features[key][k] for dialogue, k in turns]) for key in first.features}
-    return replace(first, id=name, labels=np.array(column("labels"), dtype=np.int64), features=features, **names)
+    labels, sources = np.array(column("labels"), dtype=np.int64), [dialogue.id for dialogue, _ in turns]
+    return replace(first, id=name, labels=labels, features=features, sources=sources, **names)

@@ -9,6 +9,7 @@ difference. The extractor's variants and losses: from the `result.csv` of `MIRAI
 
 import re
 import statistics
+from collections import Counter
 from pathlib import Path
 
 from erc.corpus.annotations import read_csv
@@ -25,7 +26,7 @@ METHODS = {
     "cgnn": "(3) CGNN on extractor features",
     # Controls (`erc.controls`): what scores without the method, and the graph network on altered dialogues.
     "majority": "majority: the commonest emotion",
-    "position": "script, speaker and turn number alone",
+    "position": "script or scenario, speaker and turn number alone",
     "nearest_sentences": "nearest sentences of training",
     "words": "words of the turn alone",
     "nearest_features": "nearest features of training",
@@ -85,17 +86,19 @@ def _scores_in(path):
 
 def _count_runs(runs):
     """Such as `, 3 seeds` or `, 5 folds, 2 extractors`; empty for one run. The names of their folders tell these."""
-    folds, extractors, seeds = _counts(runs)
-    counts = ("folds", folds), ("extractors", extractors), ("seeds", seeds)
+    folds, seeds = _counts(runs)
+    even = len(set(seeds)) == 1
+    last = ("seeds", seeds[0]) if even else ("runs", sum(seeds))
+    counts = ("folds", folds), ("extractors", len(seeds)), last
     return "".join(f", {count} {name}" for name, count in counts if count > 1)
 
 
 def _counts(runs):
-    """How many folds, extractors of each, and seeds of each."""
+    """How many folds, and by extractor how many seeds of each."""
     names = [fold_of(run["run"]) for run in runs]
     apart = {name for _, name in names}
-    extractors = len({found[0] for name in apart if (found := re.match(r"extractor[0-9]+", name))}) or 1
-    return len({fold for fold, _ in names}), extractors, len(apart) // extractors
+    extractors = Counter(found and found[0] for name in apart for found in [re.match(r"extractor[0-9]+", name)])
+    return len({fold for fold, _ in names}), list(extractors.values())
 
 
 def read_scored(folder, results):
@@ -133,8 +136,11 @@ def table(results, published=False, scored=None, headline=Corpus.headline):
         rows.append([METHODS[method] + _count_runs(longest)])
         for m in columns:
             runs = by_modality.get(m, [])
-            folds = runs and _counts(runs)[0] > 1 and m in there
-            rows[-1].append(_scored_cell(there[m][0], order, _percent) if folds else _cell(runs, headline))
+            folds = runs and _counts(runs)[0] > 1
+            together = folds and m in there
+            rows[-1].append(
+                _scored_cell(there[m][0], order, _percent) if together else _cell(runs, headline, not folds)
+            )
         rows += _interval_row({m: own[0] for m, own in there.items()}, columns, order)
         if ensembles := {m: own[1] for m, own in there.items() if len(own) > 1}:
             number = max(len(own[0]["runs"]) for own in there.values())
@@ -163,14 +169,14 @@ def _percent(entry):
 
 
 def _notes(counts):
-    """What the numbers are over, where the rows do not say it: (folds, extractors, seeds) of each method."""
+    """What the numbers are over, where the rows do not say it: `_counts` of each method."""
     notes = []
-    if any(extractors > 1 for _, extractors, _ in counts):
-        notes.append("±: standard deviation over all runs of a row: each of its extractors, with each of its seeds.")
-    if any(folds > 1 for folds, *_ in counts):
+    if any(len(seeds) > 1 for _, seeds in counts):
+        notes.append("±: standard deviation over all runs of a row: all seeds of all its extractors.")
+    if any(folds > 1 for folds, _ in counts):
         notes.append(
             "Folds: each turn is predicted once, by the training that had held it out; with predictions.csv of all, "
-            "scores and intervals are of all folds' turns together, else scores are means over folds."
+            "scores and intervals are of all folds' turns together, else scores are means over folds, without a ±."
         )
     return notes
 
@@ -205,8 +211,9 @@ def _heading(headline):
     return " / ".join(SCORES[score] for score in in_order(_SHOWN, headline))
 
 
-def _cell(runs, headline):
-    means = (_score([100 * run[score] for run in runs]) for score in in_order(_SHOWN, headline))
+def _cell(runs, headline, spread=True):
+    """Means over runs; over folds without their spread, which is not the runs'."""
+    means = (_score([100 * run[score] for run in runs], spread) for score in in_order(_SHOWN, headline))
     return " / ".join(means) if runs else "-"
 
 
@@ -214,6 +221,6 @@ def _published(values):
     return " / ".join(f"{value:.2f}" for value in values) + " / -" if values else "-"
 
 
-def _score(values):
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
+def _score(values, spread):
+    more = f" ± {statistics.stdev(values):.2f}" if spread and len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{more}"

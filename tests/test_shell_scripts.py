@@ -127,12 +127,13 @@ made = {{
     "COGMEN_code/preprocess.py": [options["--res_dir"]],
     "COGMEN_code/train.py": [f"{{place}}/model_checkpoints/{{checkpoint}}"],
     "COGMEN_code/eval.py": [f"{{place}}/metrics.json"],
+    "tools/controls.py": [options["--res_dir"] or f"{{place}}/majority/{{options['--modalities']}}/metrics.json"],
 }}.get(script) or [f"{{place}}/checkpoint/{{options['--exp_name']}}/best.ckpt"]
 for path in map(pathlib.Path, made):
     path.parent.mkdir(parents=True, exist_ok=True)
     scores = '{{"accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3}}'
     rows = "model,loss,accuracy,weighted_f1,macro_f1\\naudio,ce,0.5,0.4,0.3\\n"
-    path.write_text(scores if path.suffix == ".json" else rows)
+    path.write_text(scores if path.suffix == ".json" else rows + options["--feat_dir"])
 if options.get("--exp_name") == os.environ.get("FAIL", "none"):
     sys.exit(5)
 """
@@ -388,6 +389,39 @@ def test_run_eval_on_iemocap(tmp_path):
     assert code == 0, error[-3000:]
     trained, scored = tmp_path / "results/cgnn/t/seed24", tmp_path / "scored/cgnn/t" / checkpoint.stem
     assert (scored / "predictions.csv").read_text() == (trained / "predictions.csv").read_text()
+
+
+def test_a_table_of_run_eval_is_of_one_set_of_features_and_options(stand_in, tmp_path):
+    python, _ = stand_in
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.pkl").write_text(name)
+
+    def shown(features, modalities, *more):
+        """By row of the table, the modalities that it has a score of."""
+        command = ("--features", tmp_path / f"{features}.pkl", "--work", tmp_path / "work", "--modalities", modalities)
+        code, output, error = shell(REPOSITORY / "run_eval.sh", "--train", *command, *more, PYTHON=str(python))
+        assert code == 0, error
+        lines = [line.split("|")[1:-1] for line in output.splitlines() if "|" in line]
+        head, _, *rows = [[cell.strip() for cell in line] for line in lines]
+        return {row[0]: " ".join(m for m, cell in zip(head[1:], row[1:], strict=True) if cell != "-") for row in rows}
+
+    cgnn = "(3) CGNN on extractor features"
+    altered = (
+        "labels to learn shuffled",
+        "speakers shuffled",
+        "turns in random order",
+        "among turns of other dialogues",
+    )
+    controls = ["majority: the commonest emotion", *(f"CGNN, {what}" for what in altered)]
+    assert shown("a", "t", "--controls") == dict.fromkeys([cgnn, *controls], "t")
+    ablated, of_run_command = tmp_path / "work/results/ablations/no_graph", tmp_path / "work/results/extractor"
+    for folder in (ablated, of_run_command):
+        folder.mkdir(parents=True)
+    more = {f"{cgnn}, 2 seeds": "t at", **dict.fromkeys(controls, "t")}
+    assert shown("a", "at", "--seeds", 2) == more and ablated.exists()
+    assert shown("b", "t") == {cgnn: "t"} and of_run_command.exists() and not ablated.exists()
+    assert shown("b", "a", "--controls") == {cgnn: "a t", **dict.fromkeys(controls, "a")}
+    assert shown("b", "at", "--epochs", 1) == {cgnn: "at"}
 
 
 @pytest.mark.parametrize(

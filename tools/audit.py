@@ -1,4 +1,4 @@
-"""What the test turns share with the training turns: sessions, speakers, scripts, sentences, recordings, features.
+"""What the test turns share with training: sessions, speakers, scripts or scenarios, sentences, recordings, features.
 
     python tools/audit.py --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl \\
         --predictions models_zoo/results/cgnn/at/seed24/predictions.csv
@@ -53,8 +53,8 @@ def audit(options):
         row = [f"{kind} (cosine over {ALIKE})" if kind.endswith("alike") else kind, str(mask.sum())]
         rows.append([*row, f"{100 * mask.mean():.1f}%", *worth.get(kind, ())])
     right, count = told_by_sentence(splits)
-    note = f"of {count} labelled test turns whose sentence is in training, {right} have its commonest label there"
-    show_text(f"{markdown(rows)}\n\n{note}", options.out)
+    found = f"of {count} labelled test turns whose sentence is in training, {right:.1f} have its commonest label there"
+    show_text(f"{markdown(rows)}\n\n{found} (of several as common, each is worth a part)", options.out)
 
 
 def scored(path, dialogues, corpus, masks):

@@ -3,9 +3,9 @@
     python tools/controls.py --data_dir ./data/KEMDy19/new_2019cogmen_format_speaker_only_feat_preprocessed.pkl
 
 Writes OUT_DIR/<control>/<modalities>/metrics.json, predictions.csv and confusion_matrix.png for each of `majority` (the
-emotions' shares), `position` (script, speaker and turn number alone), `nearest_sentences` and `nearest_features` (the
-labels of the ten most alike training turns), `words` and `features` (logistic regression on the turn alone) and, with
---txt_wav, `prosody` (a support vector machine on pitch, energy, rate and spectrum).
+emotions' shares), `position` (script or scenario, speaker and turn number alone), `nearest_sentences` and
+`nearest_features` (the labels of the ten most alike training turns), `words` and `features` (logistic regression on the
+turn alone) and, with --txt_wav, `prosody` (a support vector machine on pitch, energy, rate and spectrum).
 
     python tools/controls.py --data_dir PREPROCESSED.pkl --alter turns_shuffled --res_dir ALTERED.pkl
 
@@ -16,7 +16,7 @@ instead writes a preprocessed file with something taken away, for train.py and e
 from dataclasses import dataclass
 from pathlib import Path
 
-from erc.controls import ALTERATIONS, CONTROLS, alter, predict
+from erc.controls import ALTERATIONS, CONTROLS, alter, check_speech, predict
 from erc.corpus.corpora import asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities, write_preprocessed
 from erc.files import claim
@@ -54,6 +54,8 @@ def main(argv=None):
             write_preprocessed(options.res_dir, alter(options.alter, splits, options.seed), corpus)
             print(f"wrote {options.res_dir}: {sum(len(splits[name]) for name in SPLITS)} dialogues, {options.alter}")
             return
+        if options.txt_wav:
+            check_speech(splits, options.txt_wav)
         turns = [turn for dialogue in splits["test"] for turn in dialogue.turns()]
         for control in CONTROLS:
             if control == "prosody" and options.txt_wav is None:

@@ -27,6 +27,7 @@ class Dialogue:
         features: by modality `a`, `t`, `v`: (L, D) float32; empty before the extraction.
         ratings: what the raters said, where the corpus has it: `emotions` (L, C) float32, how many of them named each
             emotion; `valence`, `arousal` (L,) float32, their means, not a number where there is none.
+        sources: the ids of the dialogues that the turns were taken from, where they are others (a control); else empty.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Dialogue:
     sentences: list[str]
     features: dict[str, np.ndarray] = field(default_factory=dict)
     ratings: dict[str, np.ndarray] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
 
     def __len__(self):
         return len(self.labels)
@@ -54,14 +56,17 @@ class Dialogue:
         return np.ascontiguousarray(self.joined(modalities)).data.cast("B")
 
     def turns(self):
-        """The segment id, dialogue id, speaker and label (a list if `multilabel`) of each turn."""
+        """The segment id, dialogue id (the one that it was taken from), speaker and label (a list if `multilabel`) of
+        each turn."""
         for turn, segment_id in enumerate(self.segment_ids):
-            yield segment_id, self.id, self.speakers[turn], self.labels[turn].tolist()
+            dialogue = self.sources[turn] if self.sources else self.id
+            yield segment_id, dialogue, self.speakers[turn], self.labels[turn].tolist()
 
     def part(self, turns):
         """The turns of a slice as a dialogue."""
         features, ratings = ({name: rows[turns] for name, rows in own.items()} for own in (self.features, self.ratings))
-        return Dialogue(self.id, *(getattr(self, name)[turns] for name in COLUMNS), features, ratings)
+        columns = (getattr(self, name)[turns] for name in COLUMNS)
+        return Dialogue(self.id, *columns, features, ratings, self.sources[turns])
 
     def chunks(self, size):
         """The dialogue cut into consecutive dialogues of at most `size` turns."""
@@ -122,6 +127,9 @@ def _check_turns(dialogues, corpus):
         for name in COLUMNS:
             if (found := len(getattr(dialogue, name))) != len(dialogue):
                 raise UserError(f"dialogue {dialogue.id} has {len(dialogue)} labels but {found} {name}")
+        sources = dialogue.sources
+        if not isinstance(sources, list) or len(sources) not in (0, len(dialogue)) or not all(map(is_name, sources)):
+            raise UserError(f"dialogue {dialogue.id}: sources {shown(sources)}, expected a dialogue id for each turn")
         for turn, values in enumerate(zip(*(getattr(dialogue, name) for name in COLUMNS), strict=True)):
             if fault := _fault(*values, corpus, seen):
                 raise UserError(f"dialogue {dialogue.id}, turn {turn}: {fault}")

@@ -200,7 +200,8 @@ def write_preprocessed_shard(folder, splits, corpus, shard, sizes):
 def _record(dialogue):
     """What a preprocessed file has of a dialogue, without its features."""
     columns = {name: getattr(dialogue, name) for name in COLUMNS}
-    return {"id": dialogue.id, **columns, **({"ratings": dialogue.ratings} if dialogue.ratings else {})}
+    more = {name: value for name in ("ratings", "sources") if (value := getattr(dialogue, name))}
+    return {"id": dialogue.id, **columns, **more}
 
 
 def use_modalities(path, splits, modalities):
@@ -297,5 +298,6 @@ def _from_records(split, records, corpus):
             known = dict(enumerate(corpus.speakers))
             columns["speakers"] = [known.get(number, number) for number in columns["speakers"].ravel().tolist()]
         features = {modality: record[modality] for modality in MODALITIES if modality in record}
-        dialogues.append(Dialogue(record["id"], **columns, features=features, ratings=record.get("ratings", {})))
+        more = {name: record[name] for name in ("ratings", "sources") if name in record}
+        dialogues.append(Dialogue(record["id"], **columns, features=features, **more))
     return dialogues

@@ -55,14 +55,14 @@ def concordance(ratings, predictions):
         2 cov(x, y) / (var x + var y + (mean x - mean y)^2)
 
     Returns:
-        float; None where it is undefined: nothing differs, or fewer than two are rated.
+        float; None where it is undefined: all numbers of both are the same one, or fewer than two are rated.
     """
     x, y = np.asarray(ratings, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
     x, y = x[~np.isnan(x)], y[~np.isnan(x)]
-    if len(x) < 2:
+    if len(x) < 2 or not np.ptp([x, y]):  # the range, as variances of equal numbers may be above 0 by rounding
         return None
     scale = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    return float(2 * ((x - x.mean()) * (y - y.mean())).mean() / scale) if scale else None
+    return float(2 * ((x - x.mean()) * (y - y.mean())).mean() / scale)
 
 
 def feeling_scores(ratings, predictions):

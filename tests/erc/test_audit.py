@@ -28,12 +28,22 @@ def test_each_kind_of_sharing(tmp_path):
     assert masks == {
         "session": [False] * 4,
         "speaker": [False] * 4,  # F of session 19 is someone else than F of session 1
-        "script": [True, True, False, False],
+        "script or scenario": [True, True, False, False],
         "sentence": [True, True, False, False],  # nothing said is nothing shared
         "recording": [False, False, True, True],
         "text alike": [True, False, True, True],
     }
     assert told_by_sentence(SPLITS) == (1, 2)
+
+
+@pytest.mark.parametrize("order", [[ANGRY, SAD, HAPPY], [SAD, HAPPY, ANGRY], [HAPPY, ANGRY, SAD]])
+def test_no_order_decides_between_labels_that_are_as_common(order):
+    splits = {
+        "train": [dialogue("Sess01_script01", [*order, HAPPY, SAD], ["가자"] * 5)],
+        "dev": [],
+        "test": [dialogue("Sess19_script01", [SAD, SAD, ANGRY, HAPPY], ["가자"] * 3 + ["나는"])],
+    }
+    assert told_by_sentence(splits) == (1, 3)  # half of each of the first two
 
 
 def test_the_script_scores_with_and_without(run_script, tmp_path, capsys):
@@ -47,9 +57,9 @@ def test_the_script_scores_with_and_without(run_script, tmp_path, capsys):
     run_script(*arguments, "--out", tmp_path / "audit.md")
     lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| s")]
     shown = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
-    assert shown["script"] == ["2", "50.0%", "100.00", "66.67"]  # two dialogues are too few for an interval
+    assert shown["script or scenario"] == ["2", "50.0%", "100.00", "66.67"]  # two dialogues are too few for an interval
     assert shown["session"] == ["0", "0.0%", "-", "75.00"]
-    assert "of 2 labelled test turns whose sentence is in training, 1 have" in (tmp_path / "audit.md").read_text()
+    assert "of 2 labelled test turns whose sentence is in training, 1.0 have" in (tmp_path / "audit.md").read_text()
     write_table(tmp_path / "predictions.csv", header, [*rows[:3], (names[3], "sad", "joy")])
     with pytest.raises(
         UserError, match=r"predictions\.csv, row 5 .*: prediction is 'joy'; expected one of neutral, angry"

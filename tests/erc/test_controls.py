@@ -2,15 +2,17 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
-from erc.controls import ALTERATIONS, CONTROLS, alter, predict
+from erc.controls import ALTERATIONS, CONTROLS, alter, describe_voice, predict
 from erc.corpus.corpora import KEMDY19, UNLABELLED
 from erc.corpus.dialogues import Dialogue, read_preprocessed, write_preprocessed
 from erc.corpus.splits import divide
+from erc.options import UserError
 from tests.cogmen.conftest import make_dialogues
 from tests.pictures import blank_pictures  # noqa: F401 (a fixture)
 
@@ -44,6 +46,24 @@ def test_position_looks_the_turn_up_in_the_same_script():
     assert chosen("position", train, [dialogue("Sess19_script02", [0] * 4)]) == [HAPPY] * 4
     # A script that nobody has played: what stands at such places anywhere.
     assert set(chosen("position", train, [dialogue("Sess19_impro01", [0] * 4)])) <= {ANGRY, HAPPY}
+
+
+@pytest.mark.parametrize("control", ["position", "nearest_sentences", "nearest_features"])
+@pytest.mark.parametrize("order", [[ANGRY] * 7 + [SAD] * 8, [SAD] * 8 + [ANGRY] * 7])
+def test_no_order_decides_between_training_turns_that_are_as_near(control, order):
+    """Fifteen turns for ten places: seven of the emotion with the lower number, eight of the other."""
+    train = [dialogue(f"Sess{k:02}_script01", [label], ["가자"], [[1, 2]]) for k, label in enumerate(order, start=1)]
+    train.append(dialogue("Sess16_impro09", [HAPPY], ["아니"], [[-2, 1]]))
+    splits = {"train": train[:-1], "dev": train[-1:], "test": [dialogue("Sess19_script01", [0], ["가자"], [[2, 4]])]}
+    assert np.allclose(predict(control, splits, KEMDY19)[0, [ANGRY, SAD]], [7 / 15, 8 / 15])
+
+
+def test_turns_nearer_than_the_tenth_count_whole():
+    """F's turns are 0, 2 and 4: six at the place itself, and twelve at both sides of it for the other four places."""
+    train = [dialogue(f"Sess{k:02}_script01", [ANGRY, HAPPY, SAD, HAPPY, HAPPY]) for k in range(1, 7)]
+    splits = {"train": train[:-1], "dev": train[-1:], "test": [dialogue("Sess19_script01", [0] * 3)]}
+    found = predict("position", splits, KEMDY19)[2]
+    assert np.allclose(found[[ANGRY, HAPPY, SAD]], [0.2, 0.2, 0.6]) and np.isclose(found.sum(), 1)
 
 
 @pytest.mark.parametrize("control", ["nearest_sentences", "words"])
@@ -118,6 +138,25 @@ def test_turns_are_shuffled_within_their_dialogue_or_over_all(splits):
     assert max(len({name[:14] for name in one.segment_ids}) for one in mixed) > 2
 
 
+@pytest.mark.parametrize("alteration", ["turns_shuffled", "neighbours_of_others"])
+def test_altered_dialogues_are_scored_as_turns_of_their_own_dialogue(splits, alteration, tmp_path):
+    """Or intervals would be over dialogues that were made up."""
+    write_preprocessed(tmp_path / "p.pkl", alter(alteration, splits))
+    test = read_preprocessed(tmp_path / "p.pkl")[0]["test"]
+    test[0] = test[0].part(slice(1, None))
+    before = {turn[0]: turn for dialogue in splits["test"] for turn in dialogue.turns()}
+    found = [turn for dialogue in test for turn in dialogue.turns()]
+    assert len(found) == len(before) - 1 and all(turn == before[turn[0]] for turn in found)
+
+
+@pytest.mark.parametrize("sources", [["Sess19_impro01"], "Sess19_impro01", [3] * 4])
+def test_sources_that_are_none_are_named(splits, sources, tmp_path):
+    splits["test"][0] = replace(splits["test"][0], sources=sources)
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    with pytest.raises(UserError, match=r"p\.pkl: dialogue .*: sources .*, expected a dialogue id for each turn"):
+        read_preprocessed(tmp_path / "p.pkl")
+
+
 def test_the_script_scores_every_control(run_script, splits, tmp_path, capsys):
     write_preprocessed(tmp_path / "p.pkl", splits)
     run_script("tools/controls.py", "--data_dir", tmp_path / "p.pkl", "--out_dir", tmp_path / "c")
@@ -127,3 +166,14 @@ def test_the_script_scores_every_control(run_script, splits, tmp_path, capsys):
     altered = ("--alter", "turns_shuffled", "--res_dir", tmp_path / "q.pkl")
     run_script("tools/controls.py", "--data_dir", tmp_path / "p.pkl", *altered)
     assert turns(read_preprocessed(tmp_path / "q.pkl")[0]["test"]) == turns(splits["test"])
+
+
+def test_speech_that_is_missing_is_named_before_the_work(run_script, splits, tmp_path, capsys):
+    write_preprocessed(tmp_path / "p.pkl", splits)
+    command = ("tools/controls.py", "--data_dir", tmp_path / "p.pkl", "--out_dir", tmp_path / "c")
+    with pytest.raises(UserError, match=rf"--txt_wav: {tmp_path}/none/Sess.*\.wav: no such file; expected the speech"):
+        run_script(*command, "--txt_wav", tmp_path / "none")
+    assert "majority" not in capsys.readouterr().out
+    (tmp_path / "x.wav").write_bytes(b"no sound")
+    with pytest.raises(UserError, match=r"x\.wav: no speech that can be read"):
+        describe_voice(tmp_path / "x.wav")

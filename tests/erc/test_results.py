@@ -86,6 +86,34 @@ def test_folds_are_scored_together(tmp_path, run_script, capsys):
         ]
 
 
+def test_folds_without_predictions_have_no_spread_of_their_own(tmp_path, run_script, capsys):
+    """The same seeds differ by less than the folds; under one sign the latter would pass for the former."""
+    for fold, score in ((1, 0.5), (2, 0.9)):
+        for seed in (24, 25):
+            place = tmp_path / f"cgnn/at/fold{fold}_seed{seed}"
+            write_scores(place, score, score, score)
+            write_rows(place / "predictions.csv", make_rows(10 * fold + seed, (f"script0{fold}",)))
+    run_script("tools/results_table.py", "--results_dir", tmp_path)
+    assert " ± " in capsys.readouterr().out
+    (place / "predictions.csv").unlink()
+    run_script("tools/results_table.py", "--results_dir", tmp_path)
+    row, note = [line for line in capsys.readouterr().out.splitlines() if "olds" in line]
+    assert "| (3) CGNN on extractor features, 2 folds, 2 seeds | 70.00 / 70.00 / 70.00 |" in " ".join(row.split())
+    assert note.endswith("else scores are means over folds, without a ±.")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [((2, 2), "2 extractors, 2 seeds"), ((1, 1), "2 extractors"), ((2, 1), "2 extractors, 3 runs"), ((3, 1), "4 runs")],
+)
+def test_extractors_with_as_many_seeds_or_others(tmp_path, run_script, capsys, seeds, words):
+    for extractor, count in zip((42, 43), seeds, strict=True):
+        for seed in range(count):
+            write_scores(tmp_path / f"cgnn/at/extractor{extractor}_seed{24 + seed}", 0.5, 0.5, 0.5)
+    run_script("tools/results_table.py", "--results_dir", tmp_path)
+    assert re.search(rf"CGNN on extractor features.*, {words} +\|", capsys.readouterr().out)
+
+
 def test_a_run_that_lacks_a_fold_or_has_a_turn_twice_is_named(tmp_path, run_script):
     for name, dialogue in (("fold1_seed24", "script01"), ("fold2_seed24", "script02"), ("fold1_seed25", "script01")):
         write_scores(tmp_path / f"cgnn/at/{name}", 0.9, 0.9, 0.9)

@@ -31,7 +31,9 @@ def test_concordance_is_lins():
     assert concordance([1.0, 2.0, 4.0], [1.0, 2.0, 4.0]) == pytest.approx(1)
     assert concordance([1.0, 2.0, 4.0], [2.0, 3.0, 5.0]) < 0.8  # correlated, but beside the mark
     assert concordance([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]) == 0
+    assert concordance([3.0, 3.0], [4.0, 4.0]) == 0
     assert concordance([2.0, 2.0], [2.0, 2.0]) is None and concordance([np.nan, 1.0], [1.0, 2.0]) is None
+    assert concordance([3.3] * 3, [3.3] * 3) is None  # whose variance is not 0 in floats
 
 
 def test_the_scale_of_the_networks():
