@@ -77,7 +77,7 @@ preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 one_table() {
     local made_of folder
     made_of=$(printf '%q ' "$dataset" "${graph[@]}" && cksum <"$preprocessed")
-    if [[ ! -f $1/made_of || $(<"$1/made_of") != "$made_of" ]]; then
+    if [[ -f $1/made_of && $(<"$1/made_of") != "$made_of" ]]; then
         for folder in "$1"/*/; do
             [[ $folder == */extractor/ ]] || rm -rf "$folder" # run_command.sh's, where both work in one folder
         done
