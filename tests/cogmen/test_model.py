@@ -88,9 +88,10 @@ def test_a_prediction_does_not_depend_on_the_other_dialogues(name):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_packed_encoder_layer_equals_pytorchs():
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_encoder_layer_equals_pytorchs(causal):
     torch.manual_seed(0)
-    packed = PackedEncoderLayer(16, 8, 32, 0.5).eval()
+    packed = PackedEncoderLayer(16, 8, 32, 0.5, causal).eval()
     padded = nn.TransformerEncoderLayer(16, 8, 32, 0.5, batch_first=True).train()  # train: no fast path
     padded.load_state_dict(packed.state_dict())
     for module in padded.modules():
@@ -99,7 +100,8 @@ def test_packed_encoder_layer_equals_pytorchs():
     padded.self_attn.dropout = 0.0
     layout = Layout.of([3, 1, 5])
     turns = torch.randn(9, 16, requires_grad=True)
-    theirs = layout.unpad(padded(layout.pad(turns), src_key_padding_mask=~layout.mask))
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1) if causal else None
+    theirs = layout.unpad(padded(layout.pad(turns), later, ~layout.mask))
     ours = packed(turns, layout)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     weights = torch.randn(9, 16)
@@ -136,10 +138,11 @@ def test_dropped_values_are_as_many_as_asked_and_the_others_make_up_for_them(rat
     assert drop(values, 1 - 1e-9).isfinite().all()
 
 
-def test_training_attention_equals_pytorchs():
+@pytest.mark.parametrize("causal", [False, True])
+def test_training_attention_equals_pytorchs(causal):
     """With dropout each dialogue attends by itself; of so low a rate nothing falls out."""
     torch.manual_seed(0)
-    layer, layout, turns = PackedEncoderLayer(16, 8, 32, 1e-6), Layout.of([3, 1, 5]), torch.randn(9, 16)
+    layer, layout, turns = PackedEncoderLayer(16, 8, 32, 1e-6, causal), Layout.of([3, 1, 5]), torch.randn(9, 16)
     torch.testing.assert_close(layer.train()(turns, layout), layer.eval()(turns, layout), atol=1e-5, rtol=0)
 
 
