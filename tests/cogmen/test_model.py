@@ -214,6 +214,17 @@ def test_weights_for_each_relation(relations, speakers, count):
     assert network.gcn.conv1.weight.shape == (count, 200, 4)
 
 
+def test_of_several_emotions_a_turn_has_logits():
+    network = network_of("gru")
+    several = CGNN(replace(network.architecture, multilabel=True)).eval()
+    several.load_state_dict(network.state_dict())
+    batch = batch_of("gru", 3)
+    with torch.no_grad():
+        logits, log_probs = several(batch), network(batch)
+    torch.testing.assert_close(logits.log_softmax(1), log_probs)
+    assert not torch.allclose(logits, log_probs, atol=1e-3)
+
+
 @pytest.mark.parametrize(("width", "heads"), [(1536, 8), (768, 8), (384, 8), (14, 7), (16, 8), (15, 1), (26, 13)])
 def test_heads_divide_the_width(width, heads):
     assert num_heads(width) == heads
