@@ -44,6 +44,60 @@ def test_tokenizer_is_the_encoders_own(encoders):
     assert [len(tokens) for tokens in ours][1:] == [2, 64]  # RoBERTa's 66 positions hold 64 tokens
 
 
+@pytest.fixture
+def text(encoders, tmp_path):
+    """A copy of the text encoder with other values in its configuration and its tokenizer's; None takes one away."""
+
+    def change(config=None, tokenizer=None, without=(), whole=False):
+        folder = shutil.copytree(encoders.text, tmp_path / "text")
+        for name, values in {"config.json": config or {}, "tokenizer_config.json": tokenizer or {}}.items():
+            path = folder / name
+            before = {} if whole and name == "config.json" else json.loads(path.read_text())
+            path.write_text(
+                json.dumps({key: value for key, value in {**before, **values}.items() if value is not None})
+            )
+        for name in without:
+            (folder / name).unlink()
+        return folder
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "pad_token", "max_length"),
+    [
+        ({"config": {"pad_token_id": 3}}, 3, 66 - 4),  # of the configuration before the tokenizer's 1
+        ({"config": {"model_type": "bert"}}, 1, 66),
+        ({"config": {"max_position_embeddings": 2000}}, 1, 512),  # at most, though the tokenizer names no limit
+        ({"config": {"max_position_embeddings": 2000}, "tokenizer": {"model_max_length": 100}}, 1, 100),
+        ({"config": {"model_type": "t5"}, "whole": True}, 0, 512),  # which counts no positions
+    ],
+)
+def test_padding_and_limit_of_a_text_encoder(text, change, pad_token, max_length):
+    found = describe_text(text(**change))["tokenizer"]
+    assert (found["pad_token"], found["max_length"]) == (pad_token, max_length)
+
+
+def test_a_configuration_without_padding_token_leaves_it_to_the_tokenizer(text, tmp_path):
+    folder = text({"model_type": "bert"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+    assert describe_text(folder)["tokenizer"]["pad_token"] == 1
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token": None}))
+    with pytest.raises(UserError, match="--text_encoder .*: neither config.json nor the tokenizer names a padding"):
+        describe_text(folder)
+
+
+def test_tokenizers_that_do_not_fit(text, tmp_path):
+    slow = text(tokenizer={"tokenizer_class": "ByT5Tokenizer"}, without=["tokenizer.json"])
+    with pytest.raises(UserError, match="--text_encoder .*text: its tokenizer has no tokenizer.json form"):
+        describe_text(slow)
+    shutil.rmtree(slow)
+    with pytest.raises(UserError, match="--text_encoder .*text: not a transformers model directory"):
+        describe_text(text(without=["tokenizer.json"]))
+
+
 def test_group_norm_is_refused_with_the_reason(audio):
     with pytest.raises(UserError, match="feat_extract_norm is 'group'.*padding included.*XLS-R"):
         describe_audio(audio(feat_extract_norm="group"))
@@ -54,12 +108,27 @@ def test_group_norm_is_refused_with_the_reason(audio):
     [
         ({"add_adapter": True}, "has an adapter"),
         ({"conv_kernel": [10, 3, 3, 3, 3, 2, 4]}, "a frame needs 720 samples, expected at most 400"),
-        ({"file": "preprocessor_config.json", "sampling_rate": 8000}, "at 8000 Hz, expected .* at 16000 Hz"),
+        (
+            {"file": "preprocessor_config.json", "sampling_rate": 8000},
+            "its front end is Wav2Vec2FeatureExtractor at 8000 Hz, expected .* at 16000 Hz",
+        ),
+        (
+            {"file": "preprocessor_config.json", "feature_extractor_type": "SeamlessM4TFeatureExtractor"},
+            "its front end is SeamlessM4TFeatureExtractor at 16000 Hz, expected Wav2Vec2FeatureExtractor at 16000 Hz",
+        ),
     ],
 )
 def test_other_audio_encoders_that_do_not_fit(audio, change, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"--audio_encoder .*audio: {message}"):
         describe_audio(audio(**change))
+
+
+def test_directories_that_lack_what_an_audio_encoder_needs(audio):
+    folder = audio()
+    for name in ("preprocessor_config.json", "config.json"):
+        (folder / name).unlink()
+        with pytest.raises(UserError, match="--audio_encoder .*audio: not a transformers model directory"):
+            describe_audio(folder)
 
 
 def test_text_encoder_as_audio_encoder(encoders):
