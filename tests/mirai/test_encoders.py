@@ -7,11 +7,12 @@ import shutil
 import socket
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from erc.options import UserError
 from mirai.network import encoders as module
-from mirai.network.encoders import describe, describe_audio, describe_text, make_tokenizer, text_width
+from mirai.network.encoders import Normalizer, describe, describe_audio, describe_text, make_tokenizer, text_width
 from mirai.network.extractor import Extractor
 from mirai.options import TEXT_ENCODER
 
@@ -98,6 +99,18 @@ def test_tokenizers_that_do_not_fit(text, tmp_path):
         describe_text(text(without=["tokenizer.json"]))
 
 
+@pytest.mark.parametrize("normalised", [True, False])
+def test_speech_is_prepared_by_the_encoders_own_front_end(audio, normalised):
+    from transformers import AutoFeatureExtractor
+
+    folder = audio(file="preprocessor_config.json", do_normalize=normalised)
+    wave = np.random.default_rng(0).normal(0.2, 0.1, 5000).astype(np.float32)
+    found = Normalizer(describe_audio(folder))(wave)
+    expected = AutoFeatureExtractor.from_pretrained(folder)(wave, sampling_rate=16_000)["input_values"][0]
+    assert found.dtype == np.float32 and np.array_equal(found, np.asarray(expected, np.float32))
+    assert (abs(found.mean()) < 1e-3 and abs(found.std() - 1) < 1e-3) == normalised
+
+
 def test_group_norm_is_refused_with_the_reason(audio):
     with pytest.raises(UserError, match="feat_extract_norm is 'group'.*padding included.*XLS-R"):
         describe_audio(audio(feat_extract_norm="group"))
@@ -182,8 +195,9 @@ def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
 
 
 def test_directory_that_is_none(tmp_path):
-    with pytest.raises(UserError, match="no such directory"):
-        describe_text(tmp_path / "nothing")
+    for look in (describe_text, text_width):
+        with pytest.raises(UserError, match="--text_encoder .*nothing: no such directory"):
+            look(tmp_path / "nothing")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(UserError, match=r"not a transformers model directory.*found in it: notes\.txt"):
         describe_audio(tmp_path)

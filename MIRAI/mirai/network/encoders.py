@@ -126,7 +126,7 @@ def describe_audio(name):
         raise UserError(f"{flag}: a frame needs {reach} samples, expected at most {RECEPTIVE_FIELD}")
     front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
     if type(front).__name__ != "Wav2Vec2FeatureExtractor" or front.sampling_rate != SAMPLE_RATE:
-        found = f"{type(front).__name__} at {getattr(front, 'sampling_rate', '?')} Hz"
+        found = f"{type(front).__name__} at {front.sampling_rate} Hz"
         raise UserError(f"{flag}: its front end is {found}, expected Wav2Vec2FeatureExtractor at {SAMPLE_RATE} Hz")
     return {"config": _plain(config), "front_end": {"do_normalize": bool(front.do_normalize)}}
 
