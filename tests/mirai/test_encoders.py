@@ -9,10 +9,21 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 
 from erc.options import UserError
 from mirai.network import encoders as module
-from mirai.network.encoders import Normalizer, describe, describe_audio, describe_text, make_tokenizer, text_width
+from mirai.network.encoders import (
+    Normalizer,
+    describe,
+    describe_audio,
+    describe_text,
+    empty_encoder,
+    make_tokenizer,
+    pretrained_audio,
+    pretrained_text,
+    text_width,
+)
 from mirai.network.extractor import Extractor
 from mirai.options import TEXT_ENCODER
 
@@ -156,6 +167,25 @@ def test_width_that_the_heads_do_not_divide(encoders, tmp_path):
     with pytest.raises(UserError, match="--text_encoder .*: is 20 wide, which the 12 heads .*a multiple of 12"):
         describe("both", text, encoders.audio, "mmer")
     assert describe("both", text, encoders.audio)["width"] == 20
+
+
+@pytest.mark.parametrize(("kind", "load"), [("text", pretrained_text), ("audio", pretrained_audio)])
+def test_weights_are_float32_and_their_attention_pytorchs(encoders, tmp_path, kind, load):
+    folder = tmp_path / "half"
+    original = load(getattr(encoders, kind))
+    original.half().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": "eager"}))
+    loaded = load(folder)
+    assert {weights.dtype for weights in loaded.parameters()} == {torch.float32}
+    for one, other in zip(loaded.parameters(), original.parameters(), strict=True):
+        assert torch.equal(one, other.float())
+    described = empty_encoder({"config": json.loads((folder / "config.json").read_text())})
+    assert {network.config._attn_implementation for network in (loaded, described)} == {"sdpa"}
+    assert [weights.shape for weights in described.parameters()] == [weights.shape for weights in loaded.parameters()]
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=f"--{kind}_encoder .*half: not a transformers model directory"):
+        load(folder)
 
 
 def test_only_the_fusion_takes_a_text_encoder_without_pooler(encoders, tmp_path):

@@ -183,7 +183,7 @@ def empty_encoder(description):
     from transformers import AutoConfig, AutoModel
 
     config = {key: value for key, value in description["config"].items() if key not in _NOT_KEPT}
-    return AutoModel.from_config(AutoConfig.for_model(config.pop("model_type"), **config), **_ATTENTION)
+    return AutoModel.from_config(AutoConfig.for_model(**config), **_ATTENTION)
 
 
 def make_tokenizer(description):
