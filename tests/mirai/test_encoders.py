@@ -224,13 +224,28 @@ def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
     assert connect.call_count == 1
 
 
-def test_directory_that_is_none(tmp_path):
+@pytest.mark.parametrize("name", ["nothing/here/there", "./nothing", ".nothing", "/nothing", "~/nothing"])
+def test_directory_that_is_none(name, tmp_path, monkeypatch):
+    """What looks like a path is no name of the hub, which is not asked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "_why_offline", Mock(side_effect=AssertionError))
     for look in (describe_text, text_width):
-        with pytest.raises(UserError, match="--text_encoder .*nothing: no such directory"):
-            look(tmp_path / "nothing")
+        with pytest.raises(UserError, match=f"--text_encoder {name}: no such directory"):
+            look(name)
+
+
+def test_directory_without_a_model(tmp_path):
+    with pytest.raises(UserError, match="not a transformers model directory.*found in it: nothing"):
+        describe_audio(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(UserError, match=r"not a transformers model directory.*found in it: notes\.txt"):
         describe_audio(tmp_path)
+
+
+def test_a_directory_is_read_without_asking_the_hub(encoders, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_why_offline", Mock(side_effect=AssertionError))
+    monkeypatch.setenv("HOME", str(encoders.text.parent))
+    assert describe_text("~/text") == describe_text(encoders.text)
 
 
 def test_default_text_width_needs_no_network():
