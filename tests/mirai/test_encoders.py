@@ -207,7 +207,7 @@ def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
         message = str(told.value)
         assert "--text_encoder someone/something: neither in the local Hugging Face cache nor reachable (" in message
         assert "fetch it with `hf download someone/something`; or give a directory that holds the model" in message
-        assert "\n" not in message and capfd.readouterr() == ("", "")
+        assert "None" not in message and "\n" not in message and capfd.readouterr() == ("", "")
         return message
 
     assert "HF_HUB_OFFLINE is set" in error()
@@ -235,10 +235,12 @@ def test_directory_that_is_none(name, tmp_path, monkeypatch):
 
 
 def test_directory_without_a_model(tmp_path):
-    with pytest.raises(UserError, match="not a transformers model directory.*found in it: nothing"):
+    said = f"--audio_encoder {tmp_path}: not a transformers model directory: [^\n]*config.json[^\n]*; found in it: "
+    with pytest.raises(UserError, match=f"{said}nothing$"):
         describe_audio(tmp_path)
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UserError, match=r"not a transformers model directory.*found in it: notes\.txt"):
+    for name in ("notes.txt", "more.txt"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(UserError, match=rf"{said}more\.txt, notes\.txt$"):
         describe_audio(tmp_path)
 
 

@@ -261,7 +261,7 @@ def fetch(flag, name, from_pretrained, **settings):
     if offline:
         settings["local_files_only"] = True  # else transformers retries the hub for every file
     try:
-        return from_pretrained(str(folder if is_directory else name), **settings)
+        return from_pretrained(str(folder), **settings)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if is_directory:
