@@ -75,7 +75,7 @@ def naive(extractor, encoders, item):
     frames = torch.cat([audio(window[None]).last_hidden_state[0] for window in windows])
     h = linear(frames, weights["audio_width.weight"], weights["audio_width.bias"])
     read = text(tokens[None])
-    if extractor.fusion:
+    if extractor.description["fusion"] == "mmer":
         e = read.last_hidden_state[0]
         p = block("speech_asks_text", h, e)
         r = block("text_asks_that", e, p)
@@ -98,6 +98,37 @@ def test_every_batch_gives_what_a_naive_computation_gives_to_each_utterance_alon
         torch.testing.assert_close(embed(extractor, dataset, [k])[0], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("using_model", "fusion", "recipe", "variant"),
+    [
+        ("both", "concat", "published", "both"),
+        ("both", "mmer", "published", "both+mmer"),
+        ("both", "concat", "improved", "both+improved"),
+        ("audio", "concat", "published", "audio"),
+        ("text", "concat", "improved", "text+improved"),
+    ],
+)
+def test_its_parts_and_its_name(encoders, using_model, fusion, recipe, variant):
+    description = describe(using_model, encoders.text, encoders.audio, fusion, recipe=recipe)
+    network = Extractor.from_pretrained(description, encoders.text, encoders.audio)
+    used = ("text", "audio") if using_model == "both" else (using_model,)
+    assert (network.variant, network.modalities, network.training) == (variant, used, True)
+    parts = {name.split(".")[0] for name, _ in network.named_parameters()}
+    expected = {*used, "classifier"} | ({"audio_width"} if "audio" in used else set())
+    expected |= {"mmer": {"fusion"}, "concat": set()}[fusion]
+    assert parts == expected | {"published": set(), "improved": {"layer_sums", "poolings"}}[recipe]
+    assert network.classifier.weight.shape == (7, 24 * len(used))
+    own = network.state_dict()
+    assert ("text.pooler.dense.weight" in own) == (variant == "both")
+    originals = {"text": pretrained_text(encoders.text), "audio": pretrained_audio(encoders.audio)}
+    for name in used:
+        kept = {key: value for key, value in originals[name].state_dict().items() if "pooler" not in key}
+        assert all(torch.equal(own[f"{name}.{key}"], value) for key, value in kept.items())
+    settings = network.dataset_settings()
+    assert (settings["tokenize"] is None, settings["normalize"] is None) == ("text" not in used, "audio" not in used)
+    assert settings["pad_token"] == ("text" in used)  # RoBERTa's is 1
+
+
 def test_frames_of_all_windows_count_alike(extractor, encoders, tmp_path):
     """Speech longer than a minute is cut into windows: 2, 1 and 3 of them."""
     generator = np.random.default_rng(1)
@@ -113,7 +144,9 @@ def test_only_the_fusion_lets_speech_change_the_text_embedding(extractor, datase
     batch = dataset.collate([dataset[6]])
     one = extractor.embed(batch)["text"]
     batch.windows = batch.windows.flip(1)
-    assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (extractor.fusion is None)
+    assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (
+        extractor.description["fusion"] == "concat"
+    )
 
 
 def test_every_weight_is_trained(extractor, encoders, dataset):
