@@ -48,7 +48,7 @@ pytest_add_cli_args_test_selection = [
     "tests/cogmen/test_graph.py", "tests/cogmen/test_batching.py", "tests/cogmen/test_model.py",
     "tests/cogmen/test_training.py", "tests/cogmen/test_flag_effects.py", "tests/cogmen/test_improved.py",
     "tests/cogmen/test_ablations.py", "tests/cogmen/test_feelings.py", "tests/cogmen/test_online.py",
-    "tests/cogmen/test_soft_labels.py",
+    "tests/cogmen/test_soft_labels.py", "tests/cogmen/test_mosei.py", "tests/cogmen/test_unlabelled.py",
     "tests/mirai/test_sampling.py", "tests/mirai/test_extractor.py", "tests/mirai/test_encoders.py",
     "tests/mirai/test_recipe.py", "tests/mirai/test_feelings.py", "tests/mirai/test_quantisation.py",
     "tests/erc/corpus",
