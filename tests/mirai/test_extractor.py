@@ -216,16 +216,27 @@ def test_channels_last_convolution(kernel, stride, channels, samples):
     torch.testing.assert_close(channels_last_conv(x, weight, bias, stride), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_front_end_and_its_gradients_are_those_of_transformers(encoders):
-    theirs = pretrained_audio(encoders.audio).feature_extractor.double()
+class OnGPU(torch.Tensor):
+    """What says that it is on a GPU: it is computed as there."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_front_end_and_its_gradients_are_those_of_transformers(encoders, bias):
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    config = Wav2Vec2Config.from_pretrained(encoders.audio, conv_bias=bias)
+    theirs = Wav2Vec2Model(config).feature_extractor.double()
     ours = FrontEnd(theirs)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     waves = torch.randn(3, 4001, dtype=torch.float64)
     results = []
-    for module in (theirs, ours):
+    for module, sound in ((theirs, waves), (ours, waves), (ours, waves.as_subclass(OnGPU))):
         module.zero_grad()
-        hidden = module(waves)
+        hidden = module(sound)
         hidden.square().sum().backward()
         results.append([hidden, *(weights.grad for weights in module.parameters())])
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+    for one, *others in zip(*results, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other.as_subclass(torch.Tensor), atol=1e-9, rtol=1e-9)
