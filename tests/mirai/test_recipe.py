@@ -282,11 +282,31 @@ def test_speech_is_masked_in_time_and_width_in_training_only(encoders, dataset, 
     assert not masked[0].any()
 
 
+def test_speech_as_short_as_a_mask_is_masked_and_shorter_is_not(encoders, dataset):
+    """Where nothing is masked, training in which nothing falls out gives what evaluation gives."""
+    network = make(encoders, "audio")
+    network.audio.config.mask_time_prob, network.audio.config.mask_feature_prob = 1.0, 0.0
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    for layer in network.audio.encoder.layers:
+        layer.attention.dropout = 0.0
+    differ = {}
+    for frames in (9, 10):
+        samples = 400 + 320 * (frames - 1)
+        spoken = {"windows": torch.randn(1, samples), "samples": torch.tensor([samples]), "owner": torch.tensor([0])}
+        batch = UtteranceBatch(torch.tensor([0]), **spoken)
+        differ[frames] = not torch.allclose(network.train()(batch), network.eval()(batch), atol=1e-5)
+    assert differ == {9: False, 10: True}
+
+
 def test_an_encoder_that_came_without_masks_gets_them(encoders, tmp_path):
     description = describe("audio", encoders.text, encoders.audio, recipe="improved")
-    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "hidden_size": 56}
     network = Extractor(description)
-    assert network.audio.masked_spec_embed.shape == (12,)
+    mask = network.audio.masked_spec_embed
+    assert mask.shape == (56,) and mask.requires_grad and 0 <= mask.min() < 0.2 and 0.8 < mask.max() <= 1
+    assert network.audio.config.mask_feature_length == 4  # a 16th of the width
     Extractor(description).load_state_dict(network.state_dict())
 
 
