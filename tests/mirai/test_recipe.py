@@ -73,6 +73,8 @@ def test_the_weights_of_the_layers_sum_to_one_and_are_learnt():
 
 def test_pooling_begins_as_the_mean_and_never_sees_padding():
     network, generator = AttentivePooling(8), torch.Generator().manual_seed(0)
+    shapes = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
+    assert shapes == {"hidden.weight": (128, 8), "hidden.bias": (128,), "score.weight": (1, 128)}
     rows, lengths = torch.randn(3, 6, 8, generator=generator), [6, 1, 4]
     mask = torch.arange(6) < torch.tensor(lengths)[:, None]
     means = torch.stack([row[:length].mean(0) for row, length in zip(rows, lengths, strict=True)])
