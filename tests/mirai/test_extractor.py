@@ -1,5 +1,7 @@
 """The network, with and without the cross-modal fusion: what an utterance gets depends on nothing but the utterance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -147,6 +149,20 @@ def test_only_the_fusion_lets_speech_change_the_text_embedding(extractor, datase
     assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (
         extractor.description["fusion"] == "concat"
     )
+
+
+@torch.no_grad()
+def test_a_modality_that_the_batch_or_the_network_lacks_is_left_out(encoders, spoken):
+    folder, rows = spoken
+    network = make(encoders).eval()
+    dataset = UtteranceDataset(rows, folder, **network.dataset_settings())
+    batch = dataset.collate([dataset[k] for k in (6, 3)])
+    whole = network.embed(batch)
+    for name, field in (("audio", "tokens"), ("text", "windows")):
+        found = network.embed(replace(batch, **{field: None}))
+        assert list(found) == [name] and torch.equal(found[name], whole[name])
+        one = make(encoders, using_model=name).eval()
+        assert list(one.embed(batch)) == [name] and one(batch).shape == (2, 7)
 
 
 def test_every_weight_is_trained(extractor, encoders, dataset):

@@ -258,6 +258,14 @@ def test_a_modality_is_left_out_of_some_utterances_in_training_only(extractor, d
     assert training.any() and not scoring.any()
 
 
+def test_the_only_modality_is_never_left_out(encoders, dataset, monkeypatch):
+    network, seen = make(encoders, "text"), []
+    classify = network.classify
+    monkeypatch.setattr(network, "classify", lambda embeddings: seen.append(embeddings) or classify(embeddings))
+    network.train()(batch_of(dataset, [3] * 40))
+    assert (seen[0]["text"] != 0).any(1).all()
+
+
 def test_speech_is_masked_in_time_and_width_in_training_only(encoders, dataset, monkeypatch):
     network = make(encoders, "audio")
     config = network.audio.config
