@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mirai.dataset import UtteranceDataset
+from mirai.dataset import UtteranceBatch, UtteranceDataset
 from mirai.network.encoders import describe, pretrained_audio, pretrained_text
 from mirai.network.extractor import Extractor
 from mirai.network.front_end import FrontEnd, channels_last_conv
@@ -140,6 +140,24 @@ def test_frames_of_all_windows_count_alike(extractor, encoders, tmp_path):
     together = embed(extractor, dataset, range(3))
     for k in range(3):
         torch.testing.assert_close(together[k], naive(extractor, encoders, dataset[k]), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_windows_of_an_utterance_are_joined(encoders):
+    network = make(encoders, using_model="audio").eval()
+    samples, owner = torch.tensor([1200, 500, 3000, 800]), torch.tensor([0, 0, 1, 0])
+    windows = torch.randn(4, 3000) * (torch.arange(3000) < samples[:, None])
+    order = torch.tensor([0, 1, 3, 2])  # an utterance's windows stand one after another
+
+    def embed(rows, owners):
+        labels = torch.zeros(owners.max() + 1, dtype=torch.int64)
+        spoken = {"windows": windows[rows], "samples": samples[rows], "owner": owners}
+        return network.embed(UtteranceBatch(labels, **spoken))["audio"]
+
+    alone = torch.cat([embed(torch.tensor([k]), torch.tensor([0])) for k in range(4)])
+    frames = torch.tensor([3, 1, 9, 2])
+    expected = [(alone[k] * frames[k, None]).sum(0) / frames[k].sum() for k in ([0, 1, 3], [2])]
+    torch.testing.assert_close(embed(order, owner[order]), torch.stack(expected), atol=1e-5, rtol=0)
 
 
 def test_only_the_fusion_lets_speech_change_the_text_embedding(extractor, dataset):
