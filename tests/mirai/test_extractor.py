@@ -196,6 +196,13 @@ def test_every_weight_is_trained(extractor, encoders, dataset):
     assert not [name for name, weights in fresh.named_parameters() if weights.grad is None or not weights.grad.any()]
 
 
+def test_short_speech_trains_an_encoder_that_came_without_masks(encoders):
+    description = describe("audio", encoders.text, encoders.audio)
+    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    spoken = {"windows": torch.randn(1, 400), "samples": torch.tensor([400]), "owner": torch.tensor([0])}
+    assert Extractor(description)(UtteranceBatch(torch.tensor([0]), **spoken)).isfinite().all()
+
+
 def test_dropout_of_the_cross_modal_block():
     """0.3 after the attention, inside the feed-forward and after it. Attention, layers and norms are made such that the
     values show which dropouts an element has passed: each sets it to 0 or divides it by 0.7."""

@@ -121,6 +121,17 @@ def test_a_batch_gives_each_utterance_what_a_naive_computation_gives_to_it_alone
     extractor.train()
 
 
+def test_every_layer_of_deeper_encoders_counts(encoders, dataset):
+    description = describe("both", encoders.text, encoders.audio, recipe="improved")
+    for name in ("text", "audio"):
+        description[name]["config"]["num_hidden_layers"] = 3
+    network = Extractor(description).eval()
+    for name, rows in network.embed(batch_of(dataset)).items():
+        (rows * torch.randn(rows.shape)).sum().backward()
+        scores = network.layer_sums[name].scores
+        assert scores.shape == (4,) and (scores.grad != 0).all()
+
+
 def test_every_weight_is_trained(encoders, dataset):
     network = make(encoders).train()
     np.random.seed(0)  # noqa: NPY002 (transformers' SpecAugment draws from it)
