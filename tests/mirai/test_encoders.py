@@ -224,6 +224,14 @@ def test_hub_name_without_network_says_how_to_fetch_it(monkeypatch, capfd):
     assert connect.call_count == 1
 
 
+def test_what_a_hub_that_answers_says_is_passed_on(monkeypatch):
+    monkeypatch.setattr(module, "_why_offline", lambda: None)
+    load = Mock(side_effect=OSError("x/y is not a model\nSee above."))
+    with pytest.raises(UserError, match=r"^--f x/y: neither in .* nor reachable \(x/y is not a model\)\. Where"):
+        module.fetch("--f x/y", "x/y", load, dtype="d")
+    load.assert_called_once_with("x/y", dtype="d")
+
+
 @pytest.mark.parametrize("name", ["nothing/here/there", "./nothing", ".nothing", "/nothing", "~/nothing"])
 def test_directory_that_is_none(name, tmp_path, monkeypatch):
     """What looks like a path is no name of the hub, which is not asked."""
