@@ -20,7 +20,7 @@ from cogmen.network.graph import dialogue_graph
 from cogmen.network.graph_layers import RelationalConv
 from cogmen.network.model import CGNN, Architecture
 from cogmen.options import TrainOptions
-from cogmen.training import OPTIMIZERS, Diverged, class_weights, cosine, seed_everything, train, train_step
+from cogmen.training import OPTIMIZERS, Diverged, class_weights, cosine, decide, seed_everything, train, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
@@ -150,7 +150,7 @@ def test_all_that_is_drawn_comes_from_the_seed():
     assert draw(1) == first and not set(draw(2)) & set(first)
 
 
-@pytest.mark.parametrize(("steps", "warm_up"), [(40, 4), (24, 2), (3, 1), (1, 1)])
+@pytest.mark.parametrize(("steps", "warm_up"), [(40, 4), (24, 2), (3, 1), (2, 1), (1, 1)])
 def test_the_cosine_schedule(steps, warm_up):
     """Up in a tenth of the steps, at least one, then down to 0 in half a wave."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
@@ -164,6 +164,11 @@ def test_the_cosine_schedule(steps, warm_up):
     assert rates == pytest.approx(rising + falling)
     if steps > 1:
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_logit_of_zero_is_no_emotion():
+    several = Namespace(multilabel=True)
+    assert decide(torch.tensor([[0.0, 0.1], [-0.1, 2.0]]), several).tolist() == [[0, 1], [0, 1]]
 
 
 def quick_training(seen=lambda row: None, network=None, dialogues=None, state_path=None, **options):
