@@ -151,7 +151,7 @@ def test_dropout_of_attention_keeps_its_mean(padded, monkeypatch):
     """Each dialogue by itself, as a CPU trains, and in padded rows, as all else does."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: padded)
     torch.manual_seed(0)
-    layer, layout = PackedEncoderLayer(16, 8, 32, 0.2), Layout.of([3, 1, 5])
+    layer, layout = PackedEncoderLayer(16, 8, 32, 0.2, False), Layout.of([3, 1, 5])
     turns = torch.randn(9, 16)
     with torch.no_grad():
         whole = layer._attend(turns, layout, 0.0)

@@ -127,7 +127,7 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
     Shapes: (N, D) -> (N, D).
     """
 
-    def __init__(self, width, heads, feed_forward, dropout, causal=False):
+    def __init__(self, width, heads, feed_forward, dropout, causal):
         super().__init__(width, heads, feed_forward, dropout)
         self.causal = causal  # whether a turn attends to itself and the turns before it only
 
