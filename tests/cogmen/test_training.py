@@ -198,13 +198,17 @@ def test_what_a_training_tells_of_each_epoch(capsys, tmp_path):
     )  # the state is that of the third epoch's last step
 
 
-def test_a_cosine_schedule_ends_with_the_last_step(tmp_path):
+def test_a_cosine_schedule_ends_with_the_last_step(tmp_path, monkeypatch):
     """Of 5 dialogues there are 2 batches an epoch, the second of a single one."""
+    planned = []
+    monkeypatch.setattr(
+        "cogmen.training.cosine", lambda optimizer, steps: planned.append(steps) or cosine(optimizer, steps)
+    )
     quick_training(
         epochs=3, scheduler="cosine", dialogues=lambda all_of_them: all_of_them[:5], state_path=tmp_path / "state"
     )
     content = read_torch(tmp_path / "state")
-    assert content["scheduler"]["last_epoch"] == content["steps_done"] == 6
+    assert planned == [content["steps_done"]] == [content["scheduler"]["last_epoch"]] == [6]
     assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
 
 
