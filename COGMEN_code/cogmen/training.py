@@ -78,7 +78,7 @@ def cosine(optimizer, steps):
     warm_up = max(1, round(WARM_UP * steps))
 
     def share(step):
-        done = min(1.0, max(0.0, (step - warm_up) / max(1, steps - warm_up)))
+        done = max(0.0, (step - warm_up) / max(1, steps - warm_up))  # never above 1: there are no further steps
         return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * done))
 
     return SCHEDULERS["cosine"](optimizer, share)

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import os
+import random
 import signal
 from argparse import Namespace
 from collections import Counter
@@ -19,7 +20,7 @@ from cogmen.network.graph import dialogue_graph
 from cogmen.network.graph_layers import RelationalConv
 from cogmen.network.model import CGNN, Architecture
 from cogmen.options import TrainOptions
-from cogmen.training import OPTIMIZERS, class_weights, train_step
+from cogmen.training import OPTIMIZERS, Diverged, class_weights, cosine, decide, seed_everything, train, train_step
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.dialogues import write_preprocessed
 from erc.corpus.splits import divide
@@ -131,6 +132,114 @@ def test_a_step_is_compiled_once_and_whole():
 def test_class_weights_by_hand():
     dialogues = [Namespace(labels=np.array([0, 0])), Namespace(labels=np.array([2]))]
     assert class_weights(dialogues, 4).tolist() == [1.5, 0, 3, 0]
+
+
+def test_class_weights_of_labelled_turns_alone():
+    dialogues = [Namespace(labels=np.array([0, -1, 0])), Namespace(labels=np.array([2, -1]))]
+    assert class_weights(dialogues, 3).tolist() == [1.5, 0, 3]
+    with pytest.raises(UserError, match="--class_weight: weighs the one emotion of a turn, here a turn may have sever"):
+        class_weights([Namespace(labels=np.zeros((2, 3), np.int64))], 3)
+
+
+def test_all_that_is_drawn_comes_from_the_seed():
+    def draw(seed):
+        seed_everything(seed)
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002 (libraries draw from it)
+
+    first = draw(1)
+    assert draw(1) == first and not set(draw(2)) & set(first)
+
+
+@pytest.mark.parametrize(("steps", "warm_up"), [(40, 4), (24, 2), (3, 1), (2, 1), (1, 1)])
+def test_the_cosine_schedule(steps, warm_up):
+    """Up in a tenth of the steps, at least one, then down to 0 in half a wave."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
+    schedule, rates = cosine(optimizer, steps), []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    rising = [2 * (k + 1) / warm_up for k in range(warm_up)]
+    falling = [1 + np.cos(np.pi * k / (steps - warm_up)) for k in range(steps - warm_up)]
+    assert rates == pytest.approx(rising + falling)
+    if steps > 1:
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_logit_of_zero_is_no_emotion():
+    several = Namespace(multilabel=True)
+    assert decide(torch.tensor([[0.0, 0.1], [-0.1, 2.0]]), several).tolist() == [[0, 1], [0, 1]]
+
+
+def quick_training(seen=lambda row: None, network=None, dialogues=None, state_path=None, **options):
+    """A short training in this process, and its network."""
+    splits = divide(make_dialogues(sessions=12, turns=(2, 5), noise=0.1), KEMDY19)
+    options = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "save_every": 0.0, "from_begin": True} | options
+    seed_everything(0)
+    network = network or CGNN(Architecture(24, 7, 2, rnn="gru", hidden_size=4, seqcontext_nlayer=1, drop_rate=0.0))
+    train_dialogues = splits["train"] if dialogues is None else dialogues(splits["train"])
+    options = TrainOptions(**options)
+    kept = train(network, train_dialogues, splits["dev"], KEMDY19, options, torch.device("cpu"), seen, state_path)
+    return kept, network.state_dict()
+
+
+def test_what_a_training_tells_of_each_epoch(capsys, tmp_path):
+    rows = []
+    (epoch, f1, history), _ = quick_training(rows.append, epochs=3, learning_rate=0.02, state_path=tmp_path / "state")
+    assert rows == history and [row["epoch"] for row in rows] == [1, 2, 3]
+    assert list(rows[0]) == ["epoch", "train_loss", "dev_loss", "dev_accuracy", "dev_weighted_f1"]
+    assert f1 == max(row["dev_weighted_f1"] for row in rows) == rows[epoch - 1]["dev_weighted_f1"]
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert last.startswith("training: 100%") and " 3/3 " in last and "epoch" in last
+    assert f1 > 0 and f"dev_f1={100 * rows[-1]['dev_weighted_f1']:.1f}, loss={rows[-1]['train_loss']:.3f}]" in last
+    quick_training(epochs=5, learning_rate=0.02, state_path=tmp_path / "state", resume=True)
+    assert (
+        "training:  40%" in capsys.readouterr().err.split("\r")[1]
+    )  # the state is that of the third epoch's last step
+
+
+def test_a_cosine_schedule_ends_with_the_last_step(tmp_path, monkeypatch):
+    """Of 5 dialogues there are 2 batches an epoch, the second of a single one."""
+    planned = []
+    monkeypatch.setattr(
+        "cogmen.training.cosine", lambda optimizer, steps: planned.append(steps) or cosine(optimizer, steps)
+    )
+    quick_training(
+        epochs=3, scheduler="cosine", dialogues=lambda all_of_them: all_of_them[:5], state_path=tmp_path / "state"
+    )
+    content = read_torch(tmp_path / "state")
+    assert planned == [content["steps_done"]] == [content["scheduler"]["last_epoch"]] == [6]
+    assert content["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_dialogues_without_labels_are_not_trained_on():
+    def some_without(dialogues):
+        for dialogue in dialogues[1::2]:
+            dialogue.labels = np.full(len(dialogue), -1)
+        return dialogues
+
+    (first, one), (second, other) = (
+        quick_training(dialogues=prepared) for prepared in (some_without, lambda all_of_them: all_of_them[::2])
+    )
+    assert first == second and all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(UserError, match="^no training dialogue has a label$"):
+        quick_training(dialogues=lambda all_of_them: some_without(all_of_them)[1::2])
+
+
+@pytest.mark.parametrize(("training", "name"), [(True, "training"), (False, "dev")])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_training_that_diverges_is_stopped(training, name, epoch):
+    network = CGNN(Architecture(24, 7, 2, rnn="gru", hidden_size=4, seqcontext_nlayer=1))
+    epochs = []
+
+    def spoil(module, inputs, outputs):
+        return outputs * torch.nan if len(epochs) == epoch - 1 and module.training == training else outputs
+
+    network.register_forward_hook(spoil)
+    message = rf"^the {name} loss is not finite \(nan\) in epoch {epoch}: take a smaller --learning_rate$"
+    with pytest.raises(Diverged, match=message):
+        quick_training(epochs.append, network)
+    assert len(epochs) == epoch - 1
 
 
 def test_relational_convolution_equals_pytorch_geometrics():

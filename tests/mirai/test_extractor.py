@@ -1,10 +1,12 @@
 """The network, with and without the cross-modal fusion: what an utterance gets depends on nothing but the utterance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from mirai.dataset import UtteranceDataset
+from mirai.dataset import UtteranceBatch, UtteranceDataset
 from mirai.network.encoders import describe, pretrained_audio, pretrained_text
 from mirai.network.extractor import Extractor
 from mirai.network.front_end import FrontEnd, channels_last_conv
@@ -75,7 +77,7 @@ def naive(extractor, encoders, item):
     frames = torch.cat([audio(window[None]).last_hidden_state[0] for window in windows])
     h = linear(frames, weights["audio_width.weight"], weights["audio_width.bias"])
     read = text(tokens[None])
-    if extractor.fusion:
+    if extractor.description["fusion"] == "mmer":
         e = read.last_hidden_state[0]
         p = block("speech_asks_text", h, e)
         r = block("text_asks_that", e, p)
@@ -98,6 +100,37 @@ def test_every_batch_gives_what_a_naive_computation_gives_to_each_utterance_alon
         torch.testing.assert_close(embed(extractor, dataset, [k])[0], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("using_model", "fusion", "recipe", "variant"),
+    [
+        ("both", "concat", "published", "both"),
+        ("both", "mmer", "published", "both+mmer"),
+        ("both", "concat", "improved", "both+improved"),
+        ("audio", "concat", "published", "audio"),
+        ("text", "concat", "improved", "text+improved"),
+    ],
+)
+def test_its_parts_and_its_name(encoders, using_model, fusion, recipe, variant):
+    description = describe(using_model, encoders.text, encoders.audio, fusion, recipe=recipe)
+    network = Extractor.from_pretrained(description, encoders.text, encoders.audio)
+    used = ("text", "audio") if using_model == "both" else (using_model,)
+    assert (network.variant, network.modalities, network.training) == (variant, used, True)
+    parts = {name.split(".")[0] for name, _ in network.named_parameters()}
+    expected = {*used, "classifier"} | ({"audio_width"} if "audio" in used else set())
+    expected |= {"mmer": {"fusion"}, "concat": set()}[fusion]
+    assert parts == expected | {"published": set(), "improved": {"layer_sums", "poolings"}}[recipe]
+    assert network.classifier.weight.shape == (7, 24 * len(used))
+    own = network.state_dict()
+    assert ("text.pooler.dense.weight" in own) == (variant == "both")
+    originals = {"text": pretrained_text(encoders.text), "audio": pretrained_audio(encoders.audio)}
+    for name in used:
+        kept = {key: value for key, value in originals[name].state_dict().items() if "pooler" not in key}
+        assert all(torch.equal(own[f"{name}.{key}"], value) for key, value in kept.items())
+    settings = network.dataset_settings()
+    assert (settings["tokenize"] is None, settings["normalize"] is None) == ("text" not in used, "audio" not in used)
+    assert settings["pad_token"] == ("text" in used)  # RoBERTa's is 1
+
+
 def test_frames_of_all_windows_count_alike(extractor, encoders, tmp_path):
     """Speech longer than a minute is cut into windows: 2, 1 and 3 of them."""
     generator = np.random.default_rng(1)
@@ -109,11 +142,45 @@ def test_frames_of_all_windows_count_alike(extractor, encoders, tmp_path):
         torch.testing.assert_close(together[k], naive(extractor, encoders, dataset[k]), atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_windows_of_an_utterance_are_joined(encoders):
+    network = make(encoders, using_model="audio").eval()
+    samples, owner = torch.tensor([1200, 500, 3000, 800]), torch.tensor([0, 0, 1, 0])
+    windows = torch.randn(4, 3000) * (torch.arange(3000) < samples[:, None])
+    order = torch.tensor([0, 1, 3, 2])  # an utterance's windows stand one after another
+
+    def embed(rows, owners):
+        labels = torch.zeros(owners.max() + 1, dtype=torch.int64)
+        spoken = {"windows": windows[rows], "samples": samples[rows], "owner": owners}
+        return network.embed(UtteranceBatch(labels, **spoken))["audio"]
+
+    alone = torch.cat([embed(torch.tensor([k]), torch.tensor([0])) for k in range(4)])
+    frames = torch.tensor([3, 1, 9, 2])
+    expected = [(alone[k] * frames[k, None]).sum(0) / frames[k].sum() for k in ([0, 1, 3], [2])]
+    torch.testing.assert_close(embed(order, owner[order]), torch.stack(expected), atol=1e-5, rtol=0)
+
+
 def test_only_the_fusion_lets_speech_change_the_text_embedding(extractor, dataset):
     batch = dataset.collate([dataset[6]])
     one = extractor.embed(batch)["text"]
     batch.windows = batch.windows.flip(1)
-    assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (extractor.fusion is None)
+    assert torch.allclose(one, extractor.embed(batch)["text"], atol=1e-4) == (
+        extractor.description["fusion"] == "concat"
+    )
+
+
+@torch.no_grad()
+def test_a_modality_that_the_batch_or_the_network_lacks_is_left_out(encoders, spoken):
+    folder, rows = spoken
+    network = make(encoders).eval()
+    dataset = UtteranceDataset(rows, folder, **network.dataset_settings())
+    batch = dataset.collate([dataset[k] for k in (6, 3)])
+    whole = network.embed(batch)
+    for name, field in (("audio", "tokens"), ("text", "windows")):
+        found = network.embed(replace(batch, **{field: None}))
+        assert list(found) == [name] and torch.equal(found[name], whole[name])
+        one = make(encoders, using_model=name).eval()
+        assert list(one.embed(batch)) == [name] and one(batch).shape == (2, 7)
 
 
 def test_every_weight_is_trained(extractor, encoders, dataset):
@@ -127,6 +194,13 @@ def test_every_weight_is_trained(extractor, encoders, dataset):
         cosine_and_cross_entropy(fresh(batch), batch.labels).backward()
         assert all(weights.grad is None or torch.isfinite(weights.grad).all() for weights in fresh.parameters())
     assert not [name for name, weights in fresh.named_parameters() if weights.grad is None or not weights.grad.any()]
+
+
+def test_short_speech_trains_an_encoder_that_came_without_masks(encoders):
+    description = describe("audio", encoders.text, encoders.audio)
+    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    spoken = {"windows": torch.randn(1, 400), "samples": torch.tensor([400]), "owner": torch.tensor([0])}
+    assert Extractor(description)(UtteranceBatch(torch.tensor([0]), **spoken)).isfinite().all()
 
 
 def test_dropout_of_the_cross_modal_block():
@@ -183,16 +257,27 @@ def test_channels_last_convolution(kernel, stride, channels, samples):
     torch.testing.assert_close(channels_last_conv(x, weight, bias, stride), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_front_end_and_its_gradients_are_those_of_transformers(encoders):
-    theirs = pretrained_audio(encoders.audio).feature_extractor.double()
+class OnGPU(torch.Tensor):
+    """What says that it is on a GPU: it is computed as there."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_front_end_and_its_gradients_are_those_of_transformers(encoders, bias):
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    config = Wav2Vec2Config.from_pretrained(encoders.audio, conv_bias=bias)
+    theirs = Wav2Vec2Model(config).feature_extractor.double()
     ours = FrontEnd(theirs)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
     waves = torch.randn(3, 4001, dtype=torch.float64)
     results = []
-    for module in (theirs, ours):
+    for module, sound in ((theirs, waves), (ours, waves), (ours, waves.as_subclass(OnGPU))):
         module.zero_grad()
-        hidden = module(waves)
+        hidden = module(sound)
         hidden.square().sum().backward()
         results.append([hidden, *(weights.grad for weights in module.parameters())])
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+    for one, *others in zip(*results, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other.as_subclass(torch.Tensor), atol=1e-9, rtol=1e-9)

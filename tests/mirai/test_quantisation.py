@@ -1,12 +1,14 @@
 """Encoders in 8-bit integers: near to what they were, whatever is around them, and refused where they cannot be."""
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.ao.nn.quantized import dynamic
 
 from erc.options import UserError
 from mirai.network.quantisation import quantise
@@ -40,9 +42,14 @@ def test_embeddings_stay_near_and_do_not_depend_on_others(extractor):
     generator = np.random.default_rng(0)
     waves = [generator.normal(0, 0.1, 16_000 + 3_000 * k).astype(np.float32) for k in range(4)]
     before = embeddings(extractor, waves, together=True)
-    quantise(extractor, CPU)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is said
+        quantise(extractor, CPU)
     for name in ("text", "audio"):
-        assert not any(type(layer) is nn.Linear for layer in getattr(extractor, name).modules())
+        layers = list(getattr(extractor, name).modules())
+        assert not any(type(layer) is nn.Linear for layer in layers)
+        rounded = [layer.weight() for layer in layers if isinstance(layer, dynamic.Linear)]
+        assert rounded and {weight.qscheme() for weight in rounded} == {torch.per_channel_affine}  # a row at a time
     after = embeddings(extractor, waves, together=False)
     for name in before:
         a, b = before[name], after[name]
@@ -55,6 +62,10 @@ def test_embeddings_stay_near_and_do_not_depend_on_others(extractor):
 def test_where_it_cannot_be(extractor, monkeypatch):
     with pytest.raises(UserError, match="--int8: computes on the CPU, found cuda"):
         quantise(extractor, torch.device("cuda"))
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.backends, "quantized", SimpleNamespace(engine="none"))
+        with pytest.raises(UserError, match="--int8: this torch has no 8-bit arithmetic for this processor"):
+            quantise(extractor, CPU)
     monkeypatch.setitem(sys.modules, "torch.ao.quantization", None)
     with pytest.raises(UserError, match="--int8: torch .* has no dynamic quantisation"):
         quantise(extractor, CPU)

@@ -73,6 +73,8 @@ def test_the_weights_of_the_layers_sum_to_one_and_are_learnt():
 
 def test_pooling_begins_as_the_mean_and_never_sees_padding():
     network, generator = AttentivePooling(8), torch.Generator().manual_seed(0)
+    shapes = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
+    assert shapes == {"hidden.weight": (128, 8), "hidden.bias": (128,), "score.weight": (1, 128)}
     rows, lengths = torch.randn(3, 6, 8, generator=generator), [6, 1, 4]
     mask = torch.arange(6) < torch.tensor(lengths)[:, None]
     means = torch.stack([row[:length].mean(0) for row, length in zip(rows, lengths, strict=True)])
@@ -117,6 +119,17 @@ def test_a_batch_gives_each_utterance_what_a_naive_computation_gives_to_it_alone
             torch.testing.assert_close(batch[name][k], expected, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(alone[k][name][0], expected, atol=1e-5, rtol=1e-5)
     extractor.train()
+
+
+def test_every_layer_of_deeper_encoders_counts(encoders, dataset):
+    description = describe("both", encoders.text, encoders.audio, recipe="improved")
+    for name in ("text", "audio"):
+        description[name]["config"]["num_hidden_layers"] = 3
+    network = Extractor(description).eval()
+    for name, rows in network.embed(batch_of(dataset)).items():
+        (rows * torch.randn(rows.shape)).sum().backward()
+        scores = network.layer_sums[name].scores
+        assert scores.shape == (4,) and (scores.grad != 0).all()
 
 
 def test_every_weight_is_trained(encoders, dataset):
@@ -256,6 +269,14 @@ def test_a_modality_is_left_out_of_some_utterances_in_training_only(extractor, d
     assert training.any() and not scoring.any()
 
 
+def test_the_only_modality_is_never_left_out(encoders, dataset, monkeypatch):
+    network, seen = make(encoders, "text"), []
+    classify = network.classify
+    monkeypatch.setattr(network, "classify", lambda embeddings: seen.append(embeddings) or classify(embeddings))
+    network.train()(batch_of(dataset, [3] * 40))
+    assert (seen[0]["text"] != 0).any(1).all()
+
+
 def test_speech_is_masked_in_time_and_width_in_training_only(encoders, dataset, monkeypatch):
     network = make(encoders, "audio")
     config = network.audio.config
@@ -282,11 +303,31 @@ def test_speech_is_masked_in_time_and_width_in_training_only(encoders, dataset, 
     assert not masked[0].any()
 
 
+def test_speech_as_short_as_a_mask_is_masked_and_shorter_is_not(encoders, dataset):
+    """Where nothing is masked, training in which nothing falls out gives what evaluation gives."""
+    network = make(encoders, "audio")
+    network.audio.config.mask_time_prob, network.audio.config.mask_feature_prob = 1.0, 0.0
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    for layer in network.audio.encoder.layers:
+        layer.attention.dropout = 0.0
+    differ = {}
+    for frames in (9, 10):
+        samples = 400 + 320 * (frames - 1)
+        spoken = {"windows": torch.randn(1, samples), "samples": torch.tensor([samples]), "owner": torch.tensor([0])}
+        batch = UtteranceBatch(torch.tensor([0]), **spoken)
+        differ[frames] = not torch.allclose(network.train()(batch), network.eval()(batch), atol=1e-5)
+    assert differ == {9: False, 10: True}
+
+
 def test_an_encoder_that_came_without_masks_gets_them(encoders, tmp_path):
     description = describe("audio", encoders.text, encoders.audio, recipe="improved")
-    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    description["audio"]["config"] |= {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "hidden_size": 56}
     network = Extractor(description)
-    assert network.audio.masked_spec_embed.shape == (12,)
+    mask = network.audio.masked_spec_embed
+    assert mask.shape == (56,) and mask.requires_grad and 0 <= mask.min() < 0.2 and 0.8 < mask.max() <= 1
+    assert network.audio.config.mask_feature_length == 4  # a 16th of the width
     Extractor(description).load_state_dict(network.state_dict())
 
 

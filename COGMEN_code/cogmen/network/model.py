@@ -127,8 +127,8 @@ class PackedEncoderLayer(nn.TransformerEncoderLayer):
     Shapes: (N, D) -> (N, D).
     """
 
-    def __init__(self, width, heads, feed_forward, dropout, causal=False):
-        super().__init__(width, heads, feed_forward, dropout, batch_first=True)
+    def __init__(self, width, heads, feed_forward, dropout, causal):
+        super().__init__(width, heads, feed_forward, dropout)
         self.causal = causal  # whether a turn attends to itself and the turns before it only
 
     def forward(self, turns, layout):
@@ -198,12 +198,7 @@ class RecurrentContext(nn.Module):
         self.width = RNN_WIDTH if a.online else 2 * RNN_WIDTH
         layer = {"lstm": nn.LSTM, "gru": nn.GRU}[a.rnn]
         dropout = a.drop_rate if a.seqcontext_nlayer > 1 else 0.0  # between layers only
-        self.rnn = layer(
-            *(a.feature_size, RNN_WIDTH, a.seqcontext_nlayer),
-            batch_first=True,
-            bidirectional=not a.online,
-            dropout=dropout,
-        )
+        self.rnn = layer(a.feature_size, RNN_WIDTH, a.seqcontext_nlayer, bidirectional=not a.online, dropout=dropout)
 
     def forward(self, features, layout):
         packed = nn.utils.rnn.pack_padded_sequence(

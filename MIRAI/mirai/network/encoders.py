@@ -126,7 +126,7 @@ def describe_audio(name):
         raise UserError(f"{flag}: a frame needs {reach} samples, expected at most {RECEPTIVE_FIELD}")
     front = fetch(flag, name, AutoFeatureExtractor.from_pretrained)
     if type(front).__name__ != "Wav2Vec2FeatureExtractor" or front.sampling_rate != SAMPLE_RATE:
-        found = f"{type(front).__name__} at {getattr(front, 'sampling_rate', '?')} Hz"
+        found = f"{type(front).__name__} at {front.sampling_rate} Hz"
         raise UserError(f"{flag}: its front end is {found}, expected Wav2Vec2FeatureExtractor at {SAMPLE_RATE} Hz")
     return {"config": _plain(config), "front_end": {"do_normalize": bool(front.do_normalize)}}
 
@@ -183,7 +183,7 @@ def empty_encoder(description):
     from transformers import AutoConfig, AutoModel
 
     config = {key: value for key, value in description["config"].items() if key not in _NOT_KEPT}
-    return AutoModel.from_config(AutoConfig.for_model(config.pop("model_type"), **config), **_ATTENTION)
+    return AutoModel.from_config(AutoConfig.for_model(**config), **_ATTENTION)
 
 
 def make_tokenizer(description):
@@ -261,7 +261,7 @@ def fetch(flag, name, from_pretrained, **settings):
     if offline:
         settings["local_files_only"] = True  # else transformers retries the hub for every file
     try:
-        return from_pretrained(str(folder if is_directory else name), **settings)
+        return from_pretrained(str(folder), **settings)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if is_directory:
