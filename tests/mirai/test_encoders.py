@@ -110,6 +110,17 @@ def test_tokenizers_that_do_not_fit(text, tmp_path):
         describe_text(text(without=["tokenizer.json"]))
 
 
+def test_a_directory_without_a_tokenizer(text):
+    """transformers makes one that knows its special tokens alone, so that each word would be unknown."""
+    with pytest.raises(UserError, match="--text_encoder .*: its tokenizer knows no word; expected a tokenizer.json"):
+        describe_text(text(without=["tokenizer.json", "tokenizer_config.json"]))
+
+
+def test_a_configuration_with_a_field_of_another_type(text):
+    with pytest.raises(UserError, match="not a transformers model directory: Validation error for field 'hidden_size'"):
+        describe_text(text({"hidden_size": "wide"}))
+
+
 @pytest.mark.parametrize("normalised", [True, False])
 def test_speech_is_prepared_by_the_encoders_own_front_end(audio, normalised):
     from transformers import AutoFeatureExtractor

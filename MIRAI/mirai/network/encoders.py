@@ -76,7 +76,7 @@ def describe_text(name):
     """Configuration and tokenizer of a text encoder, as plain values.
 
     Raises:
-        UserError: it cannot be found, or has no fast tokenizer or no padding token.
+        UserError: it cannot be found, or has no fast tokenizer, no word in it or no padding token.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -86,6 +86,8 @@ def describe_text(name):
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"{flag}: its tokenizer has no tokenizer.json form; convert it to a fast tokenizer first")
+    if backend.get_vocab().keys() <= set(tokenizer.all_special_tokens):  # what transformers makes where there is none
+        raise UserError(f"{flag}: its tokenizer knows no word; expected a tokenizer.json beside config.json")
     pad_token = config.pad_token_id if config.pad_token_id is not None else tokenizer.pad_token_id
     if pad_token is None:
         raise UserError(f"{flag}: neither config.json nor the tokenizer names a padding token (pad_token_id)")
@@ -253,6 +255,8 @@ def fetch(flag, name, from_pretrained, **settings):
     Raises:
         UserError: it is not there; says how to get it.
     """
+    from huggingface_hub.errors import StrictDataclassError
+
     folder = Path(name).expanduser()
     is_directory = folder.is_dir()
     if not is_directory and (str(name).count("/") > 1 or str(name).startswith((".", "/", "~"))):
@@ -262,8 +266,8 @@ def fetch(flag, name, from_pretrained, **settings):
         settings["local_files_only"] = True  # else transformers retries the hub for every file
     try:
         return from_pretrained(str(folder), **settings)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, StrictDataclassError) as error:  # the last: config.json has a field of another type
+        reason = str(error).strip().splitlines()[0].rstrip(":")
         if is_directory:
             found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
             raise UserError(f"{flag}: not a transformers model directory: {reason}; found in it: {found}") from error
