@@ -10,6 +10,7 @@ import json
 import math
 import pickle
 import tomllib
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -96,14 +97,14 @@ def has_format(path, name):
 
 
 def read_toml(path):
-    """The contents of a TOML file.
+    """The contents of a TOML file, all text composed (NFC).
 
     Raises:
         UserError: the file is missing, too large, not TOML, or nested too deep.
     """
     plain_file(path, _MAX_TOML)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(unicodedata.normalize("NFC", Path(path).read_text(encoding="utf-8-sig")))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not TOML, or damaged: {' '.join(str(error).split())[:100]}") from None
 

@@ -31,6 +31,7 @@ from mirai.prediction import plan_batches, run_batches
 
 PARTS = 500  # at most: few enough files, and little is lost when a run is killed
 PART_SECONDS = 60  # of speech, at least: enough work for a file
+LEAST_SECONDS = 1.0  # that an utterance counts: text alone lasts none
 _VERSION = 1
 
 
@@ -46,14 +47,15 @@ class Part:
 def plan_parts(utterances):
     """Divide all utterances into parts of about the same work, the longest utterances first. No file is opened: there
     may be millions."""
-    least = max(PART_SECONDS, sum(utterance.seconds for utterance in utterances) / PARTS)
+    seconds = [max(utterance.seconds, LEAST_SECONDS) for utterance in utterances]
+    least = max(PART_SECONDS, sum(seconds) / PARTS)
     parts, held = [], least
     for place in sorted(range(len(utterances)), key=lambda k: (-utterances[k].seconds, utterances[k].segment_id)):
         if held >= least:
             parts.append(Part(len(parts) + 1, []))
             held = 0
         parts[-1].places.append(place)
-        held += utterances[place].seconds
+        held += seconds[place]
     return parts
 
 

@@ -55,7 +55,7 @@ class Utterance:
 
     @property
     def seconds(self):
-        return self.wav_end - self.wav_start
+        return round(self.wav_end - self.wav_start, 6)  # 22.914 - 2.914 would be more than 20
 
 
 def annotation_text(rows):

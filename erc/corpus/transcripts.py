@@ -7,20 +7,24 @@ lines, none included; they are joined with a space.
 
 import codecs
 import re
+import unicodedata
 from pathlib import Path
 
 from erc.options import UserError
 
 # `b/ o/ n/ ...`: breath, noise, laughter and the like. A single Latin letter, so that `km/h` stays.
 _MARKER = re.compile(r"(?<![A-Za-z])[A-Za-z]/")
+_NOT_KOREAN = re.compile("[^가-힣]*[\x80-\u07ff][^가-힣]*")  # letters of two bytes in UTF-8, and no Hangul
 _PARENTHESES = str.maketrans({"(": None, ")": None, "+": " "})
 
 
-def decode(data, name):
+def decode(data, name, usual="utf-8"):
     """The text in some bytes and the encoding that they turned out to have.
 
     Args:
         data: the bytes of the file `name`.
+        usual: `cp949` where that is the corpus's encoding. Some Korean words in cp949 are UTF-8, too, but of letters
+            such as Greek ones; these are then read as cp949.
     Returns:
         (str, str): the text, without byte order mark; `utf-8`, `utf-8-sig`, `utf-16` or `cp949`.
     Raises:
@@ -29,6 +33,8 @@ def decode(data, name):
     encodings = ["utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"]
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings.append("utf-16")
+    if usual == "cp949" and _NOT_KOREAN.fullmatch(data.decode("utf-8", "ignore")):
+        encodings.insert(0, "cp949")
     for encoding in [*encodings, "cp949"]:
         try:
             text = data.decode(encoding)
@@ -63,7 +69,9 @@ def read_transcript(path):
 
 
 def clean(text):
-    """A transcript as the text encoder gets it: markers such as `b/` removed, parentheses dropped, `+` a space."""
+    """A transcript as the text encoder gets it: composed (NFC), without markers such as `b/` and parentheses, `+` a
+    space."""
+    text = unicodedata.normalize("NFC", text)
     return " ".join(_MARKER.sub("", text).translate(_PARENTHESES).split())
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -88,6 +89,12 @@ def test_parts_hold_every_utterance_once_and_enough_work(place):
     assert [part.number for part in parts] == list(range(1, PARTS + 1))
     assert sorted(k for part in parts for k in part.places) == list(range(UTTERANCES))
     assert all(sum(place.utterances[k].seconds for k in part.places) >= PART_SECONDS for part in parts[:-1])
+
+
+def test_text_alone_is_divided_too(place):
+    """It lasts no time, and takes some."""
+    silent = [replace(utterance, wav_end=utterance.wav_start) for utterance in place.utterances]
+    assert len(plan_parts(silent * 10)) == math.ceil(10 * UTTERANCES / PART_SECONDS) > 1
 
 
 def test_killed_and_started_again(extract, command, place, capsys):

@@ -11,7 +11,7 @@ import pytest
 from erc.corpus.annotations import COLUMNS, read_annotations
 from erc.corpus.corpora import CORPORA
 from erc.corpus.ratings import read_ratings
-from erc.corpus.transcripts import read_sentences
+from erc.corpus.transcripts import read_sentences, read_transcript
 from erc.options import UserError
 from tests.tables import read_rows
 
@@ -95,6 +95,15 @@ def test_the_table_speech_and_transcripts(read, corpus_made, capsys):
     assert [u.session for u in utterances] == [1, 1, 1, 1, 2]
     sentences = read_sentences(utterances, data / "txt_wav")
     assert sentences[0] == "안녕하세요 001" and len(list((data / "txt_wav").glob("*.wav"))) == 5
+
+
+def test_a_word_that_would_be_greek_in_utf8(read, corpus, tmp_path):
+    name = ROWS[0][0]
+    path = corpus / f"wav/Session01/{name}.txt"
+    path.write_bytes("치킨".encode("cp949"))
+    for more in ((), ("--files", "copy")):
+        data = read(corpus, *more)
+        assert read_transcript(data / f"txt_wav/{name}.txt") == "치킨"
 
 
 def test_ties_and_unrated_rows_are_kept_on_demand(read, corpus_made, capsys):

@@ -2,12 +2,14 @@
 
 import re
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
 import soundfile
 
 from erc.corpus.annotations import read_annotations, table_corpus
+from erc.corpus.formatting import format_dialogues
 from erc.options import UserError
 from mirai.speech import read_speech
 from tests.conftest import load_script
@@ -80,6 +82,31 @@ def test_a_file_for_each_turn_is_linked_where_it_is_plain(read, tmp_path):
     own = [row for row in read_rows(data / "annotation.csv") if row["dialogue"] == "call 0"]
     assert [row["segment_id"] for row in own] == ["call 0_001", "call 0_002", "call 0_003"]  # in the order of the rows
     assert [float(row["wav_start"]) for row in own] == [0.0, 0.5, pytest.approx(0.5 + 4_001 / 16_000, abs=1e-3)]
+
+
+@pytest.mark.parametrize("times", [{}, {"start": 1}])
+def test_turns_of_text_keep_the_order_of_their_rows(read, times):
+    """Ids of one's own whose order is another; no times, or the same, such as whole seconds of a chat."""
+    rows = [{**row, "segment_id": f"u{k}", **times} for k, row in enumerate(make_turns(dialogues=3, turns=12))]
+    data = read(rows)
+    utterances = read_annotations(data / "annotation.csv")
+    dialogues = format_dialogues(utterances, [""] * len(utterances), [], table_corpus(data / "annotation.csv"))
+    found = [name for dialogue in dialogues.dialogues for name in dialogue.segment_ids]
+    assert found == [row["segment_id"] for row in rows]
+
+
+def test_decomposed_korean_is_the_same(read, rows, tmp_path):
+    """Half of the rows, the file of emotions and a recording's name, as macOS writes them."""
+    plain = tree(read(rows))
+    for row in rows[::2]:
+        row |= {name: unicodedata.normalize("NFD", row[name]) for name in ("speaker", "text", "emotion", "dialogue")}
+    assert tree(read(rows)) == plain
+    recording = tmp_path / "recordings" / unicodedata.normalize("NFD", "통화.flac")
+    (tmp_path / "recordings/call 0.flac").rename(recording)
+    for row in rows[:6]:
+        row["file_name"] = "recordings/통화.flac"
+    (tmp_path / "calls.toml").write_text(unicodedata.normalize("NFD", 'emotions = ["anger", "기쁨", "슬픔"]'))
+    assert tree(read(rows)) == plain
 
 
 def test_the_same_again_changes_nothing_and_less_removes_what_is_left(read, rows):
@@ -198,6 +225,7 @@ WRONG = {
     "backwards": (row_2(start=0.5, end=0.2), "end that does not come after its start: {}, row 2: 0.5 to 0.2"),
     "beyond": (row_2(end=4), "times beyond the end of the recording: {}, row 2: 0 to 4 s, the recording has 3.6 s"),
     "after it": (row_2(start=9, end=""), "times beyond the end of the recording: {}, row 2: 9 to its end s"),
+    "no end": (row_2(end=""), "turn without an end, in whose recording another begins later: {}, row 2"),
     "no times": (row_2(start="", end=""), "turn without times in a dialogue whose other turns have them: {}, row 2"),
     "long": (long_recording, "turn longer than 30 minutes; give the start and end.*: {}, row 2: 1900 s"),
     "channel": (row_2(channel=3), "channel that the recording does not have: {}, row 2: 3, it has 2"),

@@ -180,6 +180,19 @@ def test_other_sounds_are_counted(preprocess, corpus, capsys):
     assert len(read_rows(data / "annotation.csv")) == 56
 
 
+def test_a_tie_takes_no_labelled_rows_place(preprocess, corpus, annotation):
+    """The same segment id twice in a file, first as a tie of its raters."""
+    lines = annotation.read_text().splitlines()
+    k = next(k for k, line in enumerate(lines) if ",Sess01_impro01_F002," in line)
+    cells = lines[k].split(",")
+    label = cells[10]
+    tie = [*cells[:10], "angry;disgust", *cells[11:]]
+    annotation.write_text("\n".join([*lines[:k], ",".join(tie), lines[k], *lines[k + 1 :]]) + "\n")
+    for more in ((), ("--keep_unlabelled",)):
+        rows = read_rows(preprocess(corpus, *more) / "annotation_speaker_only.csv")
+        assert [row["emotion"] for row in rows if row["segment_id"] == "Sess01_impro01_F002"] == [label]
+
+
 def test_rows_that_cannot_be_used_are_listed_with_file_and_row(preprocess, corpus, annotation, capsys):
     annotation.write_text(annotation.read_text().replace(",disgust,", ",disqust,"))
     start = "^([0-9]+),[^,]*,"

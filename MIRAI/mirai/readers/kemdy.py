@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from erc.corpus.annotations import Utterance, make_utterance
 from erc.corpus.corpora import UNLABELLED
+from erc.corpus.transcripts import decode
 from erc.options import UserError
 from mirai.options import CLIP_LENGTH
 from mirai.readers.findings import Findings, RawCorpus
@@ -77,7 +78,7 @@ def read_directory(layout, root, keep_unlabelled):
         corpus=layout.corpus,
         tables={name: [turn.cells for turn in own] for name, own in kept.items()},
         speech=speech,
-        transcripts={name: wav.with_suffix(".txt") for name, wav in speech.items()},
+        transcripts={name: _transcript(layout, wav.with_suffix(".txt")) for name, wav in speech.items()},
         ratings={name: {t.utterance.segment_id: t.votes for t in own} for name, own in kept.items() if is_rated},
         funnel=_funnel(layout, keep_unlabelled, total, readable, turns, first, kept),
         findings=findings,
@@ -109,6 +110,15 @@ def _in_order(turns):
 def _wav(layout, root, utterance):
     folder = root / "wav" / f"Session{utterance.session:02d}"
     return (folder / utterance.dialogue if layout.by_dialogue else folder) / f"{utterance.segment_id}.wav"
+
+
+def _transcript(layout, path):
+    """The path of a transcript; or the text, where later stages, which do not know the corpus's encoding, would read
+    another one."""
+    if layout.encoding == "utf-8":
+        return path
+    (text, _), (later, _) = decode(data := path.read_bytes(), path, layout.encoding), decode(data, path)
+    return path if text == later else text
 
 
 def _funnel(layout, keep_unlabelled, total, readable, turns, first, kept):

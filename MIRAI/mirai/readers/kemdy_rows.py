@@ -133,7 +133,7 @@ def checked_cells(line, width, file, session, first_row, layout, findings, keep_
         reason = "wav start and end are not seconds with 0 <= start <= end"
         findings.left_out[reason].append(f"{place}: {shown(cells[1])}, {shown(cells[2])}")
         return None
-    if emotions:  # an unrated row takes no rated one's place
+    if emotions and ";" not in emotions:  # a row without one label takes no other's place
         earlier = first_row.setdefault(name, line.number)
         if earlier != line.number:
             findings.left_out["segment id that is in the file already"].append(f"{place}, is in row {earlier}")

@@ -18,6 +18,7 @@ from mirai.readers.sides import on_both_sides, plan_tables
 from mirai.readers.sounds import find_sources
 
 TABLES = ("annotation.csv",)  # or, with --folds, annotation_fold1.csv, ...
+_LITTLE = 0.001  # seconds
 _FEW = 5  # turns of an emotion: a slip of the pen, or too few to learn it from
 
 
@@ -32,6 +33,7 @@ def read_corpus(options):
     turns, emotions, count = read_rows(path, labels, findings)
     funnel = [("rows of the manifest", count, None)]
     turns = [turn for turn in find_sources(turns, findings) if not turn.is_wrong]
+    _check_ends(turns, findings)
     turns = _named(_in_time(turns, findings), findings)
     funnel.append(("turns", len(turns), None))
     funnel.append(("  with a label", sum(bool(turn.emotion) for turn in turns), None))
@@ -54,6 +56,17 @@ def read_corpus(options):
     )
 
 
+def _check_ends(turns, findings):
+    """A turn without an end goes on to the end of its recording, so no other may begin later in it."""
+    last = defaultdict(float)
+    for turn in turns:
+        last[turn.recording, turn.channel] = max(last[turn.recording, turn.channel], turn.start or 0.0)
+    for turn in turns:
+        if turn.recording and turn.end is None and (turn.start or 0.0) < last[turn.recording, turn.channel]:
+            reason = "turn without an end, in whose recording another begins later"
+            findings.errors[reason].append(turn.place)
+
+
 def _in_time(turns, findings):
     """The turns by dialogue, in time order, with a start and an end each. Where a dialogue's turns have no times, their
     rows are in time order, one turn after the other."""
@@ -71,11 +84,22 @@ def _in_time(turns, findings):
         for turn in own:
             start = (turn.start or 0.0) if timed else clock
             placed.append(replace(turn, start=start, end=start + turn.seconds if turn.end is None else turn.end))
-            clock += turn.seconds
+            clock += turn.seconds or 1.0  # text takes no time, and has an order
         placed.sort(key=lambda turn: (turn.start, turn.end))
         _check_overlaps(placed, findings)
-        ordered += placed
+        ordered += _apart(placed)
     return ordered
+
+
+def _apart(turns):
+    """Turns at the same times, such as those of a chat, keep the order of their rows: each is a little later."""
+    apart = []
+    for turn in turns:
+        if apart and (turn.start, turn.end) <= (apart[-1].start, apart[-1].end):
+            later = apart[-1].start + _LITTLE - turn.start
+            turn = replace(turn, start=turn.start + later, end=turn.end + later)
+        apart.append(turn)
+    return apart
 
 
 def _check_overlaps(turns, findings):

@@ -10,9 +10,11 @@ A manifest is a CSV table with a row for each turn; docs/own_data.md is for thos
     split                  train, dev or test
     segment_id             the turn's name; without, <dialogue>_<number> in time order
 
-A text that would be a formula in a spreadsheet may have an apostrophe before it, which is not part of it.
+A text that would be a formula in a spreadsheet may have an apostrophe before it, which is not part of it. Composed and
+decomposed Korean (NFC, NFD) are the same.
 """
 
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +71,7 @@ def read_rows(path, labels, findings):
     """
     (header, *rows), _ = read_csv(path, "give a manifest, a CSV file: docs/own_data.md")
     columns = _columns(header.cells, findings)
+    rows = [row._replace(cells=[unicodedata.normalize("NFC", cell) for cell in row.cells]) for row in rows]
     if columns is None:
         return [], None, len(rows)
     turns = [_turn(row, columns, path, labels, findings) for row in rows]
@@ -137,11 +140,17 @@ def _turn(row, columns, path, labels, findings):
         text=plain_cell(cells["text"]),
         emotion=emotion or "",
         channel=int(channel) if channel and not errors else None,
-        recording=path.resolve().parent / cells["file_name"] if cells["file_name"] else None,
+        recording=_recording(path.resolve().parent, cells["file_name"]) if cells["file_name"] else None,
         is_wrong=bool(errors),
         **times,
         **names,
     )
+
+
+def _recording(folder, name):
+    """The path of a recording, whose name on the disk may be decomposed, as macOS has Korean ones."""
+    decomposed = folder / unicodedata.normalize("NFD", name)
+    return decomposed if decomposed.exists() and not (folder / name).exists() else folder / name
 
 
 def _fault(name, is_file):

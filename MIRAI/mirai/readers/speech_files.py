@@ -145,7 +145,7 @@ def _is_usable(name, wav, findings, usual):
 
 def _is_decodable(name, txt, findings, usual):
     try:
-        text, encoding = decode(txt.read_bytes(), txt)
+        text, encoding = decode(txt.read_bytes(), txt, usual)
     except UserError as error:
         findings.errors["transcript that cannot be decoded"].append(str(error))
         return False

@@ -233,7 +233,8 @@ def _report(best, options):
         f"val weighted F1 {100 * result['val_weighted_f1']:.2f}"
     )
     _say(f"checkpoint: {best}")
-    sessions = f" --test_sessions {' '.join(map(str, options.test_sessions))}" if options.test_1920 else ""
+    chosen = options.test_1920 and options.test_sessions  # a table of someone's own has none
+    sessions = f" --test_sessions {' '.join(map(str, options.test_sessions))}" if chosen else ""
     command = f"python MIRAI/inference.py --ckpt_path {best} --test_1920={options.test_1920}{sessions}"
     _say(f"next: {command} --csv_path {options.csv_path}")
 

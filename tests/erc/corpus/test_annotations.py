@@ -1,5 +1,6 @@
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ def test_what_an_utterance_knows(tmp_path):
     path.write_text(HEADER + "Sess19_impro02_M014,sad,1.5,4.0\n")
     (row,) = read_annotations(path)
     assert (row.session, row.dialogue, row.speaker, row.label, row.seconds) == (19, "Sess19_impro02", "M", 4, 2.5)
+    assert replace(row, wav_start=2.114, wav_end=2.914).seconds == 0.8  # 2.914 - 2.114 is more
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import codecs
+import unicodedata
 
 import pytest
 
@@ -20,6 +21,17 @@ TEXT = "안녕하세요, 반갑습니다."
 )
 def test_every_encoding_gives_the_same_text(data, encoding):
     assert decode(data, "x.txt") == (TEXT, encoding)
+
+
+@pytest.mark.parametrize("text", ["호", "크", "치킨", TEXT, "é · 네"])
+def test_a_corpus_in_cp949_is_read_as_that(text):
+    """ "호" in cp949 is "ȣ" in UTF-8; a text in UTF-8 that has Hangul is one."""
+    encoding = "utf-8" if "é" in text else "cp949"
+    assert decode(text.encode(encoding), "x.txt", "cp949") == (text, encoding)
+
+
+def test_decomposed_korean_is_composed():
+    assert clean(unicodedata.normalize("NFD", TEXT)) == TEXT
 
 
 def test_what_no_rule_decodes_names_the_file():
