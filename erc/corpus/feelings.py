@@ -38,15 +38,14 @@ def check_rated(ratings, source):
 
 
 def squared_error(outputs, ratings):
-    """The mean squared error over what is rated, a scalar; 0 where nothing is.
+    """The mean squared error, a scalar; what is not rated counts as none, so that every turn weighs the same in a step,
+    however it is cut into batches.
 
     Args:
         outputs: tensor (N, 2), or (K, N, 2) of K members, over which the mean is taken, too.
         ratings: tensor (N, 2) on the networks' scale, not a number where there is none.
     """
-    rated = ~ratings.isnan()
-    errors = (outputs - ratings.nan_to_num()).square() * rated
-    return (errors.sum(dim=(-2, -1)) / rated.sum().clamp(min=1)).mean()
+    return ((outputs - ratings.nan_to_num()).square() * ~ratings.isnan()).mean()
 
 
 def concordance(ratings, predictions):

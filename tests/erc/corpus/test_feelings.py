@@ -47,7 +47,9 @@ def test_the_loss_counts_what_is_rated():
     ratings = torch.tensor([[0.5, nan], [nan, nan], [-1.0, 1.0]])
     outputs = torch.tensor([[0.0, 9.0], [9.0, 9.0], [-0.5, 0.0]], requires_grad=True)
     loss = squared_error(outputs, ratings)
-    assert loss.item() == pytest.approx((0.25 + 0.25 + 1) / 3)
+    assert loss.item() == pytest.approx((0.25 + 0.25 + 1) / 6)
+    cut = [squared_error(outputs[k : k + 1], ratings[k : k + 1]) for k in range(3)]  # batches of one turn
+    assert torch.stack(cut).mean().item() == pytest.approx(loss.item())
     loss.backward()
     assert outputs.grad[1].tolist() == [0, 0] and outputs.grad.isfinite().all()
     assert squared_error(torch.stack([outputs, outputs + 1]), ratings).item() == pytest.approx(
