@@ -252,6 +252,27 @@ def test_a_joined_turn_is_split_where_its_sound_is(show):
     assert ends[0] == ends[1] == pytest.approx(3.6, abs=0.01)
 
 
+def test_no_manifest_of_turns_that_are_no_files(show):
+    """Where every turn has a file of its own, a joined or split one has none; nor has one of two files."""
+
+    driver = show(results(file_times=False))
+    assert [row["start"] + row["end"] for row in rows(exported(driver, "manifest", "csv"))] == [""] * 5
+    turn(driver, 0, ".edit").click()
+    turn(driver, 0, '[data-f="merge"]').click()
+    find(driver, "#export summary")[0].click()
+    said, button = find(driver, "#no-manifest")[0], find(driver, '[data-export="manifest"]')[0]
+    assert said.text.startswith("No manifest") and not button.is_enabled()
+    assert find(driver, '[data-export="json"]')[0].is_enabled()
+    find(driver, "#undo")[0].click()
+    assert button.is_enabled() and not said.is_displayed()
+    made = results()
+    made.conversation.turns[2].file_name = "other.wav"
+    driver = show(made)
+    turn(driver, 0, ".edit").click()
+    turn(driver, 0, '[data-f="merge"]').click()
+    assert not find(driver, '[data-export="manifest"]')[0].is_enabled()
+
+
 def test_a_reload_keeps_the_corrections(show):
     driver = show()
     turn(driver, 0, ".edit").click()
