@@ -212,6 +212,67 @@ def test_turns_are_joined_split_and_put_back(show):
     assert not find(driver, "#undo")[0].is_enabled()
 
 
+def test_a_joined_turn_is_split_where_its_sound_is(show):
+    """The first (0.5 to 1.5 s) and third turn (3 to 4.2 s), between which someone else speaks."""
+
+    def joined_and_split(place):
+        turn(driver, 0, ".edit").click()
+        turn(driver, 0, '[data-f="merge"]').click()
+        split_at(place)
+        return driver.execute_script("return state.turns.map((one) => [one.start, one.end, one.text])")
+
+    def split_at(place):
+        area = turn(driver, 0, "textarea")
+        driver.execute_script("const [a, k] = arguments; a.focus(); a.setSelectionRange(k, k)", area, place)
+        turn(driver, 0, '[data-f="split"]').click()
+
+    driver = show()
+    before = [[start, end, text] for start, end, _, text, _ in TURNS]
+    joint, second = len(TURNS[0][3]), TURNS[2][3]
+    for place in (joint, joint + 1):
+        assert joined_and_split(place) == before
+        for _ in range(2):
+            find(driver, "#undo")[0].click()
+    place = len(second) // 2
+    found = joined_and_split(joint + 1 + place)
+    middle = round(3 + 1.2 * place / len(second), 3)
+    assert found[0] == [0.5, middle, f"{TURNS[0][3]} {second[:place].strip()}"]
+    assert found[1:3] == [before[1], [middle, 4.2, second[place:].strip()]]
+    find(driver, "#undo")[0].click()
+    p = driver.execute_script("return [state.turns[0], ...[0, 2].map((k) => original()[k])].map(probabilities)")
+    assert np.allclose(p[0], np.average(p[1:], axis=0, weights=[1, 1.2]))
+    driver.execute_async_script(  # paused in the middle of the second part
+        "const done = arguments[0]; Object.assign(player, { turn: 0, part: 1 }); audio.onseeked = () => done();"
+        "audio.onloadeddata = () => { audio.currentTime = audio.duration / 2; }; audio.src = SOUNDS[2];"
+    )
+    assert driver.execute_script("return [heard(), heardTime()]") == pytest.approx([1.6 / 2.2, 3.6], abs=0.01)
+    turn(driver, 0, ".edit").click()
+    split_at(joint)
+    ends = driver.execute_script("return [state.turns[0].end, state.turns[2].start]")
+    assert ends[0] == ends[1] == pytest.approx(3.6, abs=0.01)
+
+
+def test_no_manifest_of_turns_that_are_no_files(show):
+    """Where every turn has a file of its own, a joined or split one has none; nor has one of two files."""
+
+    driver = show(results(file_times=False))
+    assert [row["start"] + row["end"] for row in rows(exported(driver, "manifest", "csv"))] == [""] * 5
+    turn(driver, 0, ".edit").click()
+    turn(driver, 0, '[data-f="merge"]').click()
+    find(driver, "#export summary")[0].click()
+    said, button = find(driver, "#no-manifest")[0], find(driver, '[data-export="manifest"]')[0]
+    assert said.text.startswith("No manifest") and not button.is_enabled()
+    assert find(driver, '[data-export="json"]')[0].is_enabled()
+    find(driver, "#undo")[0].click()
+    assert button.is_enabled() and not said.is_displayed()
+    made = results()
+    made.conversation.turns[2].file_name = "other.wav"
+    driver = show(made)
+    turn(driver, 0, ".edit").click()
+    turn(driver, 0, '[data-f="merge"]').click()
+    assert not find(driver, '[data-export="manifest"]')[0].is_enabled()
+
+
 def test_a_reload_keeps_the_corrections(show):
     driver = show()
     turn(driver, 0, ".edit").click()

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from erc.options import REPOSITORY
-from tests.conversation.conftest import TURNS, tones, write_manifest, write_sound
+from tests.conversation.conftest import RATE, TURNS, tones, write_manifest, write_sound
 from tests.tables import read_rows
 
 COLUMNS = ["file_name", "dialogue", "speaker", "start", "end", "text", "emotion", "channel"]
@@ -29,6 +29,19 @@ def corrected(data):
     turns[1] |= {"emotion": "sad" if wrong != "sad" else "fear", "text": CORRECTED, "checked": True}
     turns[2] |= {"speaker": "F"}
     return turns
+
+
+def page_export(data, turns, only_checked):
+    """The manifest that exports.js itself makes."""
+    script = (REPOSITORY / "app/conversation/report/exports.js").read_text(encoding="utf-8")
+    turns = [{**turn, "parts": [{"turn": k}]} for k, turn in enumerate(turns)]
+    program = (
+        f"const DATA = {json.dumps(data)};\n{script}\n"
+        f"const labelled = (turn) => ({json.dumps(only_checked)} && !turn.checked ? '' : turn.emotion);\n"
+        f"process.stdout.write(manifest({json.dumps(turns)}, labelled));"
+    )
+    made = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, encoding="utf-8", check=True)
+    return made.stdout
 
 
 def export(data, turns, only_checked):
@@ -97,15 +110,36 @@ def test_what_is_corrected_is_trained_on(calls, run_script, encoders, tmp_path, 
 @pytest.mark.skipif(not shutil.which("node"), reason="no node, which runs exports.js")
 def test_the_page_exports_so(calls):
     """exports.js itself makes the manifest that the other test makes."""
-    script = (REPOSITORY / "app/conversation/report/exports.js").read_text(encoding="utf-8")
-    turns = [{**turn, "parts": [{"turn": k}]} for k, turn in enumerate(corrected(calls[0]))]
     for only_checked in (True, False):
-        program = (
-            f"const DATA = {json.dumps(calls[0])};\n{script}\n"
-            f"const labelled = (turn) => ({json.dumps(only_checked)} && !turn.checked ? '' : turn.emotion);\n"
-            f"process.stdout.write(manifest({json.dumps(turns)}, labelled));"
-        )
-        made = subprocess.run(
-            ["node", "-"], input=program, capture_output=True, text=True, encoding="utf-8", check=True
-        )
-        assert made.stdout == export(calls[0], corrected(calls[0]), only_checked)
+        turns = corrected(calls[0])
+        assert page_export(calls[0], turns, only_checked) == export(calls[0], turns, only_checked)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node, which runs exports.js")
+@pytest.mark.parametrize("kind", ["corpus", "manifest without times"])
+def test_turns_with_files_of_their_own_are_read_again(run_script, models, data, tmp_path, kind):
+    """Their times are the conversation's, and in their files they would be elsewhere or nowhere."""
+
+    def predict(*arguments):
+        shared = ("--reasons=False", "--overwrite", "--quiet", "--out", tmp_path / "report")
+        run_script("app/predict.py", *arguments, *models, *shared)
+        return json.loads((tmp_path / "report/turns.json").read_text())
+
+    if kind == "corpus":
+        folder = shutil.copytree(data / "txt_wav", tmp_path / "txt_wav")
+        first = predict("--csv_path", data / "annotation_speaker_only.csv", "--dialogue", "Sess19_impro01")
+    else:
+        folder = tmp_path
+        rows = [(f"{k}.wav", "call", turn[2], turn[3]) for k, turn in enumerate(TURNS)]
+        for k, (start, end, speaker, *_) in enumerate(TURNS):
+            sound = tones()[int(start * RATE) : int(end * RATE), "MF".index(speaker)]
+            write_sound(folder / f"{k}.wav", sound)
+        columns = ("file_name", "dialogue", "speaker", "text")
+        first = predict("--turns", write_manifest(folder / "files.csv", rows, columns))
+    turns = [{**turn, "checked": True} for turn in first["turns"]]
+    manifest = folder / "exported.csv"
+    manifest.write_text(page_export(first, turns, True), encoding="utf-8")
+    again = predict("--turns", manifest)
+    assert [turn["file_name"] for turn in again["turns"]] == [turn["file_name"] for turn in turns]
+    assert [turn["probabilities"] for turn in again["turns"]] == [turn["probabilities"] for turn in turns]
+    assert [turn["given_emotion"] for turn in again["turns"]] == [turn["emotion"] for turn in turns]

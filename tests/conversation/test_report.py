@@ -19,7 +19,7 @@ from tests.conversation.conftest import RATE, TURNS, tones
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&<!--\u2028"
 
 
-def results(hostile=""):
+def results(hostile="", file_times=True):
     """Results that were made up, for the turns of `TURNS`."""
     sound = tones()
     turns = []
@@ -33,7 +33,7 @@ def results(hostile=""):
     names = {"en": emotions, "ko": ("중립", "분노", "기쁨", "슬픔", "놀람")}
     p = np.array([[0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1]] + 2 * [5 * [0.2]])
     losses = {"voice": np.array([0.5, 0, 0, 0, 0.01]), "words": np.zeros(5), "conversation": np.full(5, -0.1)}
-    more = (emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0)
+    more = (emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0, file_times)
     return SimpleNamespace(conversation=conversation, data=lambda: as_data(conversation, *more))
 
 

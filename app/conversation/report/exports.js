@@ -13,12 +13,21 @@ function cell(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
+// Whether a turn is a piece of one sound file, as every row of a manifest is. Where each turn has a file of its own and
+// times that are not the file's, only a whole turn is: its file, without times.
+function isPiece(turn) {
+  const [first, ...others] = turn.parts.map((part) => DATA.turns[part.turn]);
+  return (DATA.file_times || isWhole(turn)) &&
+    others.every((other) => other.file_name === first.file_name && other.channel === first.channel);
+}
+
 function manifest(turns, labelled) {
   const channels = DATA.turns.some((turn) => turn.channel);
   const columns = ["file_name", "dialogue", "speaker", "start", "end", "text", "emotion", ...(channels ? ["channel"] : [])];
   const rows = turns.map((turn) => {
     const first = DATA.turns[turn.parts[0].turn];
-    const values = { ...turn, file_name: first.file_name, dialogue: DATA.dialogue, emotion: labelled(turn), channel: first.channel };
+    const values = { ...turn, file_name: first.file_name, dialogue: DATA.dialogue, emotion: labelled(turn), channel: first.channel,
+      ...(DATA.file_times ? {} : { start: "", end: "" }) };
     return columns.map((name) => cell(values[name])).join(",");
   });
   return [columns.join(","), ...rows].join("\n") + "\n";

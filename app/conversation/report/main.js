@@ -16,6 +16,9 @@ function refresh(k = current) {
   showTimeline();
   showFilters();
   $("undo").disabled = !state.past.length;
+  const pieces = state.turns.every(isPiece);
+  document.querySelector('[data-export="manifest"]').disabled = !pieces;
+  $("no-manifest").hidden = pieces;
   player.tell();
   if (!inside) return;
   const item = document.querySelector(`[data-turn="${current}"]`);

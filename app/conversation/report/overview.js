@@ -110,8 +110,8 @@ function blockKeys(event) {
 function movePlayhead() {
   const line = document.getElementById("playhead"), turn = state.turns[player.turn];
   if (!line) return;
-  line.hidden = !(player.on && turn);
+  line.hidden = !(player.on && turn?.parts[player.part]);
   if (line.hidden) return;
   const { first, length } = document.getElementById("timeline").dataset;
-  line.style.left = `${(100 * (turn.start + heard() * (turn.end - turn.start) - first)) / length}%`;
+  line.style.left = `${(100 * (heardTime() - first)) / length}%`;
 }

@@ -40,10 +40,15 @@ function afterTurn() {
 function heard() {
   const turn = state.turns[player.turn];
   if (!turn || player.part < 0 || player.part >= turn.parts.length || !audio.duration) return 0;
-  const lengths = turn.parts.map((part) => part.to - part.from);
-  const before = lengths.slice(0, player.part).reduce((sum, one) => sum + one, 0);
-  const now = audio.currentTime / audio.duration - turn.parts[player.part].from;
-  return Math.min(Math.max((before + now) / lengths.reduce((sum, one) => sum + one, 0), 0), 1);
+  const before = lengthOfAll(turn.parts.slice(0, player.part));
+  const now = lengthOf({ ...turn.parts[player.part], to: audio.currentTime / audio.duration });
+  return Math.min(Math.max((before + now) / lengthOfAll(turn.parts), 0), 1);
+}
+
+// The same on the conversation's clock, in seconds.
+function heardTime() {
+  const part = state.turns[player.turn].parts[player.part];
+  return timeAt(part.turn, audio.duration ? Math.min(audio.currentTime / audio.duration, 1) : part.from);
 }
 
 audio.addEventListener("loadedmetadata", () => {

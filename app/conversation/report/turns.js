@@ -129,14 +129,15 @@ function joinNext(k, n) {
   refresh(k);
 }
 
-// At the text's cursor; in the sound where it was paused inside of the turn, else in proportion to the text.
+// At the text's cursor; in the sound where it was paused inside of the turn, else where the text says.
 function splitHere(k, area) {
   const turn = state.turns[k], place = area.selectionStart || 0;
   const paused = player.turn === k && !player.on && heard() > 0.02 && heard() < 0.98 ? heard() : null;
-  const share = paused ?? (turn.text.length ? place / turn.text.length : 0.5);
-  if (share <= 0.01 || share >= 0.99) return say(words().splitHelp);
+  const share = paused ?? (turn.text.length ? shareAt(turn, place) : 0.5);
+  const divide = (turns) => split(turns, k, place || Math.round(share * turn.text.length), share);
+  if (share <= 0.01 || share >= 0.99 || !divide(copy(state.turns))) return say(words().splitHelp);
   stop();
-  change((turns) => split(turns, k, place || Math.round(share * turn.text.length), share));
+  change(divide);
   editing.add(state.turns[k]);
   refresh(k);
 }
