@@ -59,7 +59,8 @@ def page(chromium, demo):  # noqa: F811
     if chromium.current_url == demo.url + "/login":  # the first time
         find(chromium, "[name=token]")[0].send_keys(TOKEN)
         find(chromium, "button")[0].click()
-        assert chromium.get_cookies()[0]["httpOnly"] and chromium.get_cookies()[0]["sameSite"] == "Strict"
+        (cookie,) = wait(chromium, chromium.get_cookies)  # once the answer is there
+        assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
     wait(chromium, lambda: find(chromium, "#upload .strong") and find(chromium, "#upload .strong")[0].text)
     yield chromium
     assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
