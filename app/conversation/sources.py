@@ -49,15 +49,25 @@ def read_conversation(options, progress):
 
 
 class _Channel:
-    """The sound of one speaker, or (speaker None) of all."""
+    """The sound of one speaker, or (speaker None) the mean of all `parts`, the channels of the file."""
 
-    def __init__(self, speaker, wave, file_name, number):
-        self.speaker, self.wave, self.file_name, self.number = speaker, wave, file_name, number
+    def __init__(self, speaker, wave, file_name, number, parts=()):
+        self.speaker, self.wave, self.file_name, self.number, self.parts = speaker, wave, file_name, number, parts
 
     @property
     def name(self):
         part = f"channel {self.number}" if self.number else self.file_name
         return f"{part} ({self.speaker})" if self.speaker else part
+
+    def numbered(self, number, where):
+        """Channel `number` of its file, which the turns at `where` say is their speaker's."""
+        if self.speaker is None:
+            if number > len(self.parts):
+                raise UserError(f"{where}: channel {number}; {self.file_name} has {len(self.parts)}")
+            return _Channel(None, self.parts[number - 1], self.file_name, number)
+        if number != (self.number or 1):
+            raise UserError(f"{where}: channel {number}; by --channels {self.speaker} is on {self.name}")
+        return self
 
     def turn(self, start, end, speaker):
         """A turn that is cut from it."""
@@ -70,8 +80,9 @@ def _channels(options):
     waves = [(path, channel) for path in options.recording for channel in enumerate(read_recording(path), start=1)]
     names = options.channels
     if names is None and (options.turns or options.speakers) and len(options.recording) == 1:
-        path, mixed = options.recording[0], sum(wave for _, (_, wave) in waves) / len(waves)
-        return [_Channel(None, mixed, path.name, None)], quality_notes(path.name, mixed)
+        path, parts = options.recording[0], [wave for _, (_, wave) in waves]
+        mixed = sum(parts) / len(parts)
+        return [_Channel(None, mixed, path.name, None, parts)], quality_notes(path.name, mixed)
     several = len(options.recording) > 1
     if several and len(waves) > len(options.recording):
         shown = ", ".join(path.name for path in options.recording)
@@ -142,6 +153,12 @@ def _given_turns(options, channels):
     """The turns of --turns, each with its speech."""
     turns = read_turns(options.turns, options.dialogue)
     by_speaker = {channel.speaker: channel for channel in channels}
+    named = list(dict.fromkeys(turn.file_name for turn in turns if turn.file_name))
+    if len(named) > 1 and len(options.recording) == 1:
+        raise UserError(
+            f"{options.turns}: has turns of {len(named)} recordings, {', '.join(named[:3])}; {options.recording[0]} is "
+            "one. Give --turns alone, which finds them by their file_name"
+        )
     for number, turn in enumerate(turns, start=1):
         where = f"{options.turns}, turn {number} ({turn.speaker})"
         if turn.start is None:
@@ -149,6 +166,8 @@ def _given_turns(options, channels):
         channel = by_speaker.get(turn.speaker, by_speaker.get(None))
         if channel is None:
             raise UserError(f"{where}: --channels names {', '.join(by_speaker)}, not {turn.speaker}")
+        if turn.channel:
+            channel = channel.numbered(turn.channel, where)
         length = duration(channel.wave)
         if turn.start >= length or turn.end > length + 1:
             raise UserError(

@@ -112,6 +112,25 @@ def test_channels_give_each_turn_its_own_speech(predict, call):
     assert any(changed)
 
 
+def test_a_manifest_says_on_which_channel_someone_is(predict, call):
+    columns = ("file_name", "dialogue", "speaker", "start", "end", "text", "channel")
+    rows = [("call.wav", "call", s, start, end, text, "MF".index(s) + 1) for start, end, s, text, _ in TURNS]
+    path = write_manifest(call.csv, rows, columns)
+    alone, given, named = predict("--turns", path), predict(call.wav, "--turns", path), ("--channels", "M", "F")
+    assert given["turns"] == alone["turns"] == predict(call.wav, "--turns", path, *named)["turns"]
+    assert [turn["channel"] for turn in given["turns"]] == [1, 2, 1, 2, 1]
+    other = ("--channels", "F", "M")
+    refused(predict, call.wav, "--turns", path, *other, message=r"channel 1; by --channels M is on channel 2 \(M\)")
+    write_manifest(path, [*rows[:4], (*rows[4][:-1], 3)], columns)
+    refused(predict, call.wav, "--turns", path, message=r"turn 5 \(M\): channel 3; call\.wav has 2")
+
+
+def test_a_manifest_of_other_recordings_is_refused(predict, call, tmp_path):
+    rows = [(name, "call", "M", k, k + 1, "정말") for k, name in enumerate(("a.wav", "b.wav"))]
+    path = write_manifest(tmp_path / "two.csv", rows)
+    refused(predict, call.wav, "--turns", path, message=r"has turns of 2 recordings, a\.wav, b\.wav; .* is one")
+
+
 def test_two_recordings(predict, call, tmp_path):
     sound = tones()
     files = [write_sound(tmp_path / f"{name}.wav", sound[:, k]) for k, name in enumerate("MF")]
