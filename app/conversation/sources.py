@@ -14,6 +14,7 @@ from erc.options import UserError
 from mirai.speech import read_speech
 
 _OVERLAP = 0.1  # seconds that two turns of one speaker may have in common
+_ROUNDED = 0.05  # seconds that a turn may end after its recording: times in tables are rounded
 
 
 def read_conversation(options, progress):
@@ -184,7 +185,6 @@ def _of_manifest(path, dialogue):
     """A dialogue whose manifest names its sound files."""
     turns = read_turns(path, dialogue)
     files, clock = {}, 0.0
-    timed = all(turn.start is not None for turn in turns)
     for number, turn in enumerate(turns, start=1):
         where = f"{path}, turn {number} ({turn.speaker})"
         if not turn.file_name:
@@ -199,9 +199,11 @@ def _of_manifest(path, dialogue):
         if turn.channel and turn.channel > len(waves):
             raise UserError(f"{where}: channel {turn.channel}; {turn.file_name} has {len(waves)}")
         wave = waves[turn.channel - 1] if turn.channel else sum(waves) / len(waves)
-        if timed:
-            if turn.start >= duration(wave):
-                raise UserError(f"{where}: begins at {turn.start:g} s; {turn.file_name} has {duration(wave):.1f} s")
+        if turn.start is not None:
+            if turn.start >= duration(wave) or turn.end > duration(wave) + _ROUNDED:
+                raise UserError(
+                    f"{where}: from {turn.start:g} to {turn.end:g} s; {turn.file_name} has {duration(wave):.1f} s"
+                )
             turn.end = min(turn.end, duration(wave))
             turn.wave = cut(wave, turn.start, turn.end)
         else:  # one after another, as they stand

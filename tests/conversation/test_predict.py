@@ -147,6 +147,16 @@ def test_a_manifest_that_names_its_recording(predict, call):
     }
 
 
+def test_times_of_a_manifest_that_make_no_sense_are_refused(predict, call):
+    rows = [("call.wav", "call", s, start, end, text) for start, end, s, text, _ in TURNS]
+    write_manifest(call.csv, [*rows[:4], (*rows[4][:3], "", "", "정말")])
+    message = r"turn without times in a dialogue whose other turns have them: call\.csv, row 6"
+    for arguments in (("--turns", call.csv), (call.wav, "--turns", call.csv), ("--text", call.csv)):
+        refused(predict, *arguments, message=message)
+    write_manifest(call.csv, [*rows[:4], (*rows[4][:4], 9999, "정말")])
+    refused(predict, "--turns", call.csv, message=r"turn 5 \(M\): from 5\.2 to 9999 s; call\.wav has 6\.5 s")
+
+
 def test_a_manifest_of_single_files(predict, tmp_path):
     sound = tones()
     for k, (start, end, speaker, *_) in enumerate(TURNS):
