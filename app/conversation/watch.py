@@ -26,6 +26,7 @@ from mirai.speech import read_piece, resample
 
 MAX_LINE = 1 << 20  # bytes
 LONGEST = 600.0  # seconds that are heard of a turn
+_LATEST = 1e6  # seconds of a time: 11 days
 _FIELDS = {"speaker": str, "text": str, "file_name": str, "start": float, "end": float}
 
 
@@ -49,6 +50,8 @@ def watch(options, lines, answers):
                 answer = listener.answer(_read(line, f"line {number}"))
             except UserError as error:
                 answer = {"error": str(error)}
+            except OSError as error:  # a name that is too long, a file that may not be read
+                answer = {"error": f"line {number}: {error.strerror or error}"}
             answers.write(json.dumps(answer, ensure_ascii=False) + "\n")
             answers.flush()
     except KeyboardInterrupt:
@@ -154,6 +157,10 @@ def _read(line, source):
         kinds = (float, int) if _FIELDS[name] is float else str
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected {_FIELDS[name].__name__}")
+        if kinds is str and not _is_text(value):
+            raise UserError(f"{source}: {name} has a character that no text has: {json.dumps(value)[:60]}")
+        if kinds is not str and value > _LATEST:
+            raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected seconds, at most {_LATEST:g}")
     if not is_name(content.get("speaker")):
         raise UserError(f"{source}: speaker {content.get('speaker')!r:.60}; expected a name")
     turn = Turn(None, None, content["speaker"], text=content.get("text", ""), file_name=content.get("file_name", ""))
@@ -165,3 +172,12 @@ def _read(line, source):
     elif {"start", "end"} & set(content):
         raise UserError(f"{source}: start and end are of a file_name; there is none")
     return turn
+
+
+def _is_text(value):
+    """Whether a string can be written: JSON may hold halves of a character."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
