@@ -11,6 +11,7 @@ from conversation.turns import Conversation, Note, Turn, cut
 from erc.corpus.annotations import read_annotations
 from erc.corpus.transcripts import read_transcript
 from erc.options import UserError
+from erc.untrusted import is_text
 from mirai.speech import read_speech
 
 _OVERLAP = 0.1  # seconds that two turns of one speaker may have in common
@@ -25,6 +26,10 @@ def read_conversation(options, progress):
     Raises:
         UserError: something cannot be read, or the parts do not belong together.
     """
+    inputs = (*options.recording, options.turns, options.text, options.csv_path)
+    for path in (*inputs, options.extractor, options.cgnn, options.model):
+        if path is not None and not is_text(path.name):
+            raise UserError(f"{path.name!r}: a file's name that is not UTF-8, and the report shows it; rename the file")
     if options.text:
         turns = read_plain(options.text, options.dialogue)
         conversation = Conversation(turns[0].dialogue or options.text.stem, [options.text.name], turns)

@@ -21,7 +21,7 @@ from erc.corpus.dialogues import Dialogue
 from erc.corpus.transcripts import clean
 from erc.options import UserError
 from erc.runtime import find_device
-from erc.untrusted import is_name, parse_json
+from erc.untrusted import is_name, is_text, parse_json
 from mirai.speech import read_piece, resample
 
 MAX_LINE = 1 << 20  # bytes
@@ -157,7 +157,7 @@ def _read(line, source):
         kinds = (float, int) if _FIELDS[name] is float else str
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected {_FIELDS[name].__name__}")
-        if kinds is str and not _is_text(value):
+        if kinds is str and not is_text(value):
             raise UserError(f"{source}: {name} has a character that no text has: {json.dumps(value)[:60]}")
         if kinds is not str and value > _LATEST:
             raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected seconds, at most {_LATEST:g}")
@@ -172,12 +172,3 @@ def _read(line, source):
     elif {"start", "end"} & set(content):
         raise UserError(f"{source}: start and end are of a file_name; there is none")
     return turn
-
-
-def _is_text(value):
-    """Whether a string can be written: JSON may hold halves of a character."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -147,6 +147,12 @@ def test_a_manifest_that_names_its_recording(predict, call):
     }
 
 
+def test_a_file_name_that_is_not_utf8_is_refused_before_anything_is_read(predict, call, tmp_path):
+    path = tmp_path / os.fsdecode(b"\xc5\xeb\xc8\xad.wav")
+    os.rename(call.wav, path)
+    refused(predict, path, "--turns", call.csv, message=r"\.wav': a file's name that is not UTF-8, .* rename")
+
+
 def test_times_of_a_manifest_that_make_no_sense_are_refused(predict, call):
     rows = [("call.wav", "call", s, start, end, text) for start, end, s, text, _ in TURNS]
     write_manifest(call.csv, [*rows[:4], (*rows[4][:3], "", "", "정말")])
