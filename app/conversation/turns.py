@@ -100,9 +100,10 @@ class Conversation:
 
 
 def cut(wave, start, end):
-    """The samples from `start` to `end` seconds, without copying them; at least `SHORTEST`."""
-    first = round(start * SAMPLE_RATE)
-    return wave[first : max(round(end * SAMPLE_RATE), first + round(SHORTEST * SAMPLE_RATE))]
+    """The samples from `start` to `end` seconds, without copying them; at least `SHORTEST`: the last, at the end."""
+    least = round(SHORTEST * SAMPLE_RATE)
+    first = max(0, min(round(start * SAMPLE_RATE), len(wave) - least))
+    return wave[first : max(round(end * SAMPLE_RATE), first + least)]
 
 
 def check_times(turns, path):

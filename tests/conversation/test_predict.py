@@ -163,6 +163,13 @@ def test_times_of_a_manifest_that_make_no_sense_are_refused(predict, call):
     refused(predict, "--turns", call.csv, message=r"turn 5 \(M\): from 5\.2 to 9999 s; call\.wav has 6\.5 s")
 
 
+def test_a_turn_at_the_very_end_has_sound(predict, call):
+    rows = [("call.wav", "call", s, start, end, text) for start, end, s, text, _ in TURNS]
+    write_manifest(call.csv, [*rows, ("call.wav", "call", "F", 6.49999, 6.5, "정말")])
+    for arguments in (("--turns", call.csv), (call.wav, "--turns", call.csv)):
+        assert sum(predict(*arguments)["turns"][-1]["probabilities"]) == pytest.approx(1, abs=1e-4)
+
+
 def test_a_manifest_of_single_files(predict, tmp_path):
     sound = tones()
     for k, (start, end, speaker, *_) in enumerate(TURNS):
