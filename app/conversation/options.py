@@ -27,7 +27,7 @@ class PredictOptions:
     turns: Path | None = option(
         None, "who speaks when and says what: TextGrid, ELAN (.eaf), RTTM, WebVTT, SRT, or a manifest (.csv)"
     )
-    dialogue: str | None = option(None, "a dialogue of the table --csv_path, or of a manifest of several")
+    dialogue: str | None = option(None, "a dialogue of the table --csv_path, or of a manifest or RTTM of several")
     csv_path: Path | None = option(None, "annotation table that MIRAI/preprocess.py wrote, with txt_wav/ beside it")
     text: Path | None = option(None, "a conversation as text alone: lines `speaker: text`, or a manifest (.csv)")
     extractor: Path | None = option(

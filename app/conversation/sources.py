@@ -157,7 +157,7 @@ def _guessed(turns, speakers):
 
 def _given_turns(options, channels):
     """The turns of --turns, each with its speech."""
-    turns = read_turns(options.turns, options.dialogue)
+    turns = read_turns(options.turns, options.dialogue, options.recording[0].stem)
     by_speaker = {channel.speaker: channel for channel in channels}
     named = list(dict.fromkeys(turn.file_name for turn in turns if turn.file_name))
     if len(named) > 1 and len(options.recording) == 1:

@@ -51,6 +51,23 @@ def test_rttm(tmp_path):
     assert found(read_turns(path)) == [(start, end, speaker, "") for start, end, speaker, _ in TIMES]
 
 
+def test_an_rttm_of_several_recordings(tmp_path):
+    path = tmp_path / "a.rttm"
+    path.write_text("SPEAKER one 1 0 1 <NA> <NA> M <NA> <NA>\nSPEAKER two 1 0 2 <NA> <NA> F <NA> <NA>\n")
+    assert found(read_turns(path, "two")) == found(read_turns(path, recording="two")) == [(0, 2, "F", "")]
+    with pytest.raises(UserError, match=r"a\.rttm: has 2 dialogues \(one, two\); say which: --dialogue NAME"):
+        read_turns(path, recording="three")
+    with pytest.raises(UserError, match=r"--dialogue three: not in"):
+        read_turns(path, "three")
+
+
+def test_a_dialogue_of_a_file_that_has_one_is_refused(tmp_path):
+    for name, read in (("a.srt", read_turns), ("a.txt", read_plain)):
+        (tmp_path / name).write_text("M: x\n")
+        with pytest.raises(UserError, match=rf"--dialogue one: is of a manifest .*; .*{name} has one, leave it out"):
+            read(tmp_path / name, "one")
+
+
 def test_webvtt(tmp_path):
     pytest.importorskip("webvtt")
     path = tmp_path / "a.vtt"

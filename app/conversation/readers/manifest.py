@@ -35,10 +35,15 @@ def read_manifest(path, dialogue=None):
             findings.errors["turn without times in a dialogue whose other turns have them"].append(places[False])
     if count := sum(map(len, findings.errors.values())):
         raise UserError(f"{path}: {findings.report(every_error=count <= _MAX_FAULTS)}")
-    return _choose(path, found, dialogue)
+    return choose(path, found, dialogue)
 
 
-def _choose(path, found, dialogue):
+def choose(path, found, dialogue):
+    """The turns of a dialogue, of those by name; None: of the only one.
+
+    Raises:
+        UserError: there are several, or not this one.
+    """
     names = first_of(found, 10)
     if dialogue is None and len(found) > 1:
         raise UserError(f"{path}: has {len(found)} dialogues ({names}); say which: --dialogue NAME")

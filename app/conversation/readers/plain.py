@@ -24,6 +24,8 @@ def read_plain(path, dialogue=None):
         for turn in turns:
             turn.file_name, turn.channel = "", None
         return turns
+    if dialogue is not None:
+        raise UserError(f"--dialogue {dialogue}: is of a manifest of several; {path} has one, leave it out")
     text, _ = read_text(path, "a text", "give a text of lines `speaker: what they say`")
     turns = []
     for number, line in enumerate(text.splitlines(), start=1):
