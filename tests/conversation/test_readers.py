@@ -90,6 +90,32 @@ def test_srt(tmp_path):
     assert found(read_turns(path)) == TIMES
 
 
+@pytest.mark.parametrize(
+    ("name", "cue", "message"),
+    [
+        ("a.vtt", "<v Anna>hi</v>\n<v Ben>yes</v>", "cue 1: has the voices Anna, Ben; expected a cue for each"),
+        ("a.srt", "- 민수: 안녕\n- 영희: 그래", "cue 1: '- 민수: 안녕.* expected a cue for each, `NAME: text`"),
+        ("a.srt", "내일 10:30에 만나요", "cue 1: says no speaker: '내일 10:30에 만나요'"),
+    ],
+)
+def test_cues_of_several_or_of_nobody_are_refused(tmp_path, name, cue, message):
+    for package in ("webvtt", "pysubs2"):
+        pytest.importorskip(package)
+    (tmp_path / name).write_text(f"WEBVTT\n\n1\n00:00:00.500 --> 00:00:01.250\n{cue}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_turns(tmp_path / name)
+
+
+def test_marks_in_webvtt_are_text(tmp_path):
+    pytest.importorskip("webvtt")
+    path = tmp_path / "a.vtt"
+    path.write_text(
+        "WEBVTT\n\n00:00.500 --> 00:01.000\n<v.loud A&amp;B>1 &lt; 2</v>\n\n00:01.000 --> 00:02.000\nRoom 1: 10:30?\n",
+        encoding="utf-8",
+    )
+    assert [(turn.speaker, turn.text) for turn in read_turns(path)] == [("A&B", "1 < 2"), ("Room 1", "10:30?")]
+
+
 def test_subtitles_without_a_speaker_are_refused(tmp_path):
     pytest.importorskip("webvtt")
     path = tmp_path / "a.vtt"
@@ -182,6 +208,9 @@ def test_text_alone(tmp_path):
         ("철수", "안녕: 반가워", None),
         ("영희", "응", None),
     ]
+    path.write_text("내일 10:30에\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.txt, line 1: '내일 10:30에'; expected"):
+        read_plain(path)
     path.write_text("no speaker here\n")
     with pytest.raises(UserError, match=r"a\.txt, line 1: 'no speaker here'; expected `speaker: what they say`"):
         read_plain(path)

@@ -9,7 +9,8 @@ from erc.options import UserError
 from erc.untrusted import plain_file
 
 _MAX_SIZE = 16 << 20  # bytes
-_LINE = re.compile(r"([^:：]{1,60})[:：](.*)")
+COLON = r"[:：](?!(?<=\d[:：])\d)"  # behind a name, not that of a time, such as 10:30
+_LINE = re.compile(rf"([^:：]{{1,60}}){COLON}(.*)")
 
 
 def read_plain(path, dialogue=None):
