@@ -1,5 +1,6 @@
 """The options of `app/predict.py`. No library is loaded here, so that `--help` is quick."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +108,18 @@ class PredictOptions:
         if self.channels is not None:
             if not self.recording:
                 raise ValueError("--channels: names the speakers of a recording; there is none")
+            from erc.untrusted import is_name
+
+            self.channels = [clean_name(name) for name in self.channels]
+            if wrong := [name for name in self.channels if not is_name(name)]:
+                raise ValueError(f"--channels: {wrong[0]!r:.60} is no name of a speaker")
             if len(set(self.channels)) < len(self.channels):
                 raise ValueError(f"--channels {' '.join(self.channels)}: expected a name of its own for each channel")
+
+
+def clean_name(name):
+    """A speaker's name in the one spelling in which it is compared: of Hangul, files have two."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def check_models(options):

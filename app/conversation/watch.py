@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from conversation.models import load_models
+from conversation.options import clean_name
 from conversation.prediction import embed, probabilities
 from conversation.turns import Turn
 from erc.corpus.dialogues import Dialogue
@@ -161,9 +162,9 @@ def _read(line, source):
             raise UserError(f"{source}: {name} has a character that no text has: {json.dumps(value)[:60]}")
         if kinds is not str and value > _LATEST:
             raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected seconds, at most {_LATEST:g}")
-    if not is_name(content.get("speaker")):
-        raise UserError(f"{source}: speaker {content.get('speaker')!r:.60}; expected a name")
-    turn = Turn(None, None, content["speaker"], text=content.get("text", ""), file_name=content.get("file_name", ""))
+    if not is_name(speaker := clean_name(content.get("speaker", ""))):
+        raise UserError(f"{source}: speaker {speaker!r:.60}; expected a name")
+    turn = Turn(None, None, speaker, text=content.get("text", ""), file_name=content.get("file_name", ""))
     if turn.file_name:
         start, end = content.get("start", 0.0), content.get("end", math.inf)
         if not 0 <= start < end:

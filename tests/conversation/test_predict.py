@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -129,6 +130,13 @@ def test_a_manifest_of_other_recordings_is_refused(predict, call, tmp_path):
     rows = [(name, "call", "M", k, k + 1, "정말") for k, name in enumerate(("a.wav", "b.wav"))]
     path = write_manifest(tmp_path / "two.csv", rows)
     refused(predict, call.wav, "--turns", path, message=r"has turns of 2 recordings, a\.wav, b\.wav; .* is one")
+
+
+def test_a_name_in_either_spelling_of_hangul_is_one_speaker(predict, call):
+    names = {"M": unicodedata.normalize("NFD", "민수"), "F": " 영희"}
+    rows = [("call.wav", "call", names[s], start, end, text) for start, end, s, text, _ in TURNS]
+    data = predict(call.wav, "--turns", write_manifest(call.csv, rows), "--channels", "민수", "영희")
+    assert data["speakers"] == ["민수", "영희"]
 
 
 def test_two_recordings(predict, call, tmp_path):
@@ -339,6 +347,8 @@ def test_models_that_do_not_fit_are_refused(predict, call, trained, make_network
         (("--csv_path", "a"), "--csv_path: needs --dialogue"),
         (("a.wav", "--extractor", "x"), "--extractor: needs --cgnn too"),
         (("a.wav", "--unsure", "2"), "--unsure 2: expected a probability"),
+        (("a.wav", "--channels", "", "F"), "--channels: '' is no name of a speaker"),
+        (("a.wav", "--channels", " M", "M"), "--channels M M: expected a name of its own"),
         (("a.wav", "--channels", "M", "M"), "--channels M M: expected a name of its own for each channel"),
         (("--text", "a", "--channels", "M"), "--channels: names the speakers of a recording"),
         (("a.wav", "--speakers", "1"), "--speakers 1: expected 2 to 8"),

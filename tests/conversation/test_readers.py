@@ -29,6 +29,15 @@ def test_textgrid(tmp_path):
     assert [turn.emotion for turn in turns] == ["happy", "", ""]
 
 
+def test_a_tier_without_a_name_is_refused(tmp_path):
+    textgrid = pytest.importorskip("praatio.textgrid")
+    grid, path = textgrid.Textgrid(), tmp_path / "a.TextGrid"
+    grid.addTier(textgrid.IntervalTier("", [(0, 1, "x")], 0, 4))
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+    with pytest.raises(UserError, match=r"a\.TextGrid, turn 1: speaker ''; expected a name"):
+        read_turns(path)
+
+
 def test_elan(tmp_path):
     elan = pytest.importorskip("pympi.Elan")
     file, path = elan.Eaf(), tmp_path / "a.eaf"

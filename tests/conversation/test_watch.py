@@ -81,6 +81,7 @@ def test_speakers_of_other_names_keep_their_places(watch):
     lines = [{"speaker": name, "text": "정말"} for name in ("Anna", "M", "Anna", "F")]
     *answers, last = watch(lines, "t")
     assert last == {"error": "F: one speaker more than the 2 whom the network was trained with"}
+    assert watch([{"speaker": name, "text": "정말"} for name in (" M", "M")], "t")[1]["speaker"] == "M"
     named = watch([{"speaker": name, "text": "정말"} for name in "MFM"], "t")
     assert [one["probabilities"] for one in answers] == [one["probabilities"] for one in named]
 
@@ -102,7 +103,7 @@ def test_a_line_that_is_wrong_is_answered_and_the_next_is_heard(watch, call, tmp
         b"no json\n": "line 1: not JSON, or damaged",
         b"[1]\n": "expected an object of some of speaker, text",
         b'{"speaker": "M", "mood": 1}\n': "expected an object of some of speaker",
-        b'{"text": "x"}\n': "speaker None; expected a name",
+        b'{"text": "x"}\n': "speaker ''; expected a name",
         b'{"speaker": "a\\nb", "text": "x"}\n': "expected a name",
         b'{"speaker": "M", "text": 3}\n': "text is 3, expected str",
         b'{"speaker": "M", "text": "x", "start": 1}\n': "start and end are of a file_name; there is none",

@@ -6,7 +6,7 @@ from conversation.readers.manifest import read_manifest
 from conversation.readers.rttm import read_rttm
 from conversation.readers.subtitles import read_srt, read_vtt
 from conversation.readers.tiers import read_elan, read_textgrid
-from conversation.turns import check_times
+from conversation.turns import check_turns
 from erc.options import UserError
 from erc.untrusted import damaged, plain_file
 
@@ -30,7 +30,7 @@ def read_turns(path, dialogue=None, recording=None):
     Returns:
         list[Turn]
     Raises:
-        UserError: the file is missing, of an unknown kind, damaged, or has times that make no sense.
+        UserError: the file is missing, of an unknown kind, damaged, or has names or times that make no sense.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -44,6 +44,5 @@ def read_turns(path, dialogue=None, recording=None):
         turns = reader(path, *chosen)
     if not turns:
         raise UserError(f"{path}: no turns in it")
-    timed = [turn for turn in turns if turn.start is not None]
-    check_times(timed, path)
+    check_turns(turns, path)
     return turns

@@ -3,7 +3,7 @@
 import re
 
 from conversation.readers.manifest import read_manifest
-from conversation.turns import Turn
+from conversation.turns import Turn, check_turns
 from erc.corpus.transcripts import read_text
 from erc.options import UserError
 from erc.untrusted import plain_file
@@ -24,6 +24,7 @@ def read_plain(path, dialogue=None):
         turns = read_manifest(path, dialogue)
         for turn in turns:
             turn.file_name, turn.channel = "", None
+        check_turns(turns, path)
         return turns
     if dialogue is not None:
         raise UserError(f"--dialogue {dialogue}: is of a manifest of several; {path} has one, leave it out")
@@ -39,4 +40,5 @@ def read_plain(path, dialogue=None):
         turns.append(Turn(None, None, found[1].strip(), said, "given" if said else "none"))
     if not turns:
         raise UserError(f"{path}: no lines in it")
+    check_turns(turns, path)
     return turns
