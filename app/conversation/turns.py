@@ -8,6 +8,7 @@ import numpy as np
 from conversation.options import clean_name
 from erc.options import UserError
 from erc.untrusted import is_name
+from mirai.readers.manifest_rows import name_fault
 from mirai.speech import SAMPLE_RATE
 
 SHORTEST = 0.02  # seconds of a turn
@@ -109,7 +110,8 @@ def cut(wave, start, end):
 
 
 def check_turns(turns, path):
-    """Give the speakers' names one spelling; refuse what is no name, and turns that end before they start.
+    """Give the speakers' names one spelling; refuse what is no name of a speaker or an emotion, and turns that end
+    before they start.
 
     Raises:
         UserError: names the file and the turn.
@@ -119,6 +121,8 @@ def check_turns(turns, path):
         if not is_name(turn.speaker):
             raise UserError(f"{path}, turn {number}: speaker {turn.speaker!r:.60}; expected a name")
         where = f"{path}, turn {number} ({turn.speaker})"
+        if turn.emotion and (fault := name_fault(turn.emotion, is_file=False)):
+            raise UserError(f"{where}: emotion {turn.emotion!r:.60} {fault}")
         if turn.start is None:
             continue
         if turn.start < 0 or turn.end <= turn.start:

@@ -38,6 +38,19 @@ def test_a_tier_without_a_name_is_refused(tmp_path):
         read_turns(path)
 
 
+def test_a_textgrid_that_is_wrong_is_named(tmp_path):
+    textgrid = pytest.importorskip("praatio.textgrid")
+    grid, path = textgrid.Textgrid(), tmp_path / "a.TextGrid"
+    for name, label in (("Anna", "좋아요"), ("Anna emotion", "=1+1")):
+        grid.addTier(textgrid.IntervalTier(name, [(0, 1, label)], 0, 4))
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+    with pytest.raises(UserError, match=r"turn 1 \(Anna\): emotion '=1\+1' that would be a formula in a spreadsheet"):
+        read_turns(path)
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp949"))
+    with pytest.raises(UserError, match=r"a\.TextGrid: is cp949 text, expected UTF-8 or UTF-16; save it again"):
+        read_turns(path)
+
+
 def test_elan(tmp_path):
     elan = pytest.importorskip("pympi.Elan")
     file, path = elan.Eaf(), tmp_path / "a.eaf"
