@@ -50,6 +50,15 @@ def is_name(value):
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
+def is_text(value):
+    """Whether a string can be written as UTF-8: JSON may hold half a character, and a file's name any bytes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def plain_file(path, limit=None, what="file"):
     """The bytes of a plain file: neither a directory nor a device, a pipe or a socket, at which reading would wait.
 

@@ -5,6 +5,7 @@ Both are imported where they are used: importing librosa takes seconds, which on
 
 import struct
 import wave
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,8 @@ CLIPPED = 0.999  # a sample this loud is clipped
 
 _RATES = 4_000, 384_000  # Hz; resampling from far below would take any amount of memory
 _DENSEST = 100  # samples in a byte of a file; the densest codecs of speech have 64
+_FREE = 30 * 60 * 2 * 48_000  # samples of a FLAC file of any density, half an hour of stereo: silence takes no bytes
+_ENDLESS = 1 << 62  # samples; libsndfile has more where the header says nothing
 _LOUDEST = 1e4  # full scale is 1, which floats may exceed
 _UNKNOWN = 0xFFFFFFFF  # bytes of sound, as streaming writers put it
 
@@ -45,7 +48,11 @@ def probe(path):
         raise UserError(f"{path}: not a sound file that can be read: {error.error_string}") from None
     if not info.frames:
         raise UserError(f"{path}: no sound in it, only a header")
-    if not _RATES[0] <= info.samplerate <= _RATES[1] or info.frames * info.channels > _DENSEST * size:
+    if info.frames >= _ENDLESS:
+        advice = f"ffmpeg -i {Path(path).name} {Path(path).stem}.wav"
+        raise UserError(f"{path}: the length is not in its header, as of a stream; write it again: {advice}")
+    most = max(_DENSEST * size, _FREE if info.format == "FLAC" else 0)
+    if not _RATES[0] <= info.samplerate <= _RATES[1] or info.frames * info.channels > most:
         found = f"{info.frames} samples in {size} bytes, {info.channels} channels, {info.samplerate} Hz"
         raise UserError(f"{path}: a header that makes no sense: {found}")
     return info

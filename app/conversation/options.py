@@ -1,5 +1,6 @@
 """The options of `app/predict.py`. No library is loaded here, so that `--help` is quick."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class PredictOptions:
     turns: Path | None = option(
         None, "who speaks when and says what: TextGrid, ELAN (.eaf), RTTM, WebVTT, SRT, or a manifest (.csv)"
     )
-    dialogue: str | None = option(None, "a dialogue of the table --csv_path, or of a manifest of several")
+    dialogue: str | None = option(None, "a dialogue of the table --csv_path, or of a manifest or RTTM of several")
     csv_path: Path | None = option(None, "annotation table that MIRAI/preprocess.py wrote, with txt_wav/ beside it")
     text: Path | None = option(None, "a conversation as text alone: lines `speaker: text`, or a manifest (.csv)")
     extractor: Path | None = option(
@@ -107,8 +108,18 @@ class PredictOptions:
         if self.channels is not None:
             if not self.recording:
                 raise ValueError("--channels: names the speakers of a recording; there is none")
+            from erc.untrusted import is_name
+
+            self.channels = [clean_name(name) for name in self.channels]
+            if wrong := [name for name in self.channels if not is_name(name)]:
+                raise ValueError(f"--channels: {wrong[0]!r:.60} is no name of a speaker")
             if len(set(self.channels)) < len(self.channels):
                 raise ValueError(f"--channels {' '.join(self.channels)}: expected a name of its own for each channel")
+
+
+def clean_name(name):
+    """A speaker's name in the one spelling in which it is compared: of Hangul, files have two."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def check_models(options):

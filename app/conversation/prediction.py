@@ -57,6 +57,8 @@ def embed(turns, models, device, quiet, progress=None):
         if name not in used:
             settings[key] = None
     if "audio" in used and (without := [turn for turn in turns if turn.wave is None]):
+        if not without[0].segment_id:  # a line of --watch
+            raise UserError("the turn has no speech, which these networks hear; expected a file_name")
         raise UserError(f"{without[0].segment_id}: has no speech, other turns have; expected it for all or for none")
     dataset = TurnDataset(turns, **settings)
     running = SimpleNamespace(batch_size=models.batch_size, batch_seconds=None, precision="32-true", num_workers=0)

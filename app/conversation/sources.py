@@ -11,9 +11,11 @@ from conversation.turns import Conversation, Note, Turn, cut
 from erc.corpus.annotations import read_annotations
 from erc.corpus.transcripts import read_transcript
 from erc.options import UserError
+from erc.untrusted import is_text
 from mirai.speech import read_speech
 
 _OVERLAP = 0.1  # seconds that two turns of one speaker may have in common
+_ROUNDED = 0.05  # seconds that a turn may end after its recording: times in tables are rounded
 
 
 def read_conversation(options, progress):
@@ -24,6 +26,10 @@ def read_conversation(options, progress):
     Raises:
         UserError: something cannot be read, or the parts do not belong together.
     """
+    inputs = (*options.recording, options.turns, options.text, options.csv_path)
+    for path in (*inputs, options.extractor, options.cgnn, options.model):
+        if path is not None and not is_text(path.name):
+            raise UserError(f"{path.name!r}: a file's name that is not UTF-8, and the report shows it; rename the file")
     if options.text:
         turns = read_plain(options.text, options.dialogue)
         conversation = Conversation(turns[0].dialogue or options.text.stem, [options.text.name], turns)
@@ -49,15 +55,25 @@ def read_conversation(options, progress):
 
 
 class _Channel:
-    """The sound of one speaker, or (speaker None) of all."""
+    """The sound of one speaker, or (speaker None) the mean of all `parts`, the channels of the file."""
 
-    def __init__(self, speaker, wave, file_name, number):
-        self.speaker, self.wave, self.file_name, self.number = speaker, wave, file_name, number
+    def __init__(self, speaker, wave, file_name, number, parts=()):
+        self.speaker, self.wave, self.file_name, self.number, self.parts = speaker, wave, file_name, number, parts
 
     @property
     def name(self):
         part = f"channel {self.number}" if self.number else self.file_name
         return f"{part} ({self.speaker})" if self.speaker else part
+
+    def numbered(self, number, where):
+        """Channel `number` of its file, which the turns at `where` say is their speaker's."""
+        if self.speaker is None:
+            if number > len(self.parts):
+                raise UserError(f"{where}: channel {number}; {self.file_name} has {len(self.parts)}")
+            return _Channel(None, self.parts[number - 1], self.file_name, number)
+        if number != (self.number or 1):
+            raise UserError(f"{where}: channel {number}; by --channels {self.speaker} is on {self.name}")
+        return self
 
     def turn(self, start, end, speaker):
         """A turn that is cut from it."""
@@ -70,8 +86,9 @@ def _channels(options):
     waves = [(path, channel) for path in options.recording for channel in enumerate(read_recording(path), start=1)]
     names = options.channels
     if names is None and (options.turns or options.speakers) and len(options.recording) == 1:
-        path, mixed = options.recording[0], sum(wave for _, (_, wave) in waves) / len(waves)
-        return [_Channel(None, mixed, path.name, None)], quality_notes(path.name, mixed)
+        path, parts = options.recording[0], [wave for _, (_, wave) in waves]
+        mixed = sum(parts) / len(parts)
+        return [_Channel(None, mixed, path.name, None, parts)], quality_notes(path.name, mixed)
     several = len(options.recording) > 1
     if several and len(waves) > len(options.recording):
         shown = ", ".join(path.name for path in options.recording)
@@ -140,8 +157,14 @@ def _guessed(turns, speakers):
 
 def _given_turns(options, channels):
     """The turns of --turns, each with its speech."""
-    turns = read_turns(options.turns, options.dialogue)
+    turns = read_turns(options.turns, options.dialogue, options.recording[0].stem)
     by_speaker = {channel.speaker: channel for channel in channels}
+    named = list(dict.fromkeys(turn.file_name for turn in turns if turn.file_name))
+    if len(named) > 1 and len(options.recording) == 1:
+        raise UserError(
+            f"{options.turns}: has turns of {len(named)} recordings, {', '.join(named[:3])}; {options.recording[0]} is "
+            "one. Give --turns alone, which finds them by their file_name"
+        )
     for number, turn in enumerate(turns, start=1):
         where = f"{options.turns}, turn {number} ({turn.speaker})"
         if turn.start is None:
@@ -149,6 +172,8 @@ def _given_turns(options, channels):
         channel = by_speaker.get(turn.speaker, by_speaker.get(None))
         if channel is None:
             raise UserError(f"{where}: --channels names {', '.join(by_speaker)}, not {turn.speaker}")
+        if turn.channel:
+            channel = channel.numbered(turn.channel, where)
         length = duration(channel.wave)
         if turn.start >= length or turn.end > length + 1:
             raise UserError(
@@ -165,7 +190,6 @@ def _of_manifest(path, dialogue):
     """A dialogue whose manifest names its sound files."""
     turns = read_turns(path, dialogue)
     files, clock = {}, 0.0
-    timed = all(turn.start is not None for turn in turns)
     for number, turn in enumerate(turns, start=1):
         where = f"{path}, turn {number} ({turn.speaker})"
         if not turn.file_name:
@@ -180,9 +204,11 @@ def _of_manifest(path, dialogue):
         if turn.channel and turn.channel > len(waves):
             raise UserError(f"{where}: channel {turn.channel}; {turn.file_name} has {len(waves)}")
         wave = waves[turn.channel - 1] if turn.channel else sum(waves) / len(waves)
-        if timed:
-            if turn.start >= duration(wave):
-                raise UserError(f"{where}: begins at {turn.start:g} s; {turn.file_name} has {duration(wave):.1f} s")
+        if turn.start is not None:
+            if turn.start >= duration(wave) or turn.end > duration(wave) + _ROUNDED:
+                raise UserError(
+                    f"{where}: from {turn.start:g} to {turn.end:g} s; {turn.file_name} has {duration(wave):.1f} s"
+                )
             turn.end = min(turn.end, duration(wave))
             turn.wave = cut(wave, turn.start, turn.end)
         else:  # one after another, as they stand

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from conversation.options import clean_name
 from erc.options import UserError
+from erc.untrusted import is_name
+from mirai.readers.manifest_rows import name_fault
 from mirai.speech import SAMPLE_RATE
 
 SHORTEST = 0.02  # seconds of a turn
@@ -100,18 +103,27 @@ class Conversation:
 
 
 def cut(wave, start, end):
-    """The samples from `start` to `end` seconds, without copying them; at least `SHORTEST`."""
-    first = round(start * SAMPLE_RATE)
-    return wave[first : max(round(end * SAMPLE_RATE), first + round(SHORTEST * SAMPLE_RATE))]
+    """The samples from `start` to `end` seconds, without copying them; at least `SHORTEST`: the last, at the end."""
+    least = round(SHORTEST * SAMPLE_RATE)
+    first = max(0, min(round(start * SAMPLE_RATE), len(wave) - least))
+    return wave[first : max(round(end * SAMPLE_RATE), first + least)]
 
 
-def check_times(turns, path):
-    """Refuse turns that end before they start.
+def check_turns(turns, path):
+    """Give the speakers' names one spelling; refuse what is no name of a speaker or an emotion, and turns that end
+    before they start.
 
     Raises:
         UserError: names the file and the turn.
     """
     for number, turn in enumerate(turns, start=1):
+        turn.speaker = clean_name(turn.speaker)
+        if not is_name(turn.speaker):
+            raise UserError(f"{path}, turn {number}: speaker {turn.speaker!r:.60}; expected a name")
         where = f"{path}, turn {number} ({turn.speaker})"
+        if turn.emotion and (fault := name_fault(turn.emotion, is_file=False)):
+            raise UserError(f"{where}: emotion {turn.emotion!r:.60} {fault}")
+        if turn.start is None:
+            continue
         if turn.start < 0 or turn.end <= turn.start:
             raise UserError(f"{where}: from {turn.start:g} to {turn.end:g} s; expected 0 <= start < end")

@@ -15,17 +15,19 @@ from types import SimpleNamespace
 import numpy as np
 
 from conversation.models import load_models
+from conversation.options import clean_name
 from conversation.prediction import embed, probabilities
 from conversation.turns import Turn
 from erc.corpus.dialogues import Dialogue
 from erc.corpus.transcripts import clean
 from erc.options import UserError
 from erc.runtime import find_device
-from erc.untrusted import is_name, parse_json
+from erc.untrusted import is_name, is_text, parse_json
 from mirai.speech import read_piece, resample
 
 MAX_LINE = 1 << 20  # bytes
 LONGEST = 600.0  # seconds that are heard of a turn
+_LATEST = 1e6  # seconds of a time: 11 days
 _FIELDS = {"speaker": str, "text": str, "file_name": str, "start": float, "end": float}
 
 
@@ -49,6 +51,8 @@ def watch(options, lines, answers):
                 answer = listener.answer(_read(line, f"line {number}"))
             except UserError as error:
                 answer = {"error": str(error)}
+            except OSError as error:  # a name that is too long, a file that may not be read
+                answer = {"error": f"line {number}: {error.strerror or error}"}
             answers.write(json.dumps(answer, ensure_ascii=False) + "\n")
             answers.flush()
     except KeyboardInterrupt:
@@ -154,9 +158,13 @@ def _read(line, source):
         kinds = (float, int) if _FIELDS[name] is float else str
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected {_FIELDS[name].__name__}")
-    if not is_name(content.get("speaker")):
-        raise UserError(f"{source}: speaker {content.get('speaker')!r:.60}; expected a name")
-    turn = Turn(None, None, content["speaker"], text=content.get("text", ""), file_name=content.get("file_name", ""))
+        if kinds is str and not is_text(value):
+            raise UserError(f"{source}: {name} has a character that no text has: {json.dumps(value)[:60]}")
+        if kinds is not str and value > _LATEST:
+            raise UserError(f"{source}: {name} is {json.dumps(value)[:60]}, expected seconds, at most {_LATEST:g}")
+    if not is_name(speaker := clean_name(content.get("speaker", ""))):
+        raise UserError(f"{source}: speaker {speaker!r:.60}; expected a name")
+    turn = Turn(None, None, speaker, text=content.get("text", ""), file_name=content.get("file_name", ""))
     if turn.file_name:
         start, end = content.get("start", 0.0), content.get("end", math.inf)
         if not 0 <= start < end:

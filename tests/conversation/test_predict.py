@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -112,6 +113,32 @@ def test_channels_give_each_turn_its_own_speech(predict, call):
     assert any(changed)
 
 
+def test_a_manifest_says_on_which_channel_someone_is(predict, call):
+    columns = ("file_name", "dialogue", "speaker", "start", "end", "text", "channel")
+    rows = [("call.wav", "call", s, start, end, text, "MF".index(s) + 1) for start, end, s, text, _ in TURNS]
+    path = write_manifest(call.csv, rows, columns)
+    alone, given, named = predict("--turns", path), predict(call.wav, "--turns", path), ("--channels", "M", "F")
+    assert given["turns"] == alone["turns"] == predict(call.wav, "--turns", path, *named)["turns"]
+    assert [turn["channel"] for turn in given["turns"]] == [1, 2, 1, 2, 1]
+    other = ("--channels", "F", "M")
+    refused(predict, call.wav, "--turns", path, *other, message=r"channel 1; by --channels M is on channel 2 \(M\)")
+    write_manifest(path, [*rows[:4], (*rows[4][:-1], 3)], columns)
+    refused(predict, call.wav, "--turns", path, message=r"turn 5 \(M\): channel 3; call\.wav has 2")
+
+
+def test_a_manifest_of_other_recordings_is_refused(predict, call, tmp_path):
+    rows = [(name, "call", "M", k, k + 1, "정말") for k, name in enumerate(("a.wav", "b.wav"))]
+    path = write_manifest(tmp_path / "two.csv", rows)
+    refused(predict, call.wav, "--turns", path, message=r"has turns of 2 recordings, a\.wav, b\.wav; .* is one")
+
+
+def test_a_name_in_either_spelling_of_hangul_is_one_speaker(predict, call):
+    names = {"M": unicodedata.normalize("NFD", "민수"), "F": " 영희"}
+    rows = [("call.wav", "call", names[s], start, end, text) for start, end, s, text, _ in TURNS]
+    data = predict(call.wav, "--turns", write_manifest(call.csv, rows), "--channels", "민수", "영희")
+    assert data["speakers"] == ["민수", "영희"]
+
+
 def test_two_recordings(predict, call, tmp_path):
     sound = tones()
     files = [write_sound(tmp_path / f"{name}.wav", sound[:, k]) for k, name in enumerate("MF")]
@@ -126,6 +153,29 @@ def test_a_manifest_that_names_its_recording(predict, call):
         **predict(call.wav, "--turns", call.csv),
         "sources": ["call.csv", "call.wav"],
     }
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_before_anything_is_read(predict, call, tmp_path):
+    path = tmp_path / os.fsdecode(b"\xc5\xeb\xc8\xad.wav")
+    os.rename(call.wav, path)
+    refused(predict, path, "--turns", call.csv, message=r"\.wav': a file's name that is not UTF-8, .* rename")
+
+
+def test_times_of_a_manifest_that_make_no_sense_are_refused(predict, call):
+    rows = [("call.wav", "call", s, start, end, text) for start, end, s, text, _ in TURNS]
+    write_manifest(call.csv, [*rows[:4], (*rows[4][:3], "", "", "정말")])
+    message = r"turn without times in a dialogue whose other turns have them: call\.csv, row 6"
+    for arguments in (("--turns", call.csv), (call.wav, "--turns", call.csv), ("--text", call.csv)):
+        refused(predict, *arguments, message=message)
+    write_manifest(call.csv, [*rows[:4], (*rows[4][:4], 9999, "정말")])
+    refused(predict, "--turns", call.csv, message=r"turn 5 \(M\): from 5\.2 to 9999 s; call\.wav has 6\.5 s")
+
+
+def test_a_turn_at_the_very_end_has_sound(predict, call):
+    rows = [("call.wav", "call", s, start, end, text) for start, end, s, text, _ in TURNS]
+    write_manifest(call.csv, [*rows, ("call.wav", "call", "F", 6.49999, 6.5, "정말")])
+    for arguments in (("--turns", call.csv), (call.wav, "--turns", call.csv)):
+        assert sum(predict(*arguments)["turns"][-1]["probabilities"]) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_manifest_of_single_files(predict, tmp_path):
@@ -297,6 +347,8 @@ def test_models_that_do_not_fit_are_refused(predict, call, trained, make_network
         (("--csv_path", "a"), "--csv_path: needs --dialogue"),
         (("a.wav", "--extractor", "x"), "--extractor: needs --cgnn too"),
         (("a.wav", "--unsure", "2"), "--unsure 2: expected a probability"),
+        (("a.wav", "--channels", "", "F"), "--channels: '' is no name of a speaker"),
+        (("a.wav", "--channels", " M", "M"), "--channels M M: expected a name of its own"),
         (("a.wav", "--channels", "M", "M"), "--channels M M: expected a name of its own for each channel"),
         (("--text", "a", "--channels", "M"), "--channels: names the speakers of a recording"),
         (("a.wav", "--speakers", "1"), "--speakers 1: expected 2 to 8"),

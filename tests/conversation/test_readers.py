@@ -29,6 +29,28 @@ def test_textgrid(tmp_path):
     assert [turn.emotion for turn in turns] == ["happy", "", ""]
 
 
+def test_a_tier_without_a_name_is_refused(tmp_path):
+    textgrid = pytest.importorskip("praatio.textgrid")
+    grid, path = textgrid.Textgrid(), tmp_path / "a.TextGrid"
+    grid.addTier(textgrid.IntervalTier("", [(0, 1, "x")], 0, 4))
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+    with pytest.raises(UserError, match=r"a\.TextGrid, turn 1: speaker ''; expected a name"):
+        read_turns(path)
+
+
+def test_a_textgrid_that_is_wrong_is_named(tmp_path):
+    textgrid = pytest.importorskip("praatio.textgrid")
+    grid, path = textgrid.Textgrid(), tmp_path / "a.TextGrid"
+    for name, label in (("Anna", "좋아요"), ("Anna emotion", "=1+1")):
+        grid.addTier(textgrid.IntervalTier(name, [(0, 1, label)], 0, 4))
+    grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+    with pytest.raises(UserError, match=r"turn 1 \(Anna\): emotion '=1\+1' that would be a formula in a spreadsheet"):
+        read_turns(path)
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp949"))
+    with pytest.raises(UserError, match=r"a\.TextGrid: is cp949 text, expected UTF-8 or UTF-16; save it again"):
+        read_turns(path)
+
+
 def test_elan(tmp_path):
     elan = pytest.importorskip("pympi.Elan")
     file, path = elan.Eaf(), tmp_path / "a.eaf"
@@ -51,6 +73,23 @@ def test_rttm(tmp_path):
     assert found(read_turns(path)) == [(start, end, speaker, "") for start, end, speaker, _ in TIMES]
 
 
+def test_an_rttm_of_several_recordings(tmp_path):
+    path = tmp_path / "a.rttm"
+    path.write_text("SPEAKER one 1 0 1 <NA> <NA> M <NA> <NA>\nSPEAKER two 1 0 2 <NA> <NA> F <NA> <NA>\n")
+    assert found(read_turns(path, "two")) == found(read_turns(path, recording="two")) == [(0, 2, "F", "")]
+    with pytest.raises(UserError, match=r"a\.rttm: has 2 dialogues \(one, two\); say which: --dialogue NAME"):
+        read_turns(path, recording="three")
+    with pytest.raises(UserError, match=r"--dialogue three: not in"):
+        read_turns(path, "three")
+
+
+def test_a_dialogue_of_a_file_that_has_one_is_refused(tmp_path):
+    for name, read in (("a.srt", read_turns), ("a.txt", read_plain)):
+        (tmp_path / name).write_text("M: x\n")
+        with pytest.raises(UserError, match=rf"--dialogue one: is of a manifest .*; .*{name} has one, leave it out"):
+            read(tmp_path / name, "one")
+
+
 def test_webvtt(tmp_path):
     pytest.importorskip("webvtt")
     path = tmp_path / "a.vtt"
@@ -71,6 +110,32 @@ def test_srt(tmp_path):
     ]
     path.write_text("\n".join(cues), encoding="cp949")
     assert found(read_turns(path)) == TIMES
+
+
+@pytest.mark.parametrize(
+    ("name", "cue", "message"),
+    [
+        ("a.vtt", "<v Anna>hi</v>\n<v Ben>yes</v>", "cue 1: has the voices Anna, Ben; expected a cue for each"),
+        ("a.srt", "- 민수: 안녕\n- 영희: 그래", "cue 1: '- 민수: 안녕.* expected a cue for each, `NAME: text`"),
+        ("a.srt", "내일 10:30에 만나요", "cue 1: says no speaker: '내일 10:30에 만나요'"),
+    ],
+)
+def test_cues_of_several_or_of_nobody_are_refused(tmp_path, name, cue, message):
+    for package in ("webvtt", "pysubs2"):
+        pytest.importorskip(package)
+    (tmp_path / name).write_text(f"WEBVTT\n\n1\n00:00:00.500 --> 00:00:01.250\n{cue}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_turns(tmp_path / name)
+
+
+def test_marks_in_webvtt_are_text(tmp_path):
+    pytest.importorskip("webvtt")
+    path = tmp_path / "a.vtt"
+    path.write_text(
+        "WEBVTT\n\n00:00.500 --> 00:01.000\n<v.loud A&amp;B>1 &lt; 2</v>\n\n00:01.000 --> 00:02.000\nRoom 1: 10:30?\n",
+        encoding="utf-8",
+    )
+    assert [(turn.speaker, turn.text) for turn in read_turns(path)] == [("A&B", "1 < 2"), ("Room 1", "10:30?")]
 
 
 def test_subtitles_without_a_speaker_are_refused(tmp_path):
@@ -165,6 +230,9 @@ def test_text_alone(tmp_path):
         ("철수", "안녕: 반가워", None),
         ("영희", "응", None),
     ]
+    path.write_text("내일 10:30에\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.txt, line 1: '내일 10:30에'; expected"):
+        read_plain(path)
     path.write_text("no speaker here\n")
     with pytest.raises(UserError, match=r"a\.txt, line 1: 'no speaker here'; expected `speaker: what they say`"):
         read_plain(path)

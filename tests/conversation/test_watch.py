@@ -81,6 +81,7 @@ def test_speakers_of_other_names_keep_their_places(watch):
     lines = [{"speaker": name, "text": "정말"} for name in ("Anna", "M", "Anna", "F")]
     *answers, last = watch(lines, "t")
     assert last == {"error": "F: one speaker more than the 2 whom the network was trained with"}
+    assert watch([{"speaker": name, "text": "정말"} for name in (" M", "M")], "t")[1]["speaker"] == "M"
     named = watch([{"speaker": name, "text": "정말"} for name in "MFM"], "t")
     assert [one["probabilities"] for one in answers] == [one["probabilities"] for one in named]
 
@@ -102,13 +103,19 @@ def test_a_line_that_is_wrong_is_answered_and_the_next_is_heard(watch, call, tmp
         b"no json\n": "line 1: not JSON, or damaged",
         b"[1]\n": "expected an object of some of speaker, text",
         b'{"speaker": "M", "mood": 1}\n': "expected an object of some of speaker",
-        b'{"text": "x"}\n': "speaker None; expected a name",
+        b'{"text": "x"}\n': "speaker ''; expected a name",
         b'{"speaker": "a\\nb", "text": "x"}\n': "expected a name",
         b'{"speaker": "M", "text": 3}\n': "text is 3, expected str",
         b'{"speaker": "M", "text": "x", "start": 1}\n': "start and end are of a file_name; there is none",
         b'{"speaker": "M", "file_name": "none.wav"}\n': "none.wav: no such file",
-        b'{"speaker": "M", "text": "x"}\n': "has no speech",
+        b'{"speaker": "M", "text": "x"}\n': "no speech, which these networks hear; expected a file_name",
         b'{"speaker": "M", "text": 1e999}\n': "not a finite number",
+        b'{"speaker": "M", "text": "\\ud800"}\n': 'text has a character that no text has: "\\ud800"',
+        b'{"speaker": "M", "file_name": "\\ud800.wav"}\n': "file_name has a character that no text has",
+        json.dumps({"speaker": "M", "file_name": str(call.wav), "start": 1e308}).encode()
+        + b"\n": "start is 1e+308, expected seconds, at most 1e+06",
+        json.dumps({"speaker": "M", "file_name": str(call.wav), "end": 10**400}).encode() + b"\n": "expected seconds",
+        json.dumps({"speaker": "M", "file_name": 5000 * "x"}).encode() + b"\n": "File name too long",
         b"[" * 100_000 + b"\n": "not JSON, or damaged",
         b"x" * (3 << 20) + b"\n": "more than 1,048,576 bytes",
         json.dumps({"speaker": "M", "file_name": str(call.wav), "start": 3, "end": 2}).encode()

@@ -111,6 +111,33 @@ def test_a_header_that_announces_hours_takes_no_memory(tmp_path):
         read_speech(path)
 
 
+def _with_length(path, samples):
+    """Put a number of samples into the header of a FLAC file."""
+    content = bytearray(path.read_bytes())
+    content[21] = content[21] & 0xF0 | samples >> 32
+    content[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def test_silence_as_flac_is_read_and_a_nonsense_length_is_not(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(16_000 * 300, dtype=np.float32), 16_000)
+    assert 150 * path.stat().st_size < 16_000 * 300
+    assert len(read_speech(path)) == 16_000 * 300
+    _with_length(path, 1 << 33)
+    with pytest.raises(UserError, match=r"a\.flac: a header that makes no sense: 8589934592 samples"):
+        read_speech(path)
+
+
+def test_a_flac_file_of_a_stream_is_named(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(16_000, dtype=np.float32), 16_000)
+    _with_length(path, 0)
+    message = r"a\.flac: the length is not in its header, as of a stream; write it again: ffmpeg -i a\.flac a\.wav"
+    with pytest.raises(UserError, match=message):
+        read_speech(path)
+
+
 def test_a_compressed_file_that_was_cut_short(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, TONE, 16_000)

@@ -100,7 +100,7 @@ def _emotions(rows, columns, labels):
     if "emotion" not in columns:
         return set()
     cells = {row.fitted(len(columns))[columns.index("emotion")] for row in rows}
-    return {labels.emotion(cell) for cell in cells if cell and not _fault(cell, is_file=False)} - {None}
+    return {labels.emotion(cell) for cell in cells if cell and not name_fault(cell, is_file=False)} - {None}
 
 
 def _turn(row, columns, path, labels, findings):
@@ -112,7 +112,7 @@ def _turn(row, columns, path, labels, findings):
     cells = dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False))
     for name in ("dialogue", "speaker", "emotion", "segment_id"):
         needed = name in ("dialogue", "speaker")
-        if (cells[name] or needed) and (fault := _fault(cells[name], is_file=name in ("dialogue", "segment_id"))):
+        if (cells[name] or needed) and (fault := name_fault(cells[name], is_file=name in ("dialogue", "segment_id"))):
             errors[f"{name} {fault}"].append(f"{place}: {shown(cells[name])}")
     times = {}
     for name in ("start", "end"):
@@ -153,7 +153,7 @@ def _recording(folder, name):
     return decomposed if decomposed.exists() and not (folder / name).exists() else folder / name
 
 
-def _fault(name, is_file):
+def name_fault(name, is_file):
     """Why a text cannot name a dialogue, a speaker, ...; None if it can.
 
     Args:

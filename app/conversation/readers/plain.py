@@ -3,13 +3,14 @@
 import re
 
 from conversation.readers.manifest import read_manifest
-from conversation.turns import Turn
+from conversation.turns import Turn, check_turns
 from erc.corpus.transcripts import read_text
 from erc.options import UserError
 from erc.untrusted import plain_file
 
 _MAX_SIZE = 16 << 20  # bytes
-_LINE = re.compile(r"([^:：]{1,60})[:：](.*)")
+COLON = r"[:：](?!(?<=\d[:：])\d)"  # behind a name, not that of a time, such as 10:30
+_LINE = re.compile(rf"([^:：]{{1,60}}){COLON}(.*)")
 
 
 def read_plain(path, dialogue=None):
@@ -23,7 +24,10 @@ def read_plain(path, dialogue=None):
         turns = read_manifest(path, dialogue)
         for turn in turns:
             turn.file_name, turn.channel = "", None
+        check_turns(turns, path)
         return turns
+    if dialogue is not None:
+        raise UserError(f"--dialogue {dialogue}: is of a manifest of several; {path} has one, leave it out")
     text, _ = read_text(path, "a text", "give a text of lines `speaker: what they say`")
     turns = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -36,4 +40,5 @@ def read_plain(path, dialogue=None):
         turns.append(Turn(None, None, found[1].strip(), said, "given" if said else "none"))
     if not turns:
         raise UserError(f"{path}: no lines in it")
+    check_turns(turns, path)
     return turns

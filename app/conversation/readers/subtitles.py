@@ -1,14 +1,18 @@
 """WebVTT and SRT: a cue is a turn. Its speaker is the voice of the cue (`<v Anna>`), or a name before a colon."""
 
+import html
 import io
 import re
 
 from conversation.extras import needs
+from conversation.readers.plain import COLON
 from conversation.turns import Turn
 from erc.corpus.transcripts import read_text
 from erc.options import UserError
 
-_NAMED = re.compile(r"\s*(?:\[([^\]\n]{1,60})\]|([^:：\n]{1,60})[:：])\s*(.*)", re.DOTALL)
+_NAMED = re.compile(rf"\s*(?:\[([^\]\n]{{1,60}})\]|([^:：\n]{{1,60}}){COLON})\s*(.*)", re.DOTALL)
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+_DASHED = re.compile(rf"^\s*[-–—]\s*[^:：\n]{{1,60}}{COLON}", re.MULTILINE)  # how two who speak in one cue are written
 
 
 def read_vtt(path):
@@ -18,7 +22,10 @@ def read_vtt(path):
     turns = []
     for number, cue in enumerate(webvtt.from_buffer(io.StringIO(text), "vtt"), start=1):
         start, end = _seconds(cue.start_in_seconds, cue.start), _seconds(cue.end_in_seconds, cue.end)
-        turns.append(_turn(path, number, start, end, cue.voice, cue.text))
+        voices = list(dict.fromkeys(html.unescape(name).strip() for name in _VOICE.findall(cue.raw_text)))
+        if len(voices) > 1:
+            raise UserError(f"{path}, cue {number}: has the voices {', '.join(voices)}; expected a cue for each")
+        turns.append(_turn(path, number, start, end, voices[0] if voices else None, html.unescape(cue.text)))
     return turns
 
 
@@ -40,6 +47,11 @@ def _seconds(whole, time):
 
 def _turn(path, number, start, end, voice, text):
     speaker = voice
+    if not voice and _DASHED.search(text):
+        raise UserError(
+            f"{path}, cue {number}: {text[:60]!r} is what several say, or one behind a dash; expected a cue "
+            "for each, `NAME: text`"
+        )
     if not speaker and (found := _NAMED.fullmatch(text)):
         speaker, text = found[1] or found[2], found[3]
     if not speaker or not speaker.strip():

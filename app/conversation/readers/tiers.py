@@ -6,6 +6,8 @@ that begins and ends as a turn does.
 
 from conversation.extras import needs
 from conversation.turns import Turn
+from erc.corpus.transcripts import read_text
+from erc.options import UserError
 
 EMOTION_TIER = " emotion"  # the end of its name
 _SAME = 0.01  # seconds between times that are one
@@ -15,6 +17,8 @@ def read_textgrid(path):
     with needs("praatio"):
         from praatio import textgrid
         from praatio.data_classes.interval_tier import IntervalTier
+    if read_text(path, "a TextGrid", "give the file that Praat wrote")[1] == "cp949":
+        raise UserError(f"{path}: is cp949 text, expected UTF-8 or UTF-16; save it again as UTF-8")
     grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
     tiers = {tier.name: tier.entries for tier in grid.tiers if isinstance(tier, IntervalTier)}
     return _turns({name: [(start, end, label) for start, end, label in entries] for name, entries in tiers.items()})
