@@ -110,6 +110,17 @@ def test_a_dialogue_file_that_is_wrong(scripts, tmp_path, damage, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pkl", "p.pkl"]
 
 
+def test_a_dialogue_file_is_not_written_over(scripts, tmp_path, capsys):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    (tmp_path / "other.pkl").symlink_to(tmp_path / "d.pkl")
+    before = (tmp_path / "d.pkl").read_bytes()
+    for name in ("d.pkl", "other.pkl"):
+        with pytest.raises(SystemExit):
+            scripts("preprocess", "--res_dir", tmp_path / name)
+        assert f"{name}: is --feat_dir itself; give another name" in capsys.readouterr().err
+    assert (tmp_path / "d.pkl").read_bytes() == before
+
+
 def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
     dialogues = make_dialogues(sessions=4, turns=(3, 4))
     dialogues.train_ids.remove("Sess02_impro01")
