@@ -86,7 +86,7 @@ class TrainOptions:
 
     def __post_init__(self):
         recipe = RECIPES[self.recipe]
-        if self.online and self.wf is None:
+        if self.online and self.wf is None and "wf" not in self.ablated:
             self.wf = 0
         for name, value in recipe.defaults.items():
             if getattr(self, name) is None:
@@ -97,16 +97,17 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        self._ablate()
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number of turns, or -1 for all")
         if self.online and self.wf:
-            raise ValueError(f"--wf {self.wf}: --online sees no future turns; leave it out")
+            asked = f"--ablate {self.ablate}" if "wf" in self.ablated else f"--wf {self.wf}"
+            raise ValueError(f"{asked}: --online sees no future turns; leave it out")
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
-        self._ablate()
         check_comet_options(self, searching=self.tuning)
         if self.tuning and self.model_ckpt:
             raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
@@ -118,7 +119,7 @@ class TrainOptions:
     @property
     def ablated(self):
         """What `--ablate` changes: the values of options, and of fields of the network's architecture."""
-        return ABLATIONS[self.recipe][self.ablate] if self.ablate else {}
+        return ABLATIONS[self.recipe].get(self.ablate, {})
 
     def _ablate(self):
         if self.ablate and self.ablate not in ABLATIONS[self.recipe]:

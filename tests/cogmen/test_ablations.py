@@ -108,11 +108,21 @@ def test_every_ablation_has_a_name_and_sets_what_there_is():
         ({"ablate": "no_graph", "recipe": "improved"}, "--ablate no_graph: --recipe improved has no_context"),
         ({"ablate": "no_context", "rnn": "gru"}, "needs --rnn transformer"),
         ({"ablate": "no_graph", "tuning": True}, "--ablate: --tuning searches whole networks"),
+        *(
+            ({"ablate": name, "online": True}, f"--ablate {name}: --online sees no future turns; leave it out")
+            for name in ("window_2", "window_10", "window_all")
+        ),
+        ({"ablate": "window_2", "online": True, "recipe": "improved"}, "--ablate window_2: --online sees no future"),
     ],
 )
 def test_ablations_that_do_not_go_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions(from_begin=True, **options)
+
+
+def test_an_online_network_can_lack_what_is_not_ahead():
+    for name in ("window_0", "no_speaker"):
+        assert TrainOptions(from_begin=True, ablate=name, online=True).wf == 0
 
 
 def test_trained_and_scored_with_the_record_of_how_it_was_chosen(tmp_path, run_script):
