@@ -1,6 +1,6 @@
 """One training run as `TrainOptions` ask for it: its data, its network, the checkpoint it leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -16,6 +16,9 @@ from erc.options import UserError, to_dict
 from erc.runtime import find_device
 from erc.scoring.calibration import at_temperature, fit_temperature, sure_from
 from erc.scoring.pictures import draw_learning_curves
+
+# Fields of an `Architecture` that come from the data, or from --ablate; and the dropout, which may change.
+_NO_FLAGS = {"feature_size", "num_emotions", "num_speakers", "multilabel", "graph", "drop_rate"}
 
 
 @dataclass
@@ -69,13 +72,24 @@ def build_network(options, data):
     network = CGNN(Architecture.from_options(options, size, len(corpus.emotions), data.num_speakers, corpus.multilabel))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
+        if not isinstance(start.network, CGNN):
+            raise UserError(f"{options.model_ckpt}: trained with --recipe improved, expected --recipe published")
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
-        for name in ("relations", "online", "valence_arousal"):
-            found, asked = (getattr(one.architecture, name) for one in (start.network, network))
-            if found != asked:
-                raise UserError(f"{options.model_ckpt}: trained with --{name} {found}, here --{name} {asked}")
+        asked = _asked_by(network.architecture)
+        for name, found in _asked_by(start.network.architecture).items():
+            if found != asked.get(name, found):
+                raise UserError(f"{options.model_ckpt}: trained with {name} {found}, here {name} {asked[name]}")
         network.load_state_dict(start.network.state_dict())
     return network
+
+
+def _asked_by(architecture):
+    """The flags of `train.py` that decide a network's tensors or what they mean, with their values."""
+    ablate = "no_context" if not architecture.seqcontext_nlayer else None if architecture.graph else "no_graph"
+    names = [field.name for field in fields(Architecture) if field.name not in _NO_FLAGS]
+    flags = {f"--{name}": getattr(architecture, name) for name in names}
+    speakers = {"speakers": architecture.num_speakers} if architecture.relations == "speakers" else {}
+    return {"--ablate": ablate, **flags, **speakers}
 
 
 def run_name(options):
