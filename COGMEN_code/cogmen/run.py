@@ -10,6 +10,7 @@ from cogmen.network.model import CGNN, Architecture
 from cogmen.training import dialogue_set, predict, seed_everything
 from erc.corpus.corpora import UNLABELLED, Corpus, asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
+from erc.corpus.metrics import check_labelled
 from erc.corpus.targets import take_task
 from erc.files import write_table
 from erc.options import UserError, to_dict
@@ -43,13 +44,16 @@ def prepare(options, splits=SPLITS):
     """Read the dialogues of `splits`; the others are left out of the result.
 
     Raises:
-        UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
+        UserError: the file or the device is not there, the file is not what `preprocess.py` writes, or none of the
+            turns of dev or test has a label.
     """
     device = find_device(options.device)
     dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset), lazy=True)
     options.dataset = corpus.name  # part of the names of what the run writes
     corpus = take_task(options.preprocessed_feature, dialogues, corpus, options.emotion)
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
+    for name in [name for name in splits if name != "train"]:
+        check_labelled(options.preprocessed_feature, name, dialogues[name])
     num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in dialogues[name]])
     return RunData(corpus, device, sizes, num_speakers, {name: dialogues[name] for name in splits})
 

@@ -149,3 +149,20 @@ def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scri
         with pytest.raises(UserError, match=r"tmp\.pt: refused: it asks for posix.system, which is neither a plain"):
             scripts(script, *flags)
     assert not list((tmp_path / "new").rglob("*.pt")) and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_without_labels_is_refused_before_the_training(scripts, tmp_path, split, capsys):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    scripts("preprocess")
+    if split == "test":
+        scripts("train")
+    content = read_pickle(tmp_path / "p.pkl")
+    for dialogue in content[split]:
+        dialogue["labels"] = np.full(len(dialogue["labels"]), -1)
+    write_pickle(tmp_path / "p.pkl", content)
+    capsys.readouterr()
+    for script in ("train", "eval") if split == "test" else ("train",):
+        with pytest.raises(UserError, match=rf"p\.pkl: none of the turns of the {split} dialogues has a label"):
+            scripts(script)
+    assert "training:" not in capsys.readouterr().err
