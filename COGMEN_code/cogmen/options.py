@@ -97,6 +97,10 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        if self.hidden_size % recipe.heads:
+            raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {recipe.heads}, the heads")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"--seed {self.seed}: expected 0 to {(1 << 32) - 1}")
         self._ablate()
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:

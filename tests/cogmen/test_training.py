@@ -61,6 +61,13 @@ class Recorded(TorchDispatchMode):
         ({"drop_rate": 0.99}, {"drop_rate": 1.0}, "--drop_rate 1.0: expected 0 <= rate < 1"),
         ({"learning_rate": 0.5}, {"learning_rate": 0.0}, "--learning_rate must be above 0"),
         ({"learning_rate": 1e-9}, {"learning_rate": -0.1}, "--learning_rate must be above 0"),
+        ({"seed": 0}, {"seed": -1}, "--seed -1: expected 0 to 4294967295"),
+        ({"seed": 4294967295}, {"seed": 4294967296}, "--seed 4294967296: expected 0 to 4294967295"),
+        (
+            {"recipe": "improved", "hidden_size": 12},
+            {"recipe": "improved", "hidden_size": 10},
+            "--hidden_size 10: expected a multiple of 4, the heads",
+        ),
         ({"weight_decay": 0.0}, {"weight_decay": -0.1}, "--weight_decay not below 0"),
     ],
 )
