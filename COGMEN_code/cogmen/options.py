@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.network.graph import RELATIONS
-from cogmen.recipes import ABLATIONS, RECIPES, default_help
+from cogmen.recipes import ABLATIONS, MAX_LAYERS, MAX_SIZE, MAX_TURNS, RECIPES, default_help
 from erc.corpus.corpora import TASKS
 from erc.options import option
 from erc.tracking import check_comet_options
@@ -12,6 +12,8 @@ from erc.tracking import check_comet_options
 MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULERS = ("cosine", "expLR", "reduceLR")
+_MOST = {"seqcontext_nlayer": MAX_LAYERS, "hidden_size": MAX_SIZE, "gnn_nheads": MAX_SIZE}
+_MOST |= {"wp": MAX_TURNS, "wf": MAX_TURNS}
 
 
 def _by_recipe(name, text, **settings):
@@ -97,6 +99,9 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected at most {most}")
         if self.hidden_size % recipe.heads:
             raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {recipe.heads}, the heads")
         if not 0 <= self.seed < 1 << 32:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+# The most that a network may have, so that a file which asks for more is refused before memory is taken.
+MAX_LAYERS, MAX_SIZE, MAX_TURNS = 100, 1 << 20, (1 << 31) - 1
+
 
 @dataclass(frozen=True)
 class Recipe:

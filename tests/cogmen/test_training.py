@@ -61,6 +61,14 @@ class Recorded(TorchDispatchMode):
         ({"drop_rate": 0.99}, {"drop_rate": 1.0}, "--drop_rate 1.0: expected 0 <= rate < 1"),
         ({"learning_rate": 0.5}, {"learning_rate": 0.0}, "--learning_rate must be above 0"),
         ({"learning_rate": 1e-9}, {"learning_rate": -0.1}, "--learning_rate must be above 0"),
+        *(
+            ({name: most}, {name: most + 1}, f"--{name} {most + 1}: expected at most {most}")
+            for name, most in (("wp", 2**31 - 1), ("wf", 2**31 - 1), ("seqcontext_nlayer", 100))
+        ),
+        *(
+            ({name: 2**20}, {name: 2**20 + 1}, f"--{name} 1048577: expected at most 1048576")
+            for name in ("hidden_size", "gnn_nheads")
+        ),
         ({"seed": 0}, {"seed": -1}, "--seed -1: expected 0 to 4294967295"),
         ({"seed": 4294967295}, {"seed": 4294967296}, "--seed 4294967296: expected 0 to 4294967295"),
         (
