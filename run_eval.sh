@@ -8,7 +8,7 @@
 #
 #   --features FILE    a dialogue file with embeddings (*_feat.pkl), or a (split) zip that holds one
 #   --checkpoint FILE  a checkpoint of COGMEN_code/train.py; may be given several times
-#   --dataset NAME     corpus of your own features, if the file does not say: KEMDy19 (the default), iemocap or iemocap_4
+#   --dataset NAME     corpus of your features, if the file does not say: KEMDy19 (the default), iemocap or iemocap_4
 #   --text_feature F   extractor: the text embeddings that the features hold; sbert: new ones of the sentences
 #   --train            train the graph network for a, t and at; --seeds N: with N seeds, mean and standard deviation
 #   --modalities "M..." with --train: others than those of a, t and at that the features have, such as "t atv"

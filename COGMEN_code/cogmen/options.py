@@ -88,6 +88,9 @@ class TrainOptions:
 
     def __post_init__(self):
         recipe = RECIPES[self.recipe]
+        for name, value in self.ablated.items():
+            if (found := getattr(self, name, None)) not in (None, value):
+                raise ValueError(f"--{name} {found}: --ablate {self.ablate} makes it {value}; leave one of them out")
         if self.online and self.wf is None and "wf" not in self.ablated:
             self.wf = 0
         for name, value in recipe.defaults.items():
@@ -106,6 +109,8 @@ class TrainOptions:
             raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {recipe.heads}, the heads")
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"--seed {self.seed}: expected 0 to {(1 << 32) - 1}")
+        if self.max_grad_value <= 0 and self.max_grad_value != -1:
+            raise ValueError(f"--max_grad_value {self.max_grad_value:g}: expected more than 0, or -1: do not clip")
         self._ablate()
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:
@@ -120,6 +125,8 @@ class TrainOptions:
         check_comet_options(self, searching=self.tuning)
         if self.tuning and self.model_ckpt:
             raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
+        if self.tuning and self.resume:
+            raise ValueError("--resume: a search goes on by the same command without it; leave it out")
         if self.from_begin == (self.model_ckpt is not None):
             raise ValueError(
                 "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"

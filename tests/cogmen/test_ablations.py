@@ -97,7 +97,7 @@ def test_every_ablation_has_a_name_and_sets_what_there_is():
         known = {field.name for one in (architecture, TrainOptions) for field in dataclasses.fields(one)}
         assert all(values.keys() <= known for values in parts.values())
         for turns, name in ((0, "window_0"), (2, "window_2"), (10, "window_10"), (-1, "window_all")):
-            options = TrainOptions(from_begin=True, recipe=recipe, ablate=name, wp=3)
+            options = TrainOptions(from_begin=True, recipe=recipe, ablate=name)
             assert (options.wp, options.wf) == (turns, turns)
 
 
@@ -106,6 +106,10 @@ def test_every_ablation_has_a_name_and_sets_what_there_is():
     [
         ({"ablate": "no_mask"}, "--ablate no_mask: --recipe published has no_graph"),
         ({"ablate": "no_graph", "recipe": "improved"}, "--ablate no_graph: --recipe improved has no_context"),
+        ({"ablate": "window_2", "wp": 7}, "--wp 7: --ablate window_2 makes it 2; leave one of them out"),
+        ({"ablate": "window_2", "wf": 0}, "--wf 0: --ablate window_2 makes it 2; leave one of them out"),
+        ({"ablate": "no_speaker", "relations": "speakers"}, "--relations speakers: --ablate no_speaker makes it time"),
+        ({"ablate": "no_context", "seqcontext_nlayer": 3}, "--seqcontext_nlayer 3: --ablate no_context makes it 0"),
         ({"ablate": "no_context", "rnn": "gru"}, "needs --rnn transformer"),
         ({"ablate": "no_graph", "tuning": True}, "--ablate: --tuning searches whole networks"),
         *(

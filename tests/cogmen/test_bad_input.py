@@ -121,6 +121,16 @@ def test_a_dialogue_file_is_not_written_over(scripts, tmp_path, capsys):
     assert (tmp_path / "d.pkl").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "flags", [("--device", "cpu"), ("--sbert", "x"), ("--text_feature", "extractor", "--sbert", "x")]
+)
+def test_options_of_the_sbert_need_it(scripts, tmp_path, flags):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    with pytest.raises(UserError, match=f"{' '.join(flags[-2:])}: is for --text_feature sbert; give that, too, or lea"):
+        scripts("preprocess", *flags)
+    assert not (tmp_path / "p.pkl").exists()
+
+
 def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
     dialogues = make_dialogues(sessions=4, turns=(3, 4))
     dialogues.train_ids.remove("Sess02_impro01")

@@ -69,6 +69,9 @@ class Recorded(TorchDispatchMode):
             ({name: 2**20}, {name: 2**20 + 1}, f"--{name} 1048577: expected at most 1048576")
             for name in ("hidden_size", "gnn_nheads")
         ),
+        ({"max_grad_value": -1.0}, {"max_grad_value": 0.0}, "--max_grad_value 0: expected more than 0, or -1"),
+        ({"max_grad_value": 0.1}, {"max_grad_value": -5.0}, "--max_grad_value -5: expected more than 0, or -1"),
+        ({"resume": True}, {"resume": True, "tuning": True}, "--resume: a search goes on by the same command"),
         ({"seed": 0}, {"seed": -1}, "--seed -1: expected 0 to 4294967295"),
         ({"seed": 4294967295}, {"seed": 4294967296}, "--seed 4294967296: expected 0 to 4294967295"),
         (
