@@ -174,7 +174,7 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
         scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     kept = copy.deepcopy(network) if recipe.average else network  # whose weights are scored and kept
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
-    keeper = StateKeeper(state_path, options, (network, kept, optimizer, scheduler, progress), train_set)
+    keeper = StateKeeper(state_path, options, (network, kept, optimizer, scheduler, progress), train_set, dev_set)
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
