@@ -8,7 +8,7 @@
 #
 #   --features FILE    a dialogue file with embeddings (*_feat.pkl), or a (split) zip that holds one
 #   --checkpoint FILE  a checkpoint of COGMEN_code/train.py; may be given several times
-#   --dataset NAME     corpus of your own features: KEMDy19, iemocap or iemocap_4
+#   --dataset NAME     corpus of your features, if the file does not say: KEMDy19 (the default), iemocap or iemocap_4
 #   --text_feature F   extractor: the text embeddings that the features hold; sbert: new ones of the sentences
 #   --train            train the graph network for a, t and at; --seeds N: with N seeds, mean and standard deviation
 #   --modalities "M..." with --train: others than those of a, t and at that the features have, such as "t atv"
@@ -26,7 +26,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools/steps.sh"
 
 # ---- Configuration
 
-dataset=KEMDy19 text_feature=extractor modalities='' seeds=1 epochs='' device='' work='' features='' checkpoint=()
+dataset='' text_feature=extractor modalities='' seeds=1 epochs='' device='' work='' features='' checkpoint=()
 train='' published='' controls='' ablate='' recipe='' force=''
 read_options "train published controls ablate force" \
     "dataset text_feature modalities seeds epochs recipe device work features checkpoint" "$@"
@@ -47,7 +47,6 @@ steps=$work/steps results=$work/results preprocessed=$work/preprocessed.pkl
 on_device=(${device:+--device "$device"})
 [[ $text_feature == sbert ]] || export HF_HUB_OFFLINE=1
 preprocessing=() graph=()
-[[ $dataset$text_feature == KEMDy19extractor ]] || preprocessing=(--text_feature "$text_feature" "${on_device[@]}")
 
 set_up
 cd "$ROOT"
@@ -57,7 +56,7 @@ cd "$ROOT"
 if [[ -z $features ]]; then
     unpack features data/sample/zip.zip "$work/features" --manifest
     features=$work/features/new_2019cogmen_format_speaker_only_feat.pkl
-    preprocessing=(--dev_sessions 1 2) # as the shipped features were made
+    dataset=KEMDy19 preprocessing=(--dev_sessions 1 2) # as the shipped features were made
     [[ -n $published ]] || graph=("${SAMPLE_GRAPH_OPTIONS[@]}")
 elif [[ $features == *.zip ]]; then
     rm -rf "$work/own_features"
@@ -66,8 +65,16 @@ elif [[ $features == *.zip ]]; then
     [[ ${#found[@]} == 1 && -f ${found[0]} ]] || stop "$features: expected one .pkl file in it"
     features=${found[0]}
 fi
-[[ $dataset == KEMDy19 ]] || graph=(--batch_size 32 --epochs 55) # as published for IEMOCAP
-[[ -z $recipe ]] || graph=(--recipe "$recipe") tag=${recipe}_ results+=_$recipe
+[[ -n $dataset ]] || dataset=$(corpus_in "$features")
+dataset=${dataset:-KEMDy19}
+if [[ $text_feature == sbert ]]; then
+    preprocessing+=(--text_feature sbert "${on_device[@]}")
+elif [[ $dataset != KEMDy19 ]]; then
+    preprocessing+=(--text_feature "$text_feature")
+fi
+[[ $dataset != iemocap* ]] || graph=(--batch_size 32 --epochs 55) # as published for IEMOCAP
+[[ $recipe != improved ]] || graph=() # which has its own
+[[ -z $recipe ]] || graph+=(--recipe "$recipe") tag=${recipe}_ results+=_$recipe
 graph+=(${epochs:+--epochs "$epochs"})
 preprocess_features "$features" "$preprocessed" "${preprocessing[@]}"
 

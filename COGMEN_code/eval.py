@@ -55,7 +55,7 @@ def evaluate(options):
     from erc.corpus.corpora import asked_corpus
     from erc.corpus.dialogues import read_preprocessed, use_modalities
     from erc.corpus.feelings import feeling_scores, feeling_summary
-    from erc.corpus.metrics import report, scores
+    from erc.corpus.metrics import check_labelled, report, scores
     from erc.corpus.targets import take_task
     from erc.runtime import find_device
     from erc.scoring.evaluation import FILES, write_evaluation, write_multilabel_evaluation
@@ -68,6 +68,7 @@ def evaluate(options):
     modalities = options.modalities or checkpoint.modalities
     sizes = use_modalities(options.data_dir, splits, modalities)
     check_fits(options.pt_dir, checkpoint, corpus, modalities, sizes)
+    check_labelled(options.data_dir, "test", splits["test"])
     add_absent(splits["test"], checkpoint.feature_sizes)
     test = checkpoint.dialogue_set(splits["test"], corpus, device)
     network = checkpoint.network.to(device)

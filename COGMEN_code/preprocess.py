@@ -41,6 +41,8 @@ class Options:
     device: str = option("auto", "where the SBERT runs: auto, cpu, cuda or cuda:N")
 
     def __post_init__(self):
+        if self.res_dir.resolve() == self.feat_dir.resolve():
+            raise ValueError(f"--res_dir {self.res_dir}: is --feat_dir itself; give another name")
         if self.split_utterances is not None and self.split_utterances < 1:
             raise ValueError(f"--split_utterances {self.split_utterances}: expected at least 1")
         if self.dev_sessions and self.seed is not None:

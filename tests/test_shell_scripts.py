@@ -1,6 +1,7 @@
 """run_command.sh and run_eval.sh as a user runs them, and the steps that they are made of."""
 
 import ast
+import dataclasses
 import json
 import os
 import re
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from erc.corpus.corpora import own_corpus
+from erc.corpus.dialogues import write_dialogues
 from erc.files import write_pickle
 from erc.options import REPOSITORY
 from erc.split_zip import pack
 from erc.untrusted import read_pickle
+from tests.cogmen.conftest import make_dialogues
 from tests.manifests import make_turns, record, write_manifest
 from tests.test_commands import check
 
@@ -389,6 +393,32 @@ def test_run_eval_on_iemocap(tmp_path):
     assert code == 0, error[-3000:]
     trained, scored = tmp_path / "results/cgnn/t/seed24", tmp_path / "scored/cgnn/t" / checkpoint.stem
     assert (scored / "predictions.csv").read_text() == (trained / "predictions.csv").read_text()
+
+
+def test_run_eval_on_a_corpus_that_the_file_names(tmp_path):
+    corpus = own_corpus("f.pkl", "calls", ["calm", "cross", "glad"])
+    file = make_dialogues(sessions=4, turns=(3, 5))
+    for dialogue in file.dialogues:
+        dialogue.labels %= 3
+    write_dialogues(tmp_path / "f.pkl", dataclasses.replace(file, corpus=corpus))
+    command = (REPOSITORY / "run_eval.sh", "--work", tmp_path, "--features", tmp_path / "f.pkl")
+    code, _, error = shell(*command, "--train", "--epochs", 1, "--modalities", "t")
+    assert code == 0, error[-3000:]
+    checkpoint = tmp_path / "model_checkpoints/calls_best_dev_f1_model_t_seed24.pt"
+    assert torch.load(checkpoint, weights_only=True)["options"]["batch_size"] == 64
+    code, _, error = shell(*command, "--checkpoint", checkpoint)
+    assert code == 0, error[-3000:]
+
+
+def test_run_eval_keeps_a_corpuss_options_with_the_published_recipe(stand_in, tmp_path):
+    python, log = stand_in
+    (tmp_path / "a.pkl").write_text("a")
+    command = ("--features", tmp_path / "a.pkl", "--work", tmp_path / "work", "--dataset", "iemocap", "--device", "cpu")
+    for recipe, options in (("published", "--batch_size 32 --epochs 55 "), ("improved", "")):
+        more = ("--train", "--modalities", "t", "--recipe", recipe)
+        code, _, error = shell(REPOSITORY / "run_eval.sh", *command, *more, PYTHON=str(python))
+        assert code == 0, error
+        assert f"--seed 24 {options}--recipe {recipe} --device cpu" in log.read_text()
 
 
 def test_a_table_of_run_eval_is_of_one_set_of_features_and_options(stand_in, tmp_path):

@@ -162,6 +162,17 @@ def main():
 run(main)' "$1"
 }
 
+# corpus_in DIALOGUES: the corpus that a dialogue file says it is of, else KEMDy19
+corpus_in() {
+    "$python" -c 'import sys; from erc.corpus.dialogues import second_pickle
+from erc.options import run
+from erc.untrusted import read_two_pickles
+def main():
+    _, more = read_two_pickles(sys.argv[1])
+    print(second_pickle(sys.argv[1], more, None)[1].name)
+run(main)' "$1"
+}
+
 # modalities_of_table TABLE: t where any of its turns has text, a where they have speech, and at for both
 modalities_of_table() {
     "$python" -c 'import sys; from pathlib import Path; from erc.corpus.annotations import read_annotations

@@ -7,7 +7,7 @@ from cogmen.network.batching import DialogueSet
 from cogmen.network.graph import RELATIONS
 from cogmen.network.improved import ImprovedArchitecture, MaskedAttentionNetwork
 from cogmen.network.model import CGNN, Architecture
-from cogmen.recipes import RECIPES
+from cogmen.recipes import MAX_LAYERS, MAX_SIZE, MAX_TURNS, RECIPES
 from erc.corpus.corpora import CORPORA, MODALITIES, own_corpus
 from erc.files import write_torch
 from erc.options import UserError
@@ -17,7 +17,7 @@ from erc.untrusted import check_weights, damaged, read_torch, shown
 FORMAT = "cogmen-cgnn"
 VERSION = 1
 
-_MAX_LAYERS, _MAX_SIZE, _HOTTEST = 100, 1 << 20, 1000
+_HOTTEST = 1000
 _FORMER = {"modality_drop"}  # what older files say of the architecture: it was for their training alone
 _NETWORKS = {Architecture: CGNN, ImprovedArchitecture: MaskedAttentionNetwork}
 
@@ -124,7 +124,7 @@ def make_checkpoint(path, content, read_weights):
         }
         sizes = {name: value for name, value in content["architecture"].items() if name not in _FORMER}
         for name, value in sizes.items():  # before layer after layer is made
-            limit = _MAX_LAYERS if name in ("seqcontext_nlayer", "members") else _MAX_SIZE
+            limit = MAX_LAYERS if name in ("seqcontext_nlayer", "members") else MAX_SIZE
             least = 0 if name == "seqcontext_nlayer" else 1  # --ablate no_context has no layer
             if type(value) is int and not least <= value <= limit:
                 raise UserError(f"{path}: its architecture has {name} {shown(value)}, expected {least} to {limit}")
@@ -189,7 +189,7 @@ def _check_kept(path, kept, architecture):
     ):
         if type(found) is not type(expected) or found != expected:
             raise UserError(f"{path}: damaged: its {name} is {shown(found)}, its other parts say {shown(expected)}")
-    if windows.keys() != {"wp", "wf"} or not all(type(n) is int and -1 <= n < 1 << 31 for n in windows.values()):
+    if windows.keys() != {"wp", "wf"} or not all(type(n) is int and -1 <= n <= MAX_TURNS for n in windows.values()):
         raise UserError(f"{path}: its windows are {shown(windows)}, expected wp and wf, each of -1 or more turns")
     for name, kinds in (("options", dict), ("epoch", int | None), ("dev_weighted_f1", float | None)):
         if not isinstance(kept[name], kinds):

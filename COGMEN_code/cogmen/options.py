@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cogmen.network.graph import RELATIONS
-from cogmen.recipes import ABLATIONS, RECIPES, default_help
+from cogmen.recipes import ABLATIONS, MAX_LAYERS, MAX_SIZE, MAX_TURNS, RECIPES, default_help
 from erc.corpus.corpora import TASKS
 from erc.options import option
 from erc.tracking import check_comet_options
@@ -12,6 +12,8 @@ from erc.tracking import check_comet_options
 MODALITY_SETS = ("a", "t", "v", "at", "av", "tv", "atv")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULERS = ("cosine", "expLR", "reduceLR")
+_MOST = {"seqcontext_nlayer": MAX_LAYERS, "hidden_size": MAX_SIZE, "gnn_nheads": MAX_SIZE}
+_MOST |= {"wp": MAX_TURNS, "wf": MAX_TURNS}
 
 
 def _by_recipe(name, text, **settings):
@@ -86,7 +88,10 @@ class TrainOptions:
 
     def __post_init__(self):
         recipe = RECIPES[self.recipe]
-        if self.online and self.wf is None:
+        for name, value in self.ablated.items():
+            if (found := getattr(self, name, None)) not in (None, value):
+                raise ValueError(f"--{name} {found}: --ablate {self.ablate} makes it {value}; leave one of them out")
+        if self.online and self.wf is None and "wf" not in self.ablated:
             self.wf = 0
         for name, value in recipe.defaults.items():
             if getattr(self, name) is None:
@@ -97,19 +102,31 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "seqcontext_nlayer", "hidden_size", "gnn_nheads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        for name, most in _MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected at most {most}")
+        if self.hidden_size % recipe.heads:
+            raise ValueError(f"--hidden_size {self.hidden_size}: expected a multiple of {recipe.heads}, the heads")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"--seed {self.seed}: expected 0 to {(1 << 32) - 1}")
+        if self.max_grad_value <= 0 and self.max_grad_value != -1:
+            raise ValueError(f"--max_grad_value {self.max_grad_value:g}: expected more than 0, or -1: do not clip")
+        self._ablate()
         for name in ("wp", "wf"):
             if getattr(self, name) < -1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number of turns, or -1 for all")
         if self.online and self.wf:
-            raise ValueError(f"--wf {self.wf}: --online sees no future turns; leave it out")
+            asked = f"--ablate {self.ablate}" if "wf" in self.ablated else f"--wf {self.wf}"
+            raise ValueError(f"{asked}: --online sees no future turns; leave it out")
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"--drop_rate {self.drop_rate}: expected 0 <= rate < 1")
         if self.learning_rate <= 0 or self.weight_decay < 0:
             raise ValueError("--learning_rate must be above 0 and --weight_decay not below 0")
-        self._ablate()
         check_comet_options(self, searching=self.tuning)
         if self.tuning and self.model_ckpt:
             raise ValueError("--tuning: every trial starts with fresh weights; give --from_begin, not --model_ckpt")
+        if self.tuning and self.resume:
+            raise ValueError("--resume: a search goes on by the same command without it; leave it out")
         if self.from_begin == (self.model_ckpt is not None):
             raise ValueError(
                 "give either --from_begin (fresh weights) or --model_ckpt FILE (continue from its weights)"
@@ -118,7 +135,7 @@ class TrainOptions:
     @property
     def ablated(self):
         """What `--ablate` changes: the values of options, and of fields of the network's architecture."""
-        return ABLATIONS[self.recipe][self.ablate] if self.ablate else {}
+        return ABLATIONS[self.recipe].get(self.ablate, {})
 
     def _ablate(self):
         if self.ablate and self.ablate not in ABLATIONS[self.recipe]:

@@ -33,6 +33,7 @@ def preprocess(options, folder=None):
         UserError: the dialogue file is not what its scripts write, or has no features.
     """
     source, made = open_dialogues(options.feat_dir, asked_corpus(options.dataset)), Made()
+    _check_sbert_options(options, source.corpus)
     ids = divide_ids(source, source.corpus, options.dev_sessions, options.seed)
     name = set_name(source.name, ids, str(options.text_feature), options.sbert, options.split_utterances)
     for number in range(1, source.number + 1):
@@ -49,9 +50,21 @@ def preprocess(options, folder=None):
     return made
 
 
+def _text_feature(options, corpus):
+    return options.text_feature or corpus.text_feature
+
+
+def _check_sbert_options(options, corpus):
+    """Refuse options of the SBERT where none is asked for."""
+    for name in ("sbert", "device"):
+        value = getattr(options, name)
+        if _text_feature(options, corpus) != "sbert" and value != getattr(type(options), name):
+            raise UserError(f"--{name} {value}: is for --text_feature sbert; give that, too, or leave it out")
+
+
 def _splits(file, ids, options, made):
     """The dialogues of a file or shard by split, as the options ask for them; counts them."""
-    if (options.text_feature or file.corpus.text_feature) == "sbert":
+    if _text_feature(options, file.corpus) == "sbert":
         embed_texts(file.dialogues, options)
     sizes = {modality: rows.shape[1] for modality, rows in file.dialogues[0].features.items()}
     if not sizes:

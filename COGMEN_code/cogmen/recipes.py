@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+# The most that a network may have, so that a file which asks for more is refused before memory is taken.
+MAX_LAYERS, MAX_SIZE, MAX_TURNS = 100, 1 << 20, (1 << 31) - 1
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -13,6 +16,7 @@ class Recipe:
         average: decay, per step, of the average of the weights that is scored and kept; 0: the weights themselves.
         keep: `best`, the epoch with the best dev weighted F1; or `last`.
         alike: dialogues of like lengths make a batch, so that little of it is padding.
+        heads: of attention; the hidden size is a multiple of their number.
         unused: options of the other recipe's network, which this one refuses.
     """
 
@@ -21,6 +25,7 @@ class Recipe:
     average: float = 0.0
     keep: str = "best"
     alike: bool = False
+    heads: int = 1
     unused: tuple[str, ...] = ()
 
 
@@ -58,6 +63,7 @@ RECIPES = {
         average=0.98,
         keep="last",
         alike=True,
+        heads=4,
         unused=("rnn", "gnn_nheads", "concat_gin_gout", "use_highway", "relations", "model_ckpt", "tuning"),
     ),
 }

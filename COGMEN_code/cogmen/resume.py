@@ -3,6 +3,7 @@
 A resumed run takes the very steps that the interrupted one had left, so on a CPU it ends with the same weights.
 """
 
+import functools
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -81,13 +82,12 @@ class StateKeeper:
         path: the file; None: nothing is saved.
         options: `TrainOptions`.
         trained: (network, its average or itself, optimizer, scheduler or None, `Progress`), whose state is saved.
-        dialogues: the training `DialogueSet`; a state is only good for the same ones.
+        dialogues, dev_dialogues: the `DialogueSet` of each; a state is only good for the same ones.
     """
 
-    def __init__(self, path, options, trained, dialogues):
-        self.path, self.options, self.dialogues = path, options, dialogues
+    def __init__(self, path, options, trained, dialogues, dev_dialogues):
+        self.path, self.options, self.dialogues, self.dev_dialogues = path, options, dialogues, dev_dialogues
         self.network, self.average, self.optimizer, self.scheduler, self.progress = trained
-        self._identity = None
         self._saved_at = time.monotonic()
 
     def is_due(self):
@@ -104,7 +104,7 @@ class StateKeeper:
             "format": FORMAT,
             "version": VERSION,
             "options": to_dict(self.options),
-            "dialogues": self.identity,
+            **self.identities,
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not self.network else None,
             "optimizer": self.optimizer.state_dict(),
@@ -129,6 +129,7 @@ class StateKeeper:
         if version not in (1, VERSION):
             raise UserError(f"{self.path}: not the state of a training that this version of train.py can go on from")
         content = _ADDED | content if version == 1 else content
+        content = {"dev_dialogues": self.identities["dev_dialogues"], **content}  # unknown in earlier states
         with damaged(self.path, "damaged training state"):
             self._check_same(content)
             self._check_form(content)
@@ -171,12 +172,10 @@ class StateKeeper:
             return done
         return f"{done}; the same command with --resume goes on from {self.path}"
 
-    @property
-    def identity(self):
-        """A checksum of the dialogues, which is made once."""
-        if self._identity is None:
-            self._identity = _identity(self.dialogues)
-        return self._identity
+    @functools.cached_property
+    def identities(self):
+        """Checksums of the dialogues."""
+        return {"dialogues": _identity(self.dialogues), "dev_dialogues": _identity(self.dev_dialogues)}
 
     @property
     def _device(self):
@@ -193,8 +192,9 @@ class StateKeeper:
         ]
         if differing:
             raise UserError(f"--resume: {self.path} was begun with other options: {', '.join(differing)}")
-        if content["dialogues"] != self.identity:
-            raise UserError(f"--resume: {self.path} was begun with other training dialogues than these")
+        for name, kind in (("dialogues", "training"), ("dev_dialogues", "dev")):
+            if content[name] != self.identities[name]:
+                raise UserError(f"--resume: {self.path} was begun with other {kind} dialogues than these")
 
 
 def _identity(dialogues):

@@ -1,6 +1,6 @@
 """One training run as `TrainOptions` ask for it: its data, its network, the checkpoint it leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -10,12 +10,16 @@ from cogmen.network.model import CGNN, Architecture
 from cogmen.training import dialogue_set, predict, seed_everything
 from erc.corpus.corpora import UNLABELLED, Corpus, asked_corpus
 from erc.corpus.dialogues import SPLITS, read_preprocessed, use_modalities
+from erc.corpus.metrics import check_labelled
 from erc.corpus.targets import take_task
 from erc.files import write_table
 from erc.options import UserError, to_dict
 from erc.runtime import find_device
 from erc.scoring.calibration import at_temperature, fit_temperature, sure_from
 from erc.scoring.pictures import draw_learning_curves
+
+# Fields of an `Architecture` that come from the data, or from --ablate; and the dropout, which may change.
+_NO_FLAGS = {"feature_size", "num_emotions", "num_speakers", "multilabel", "graph", "drop_rate"}
 
 
 @dataclass
@@ -40,13 +44,16 @@ def prepare(options, splits=SPLITS):
     """Read the dialogues of `splits`; the others are left out of the result.
 
     Raises:
-        UserError: the file or the device is not there, or the file is not what `preprocess.py` writes.
+        UserError: the file or the device is not there, the file is not what `preprocess.py` writes, or none of the
+            turns of dev or test has a label.
     """
     device = find_device(options.device)
     dialogues, corpus = read_preprocessed(options.preprocessed_feature, asked_corpus(options.dataset), lazy=True)
     options.dataset = corpus.name  # part of the names of what the run writes
     corpus = take_task(options.preprocessed_feature, dialogues, corpus, options.emotion)
     sizes = use_modalities(options.preprocessed_feature, dialogues, options.modalities)
+    for name in [name for name in splits if name != "train"]:
+        check_labelled(options.preprocessed_feature, name, dialogues[name])
     num_speakers = corpus.count_speakers([dialogue for name in SPLITS for dialogue in dialogues[name]])
     return RunData(corpus, device, sizes, num_speakers, {name: dialogues[name] for name in splits})
 
@@ -69,13 +76,24 @@ def build_network(options, data):
     network = CGNN(Architecture.from_options(options, size, len(corpus.emotions), data.num_speakers, corpus.multilabel))
     if options.model_ckpt:
         start = load_checkpoint(options.model_ckpt)
+        if not isinstance(start.network, CGNN):
+            raise UserError(f"{options.model_ckpt}: trained with --recipe improved, expected --recipe published")
         check_fits(options.model_ckpt, start, data.corpus, options.modalities, data.feature_sizes)
-        for name in ("relations", "online", "valence_arousal"):
-            found, asked = (getattr(one.architecture, name) for one in (start.network, network))
-            if found != asked:
-                raise UserError(f"{options.model_ckpt}: trained with --{name} {found}, here --{name} {asked}")
+        asked = _asked_by(network.architecture)
+        for name, found in _asked_by(start.network.architecture).items():
+            if found != asked.get(name, found):
+                raise UserError(f"{options.model_ckpt}: trained with {name} {found}, here {name} {asked[name]}")
         network.load_state_dict(start.network.state_dict())
     return network
+
+
+def _asked_by(architecture):
+    """The flags of `train.py` that decide a network's tensors or what they mean, with their values."""
+    ablate = "no_context" if not architecture.seqcontext_nlayer else None if architecture.graph else "no_graph"
+    names = [field.name for field in fields(Architecture) if field.name not in _NO_FLAGS]
+    flags = {f"--{name}": getattr(architecture, name) for name in names}
+    speakers = {"speakers": architecture.num_speakers} if architecture.relations == "speakers" else {}
+    return {"--ablate": ablate, **flags, **speakers}
 
 
 def run_name(options):

@@ -47,9 +47,11 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-def class_weights(dialogues, num_emotions):
+def class_weights(dialogues, num_emotions, targets=None):
     """(emotions,) total / count of each emotion among the dialogues' labels; 0 for one that does not occur.
 
+    Args:
+        targets: soft ones, a list of (L, emotions), whose shares are counted instead.
     Raises:
         UserError: a turn may have several emotions.
     """
@@ -57,7 +59,9 @@ def class_weights(dialogues, num_emotions):
         raise UserError("--class_weight: weighs the one emotion of a turn, here a turn may have several; leave it out")
     labels = torch.from_numpy(np.concatenate([dialogue.labels for dialogue in dialogues]))
     counts = torch.bincount(labels[labels != UNLABELLED], minlength=num_emotions)
-    return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
+    if targets is not None:
+        counts = torch.from_numpy(np.concatenate(targets)).sum(dim=0)
+    return torch.where(counts > 0, counts.sum() / counts, 0.0)
 
 
 def dialogue_set(dialogues, network, corpus, options, device):
@@ -144,10 +148,15 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     num_emotions = network.architecture.num_emotions
-    weight = class_weights(train_dialogues, num_emotions).to(device) if options.class_weight else None
-    targets = [dialogue.labels != UNLABELLED for dialogue in train_dialogues]
+    weight, targets = None, [dialogue.labels != UNLABELLED for dialogue in train_dialogues]
     if options.soft_labels:
         targets = targets_of(train_dialogues, num_emotions, options.preprocessed_feature)
+    if options.class_weight:
+        soft = targets if options.soft_labels else None
+        weight = class_weights(train_dialogues, num_emotions, soft).to(device)
+        dev_labels = np.unique(np.concatenate([dialogue.labels for dialogue in dev_dialogues]))
+        if weight.any() and not weight[dev_labels[dev_labels != UNLABELLED]].any():
+            raise UserError("--class_weight: no emotion of the dev turns occurs in training; give --class_weight False")
     counted = [k for k, rows in enumerate(targets) if rows.any()]
     train_dialogues, targets = [train_dialogues[k] for k in counted], [targets[k] for k in counted]
     if not train_dialogues:
@@ -165,7 +174,7 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
         scheduler = SCHEDULERS[options.scheduler](optimizer) if options.scheduler else None
     kept = copy.deepcopy(network) if recipe.average else network  # whose weights are scored and kept
     progress = Progress(order=torch.Generator().manual_seed(options.seed), loss_sum=torch.zeros((), device=device))
-    keeper = StateKeeper(state_path, options, (network, kept, optimizer, scheduler, progress), train_set)
+    keeper = StateKeeper(state_path, options, (network, kept, optimizer, scheduler, progress), train_set, dev_set)
     if options.resume:
         keeper.restore()
     bar = tqdm(total=options.epochs, initial=progress.epoch, desc="training", unit="epoch")
@@ -195,7 +204,7 @@ def train(network, train_dialogues, dev_dialogues, corpus, options, device, on_e
             elif scheduler and options.scheduler != "cosine":
                 scheduler.step()
             train_loss = progress.loss_sum.item() / progress.turns
-            if not math.isfinite(train_loss) or outputs.isnan().any():
+            if not math.isfinite(train_loss) or not math.isfinite(dev_loss) or outputs.isnan().any():
                 name, loss = ("dev", dev_loss) if math.isfinite(train_loss) else ("training", train_loss)
                 raise Diverged(
                     f"the {name} loss is not finite ({loss:g}) in epoch {progress.epoch + 1}: "

@@ -171,7 +171,7 @@ def _read_preprocessed_shards(path, asked, lazy):
             splits[split] += own[split]
             if lazy and split != "test":
                 for dialogue in own[split]:
-                    dialogue.segment_ids, dialogue.sentences, dialogue.ratings = [], [], {}
+                    dialogue.segment_ids, dialogue.sentences = [], []
     check_complete(path, {split: {one.id for one in splits[split]} for split in SPLITS}, index, SPLITS)
     for split in SPLITS:
         order = {dialogue: place for place, dialogue in enumerate(index[split] or ())}

@@ -57,6 +57,16 @@ def _multilabel_scores(labels, predictions, emotions):
     }
 
 
+def check_labelled(path, split, dialogues):
+    """Refuse a split of which nothing can be scored.
+
+    Raises:
+        UserError: names the file and the split.
+    """
+    if all((dialogue.labels == UNLABELLED).all() for dialogue in dialogues):
+        raise UserError(f"{path}: none of the turns of the {split} dialogues has a label; they cannot be scored")
+
+
 def summary(result, headline=Corpus.headline):
     """The scores in one line, as percentages, the corpus's `headline` first."""
     values = ", ".join(f"{SCORES[name]} {100 * result[name]:.2f}" for name in in_order(SCORES, headline))

@@ -16,6 +16,7 @@ FILES = "metrics.json, predictions.csv and pictures (confusion matrix, confidenc
 
 def write_evaluation(folder, turns, probabilities, emotions, record=None, feelings=None):
     """Score and write `metrics.json`, `predictions.csv` and the pictures of `erc.scoring.pictures` into `folder`.
+    metrics.json is removed first and written last, so that its presence means that all is there.
 
     Args:
         turns: (segment id, dialogue, speaker, label) of each of N turns.
@@ -38,12 +39,13 @@ def write_evaluation(folder, turns, probabilities, emotions, record=None, feelin
         header += [*FEELINGS, *(f"predicted_{name}" for name in FEELINGS)]
         rows = [[*row, *_cells(rated), *_cells(felt)] for row, rated, felt in zip(rows, *feelings, strict=True)]
         result["ccc"] = feeling_scores(*feelings)
+    (folder / "metrics.json").unlink(missing_ok=True)
     write_table(folder / "predictions.csv", header, rows)
     draw_confusion(folder, [("", np.array(result["confusion"]), emotions)])
     draw_confidence(folder, np.array([label for *_, label in turns]), predictions, probabilities)
     draw_timelines(folder, turns, predictions, emotions)
     result |= {"record": record} if record else {}
-    write_json(folder / "metrics.json", result)  # last, so that its presence means that all is there
+    write_json(folder / "metrics.json", result)
     return result
 
 
@@ -66,6 +68,7 @@ def write_multilabel_evaluation(folder, turns, probabilities, emotions, record=N
         [*names, *labels, *prediction, *(f"{p:.6f}" for p in row)]
         for (*names, labels), prediction, row in zip(turns, predictions.tolist(), probabilities, strict=True)
     ]
+    (folder / "metrics.json").unlink(missing_ok=True)
     write_table(folder / "predictions.csv", ["segment_id", "dialogue", "speaker", *columns], rows)
     panels = [(emotion, np.array(matrix), ("no", "yes")) for emotion, matrix in result["confusion"].items()]
     draw_confusion(folder, panels)

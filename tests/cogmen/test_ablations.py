@@ -97,7 +97,7 @@ def test_every_ablation_has_a_name_and_sets_what_there_is():
         known = {field.name for one in (architecture, TrainOptions) for field in dataclasses.fields(one)}
         assert all(values.keys() <= known for values in parts.values())
         for turns, name in ((0, "window_0"), (2, "window_2"), (10, "window_10"), (-1, "window_all")):
-            options = TrainOptions(from_begin=True, recipe=recipe, ablate=name, wp=3)
+            options = TrainOptions(from_begin=True, recipe=recipe, ablate=name)
             assert (options.wp, options.wf) == (turns, turns)
 
 
@@ -106,13 +106,27 @@ def test_every_ablation_has_a_name_and_sets_what_there_is():
     [
         ({"ablate": "no_mask"}, "--ablate no_mask: --recipe published has no_graph"),
         ({"ablate": "no_graph", "recipe": "improved"}, "--ablate no_graph: --recipe improved has no_context"),
+        ({"ablate": "window_2", "wp": 7}, "--wp 7: --ablate window_2 makes it 2; leave one of them out"),
+        ({"ablate": "window_2", "wf": 0}, "--wf 0: --ablate window_2 makes it 2; leave one of them out"),
+        ({"ablate": "no_speaker", "relations": "speakers"}, "--relations speakers: --ablate no_speaker makes it time"),
+        ({"ablate": "no_context", "seqcontext_nlayer": 3}, "--seqcontext_nlayer 3: --ablate no_context makes it 0"),
         ({"ablate": "no_context", "rnn": "gru"}, "needs --rnn transformer"),
         ({"ablate": "no_graph", "tuning": True}, "--ablate: --tuning searches whole networks"),
+        *(
+            ({"ablate": name, "online": True}, f"--ablate {name}: --online sees no future turns; leave it out")
+            for name in ("window_2", "window_10", "window_all")
+        ),
+        ({"ablate": "window_2", "online": True, "recipe": "improved"}, "--ablate window_2: --online sees no future"),
     ],
 )
 def test_ablations_that_do_not_go_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions(from_begin=True, **options)
+
+
+def test_an_online_network_can_lack_what_is_not_ahead():
+    for name in ("window_0", "no_speaker"):
+        assert TrainOptions(from_begin=True, ablate=name, online=True).wf == 0
 
 
 def test_trained_and_scored_with_the_record_of_how_it_was_chosen(tmp_path, run_script):

@@ -110,6 +110,27 @@ def test_a_dialogue_file_that_is_wrong(scripts, tmp_path, damage, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.pkl", "p.pkl"]
 
 
+def test_a_dialogue_file_is_not_written_over(scripts, tmp_path, capsys):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    (tmp_path / "other.pkl").symlink_to(tmp_path / "d.pkl")
+    before = (tmp_path / "d.pkl").read_bytes()
+    for name in ("d.pkl", "other.pkl"):
+        with pytest.raises(SystemExit):
+            scripts("preprocess", "--res_dir", tmp_path / name)
+        assert f"{name}: is --feat_dir itself; give another name" in capsys.readouterr().err
+    assert (tmp_path / "d.pkl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "flags", [("--device", "cpu"), ("--sbert", "x"), ("--text_feature", "extractor", "--sbert", "x")]
+)
+def test_options_of_the_sbert_need_it(scripts, tmp_path, flags):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    with pytest.raises(UserError, match=f"{' '.join(flags[-2:])}: is for --text_feature sbert; give that, too, or lea"):
+        scripts("preprocess", *flags)
+    assert not (tmp_path / "p.pkl").exists()
+
+
 def test_dialogues_of_neither_set_are_counted(scripts, tmp_path, capsys):
     dialogues = make_dialogues(sessions=4, turns=(3, 4))
     dialogues.train_ids.remove("Sess02_impro01")
@@ -138,3 +159,20 @@ def test_training_and_scoring_refuse_what_is_wrong_and_leave_what_was_there(scri
         with pytest.raises(UserError, match=r"tmp\.pt: refused: it asks for posix.system, which is neither a plain"):
             scripts(script, *flags)
     assert not list((tmp_path / "new").rglob("*.pt")) and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_without_labels_is_refused_before_the_training(scripts, tmp_path, split, capsys):
+    write_dialogues(tmp_path / "d.pkl", make_dialogues(sessions=4, turns=(3, 4)))
+    scripts("preprocess")
+    if split == "test":
+        scripts("train")
+    content = read_pickle(tmp_path / "p.pkl")
+    for dialogue in content[split]:
+        dialogue["labels"] = np.full(len(dialogue["labels"]), -1)
+    write_pickle(tmp_path / "p.pkl", content)
+    capsys.readouterr()
+    for script in ("train", "eval") if split == "test" else ("train",):
+        with pytest.raises(UserError, match=rf"p\.pkl: none of the turns of the {split} dialogues has a label"):
+            scripts(script)
+    assert "training:" not in capsys.readouterr().err

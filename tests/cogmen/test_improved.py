@@ -50,6 +50,10 @@ def set_of(dialogues, modalities="at", wp=2, wf=1):
     return DialogueSet(dialogues, modalities, KEMDY19, wp, wf, None)
 
 
+def test_the_recipe_knows_the_number_of_heads():
+    assert RECIPES["improved"].heads == len(HEADS)
+
+
 @pytest.mark.parametrize("changes", [{}, {"heads": "all near all own", "members": 3}, {"online": True}])
 def test_the_network_is_that_of_a_plain_loop(changes, monkeypatch):
     """Of 14 turns, farther from each other than the biases for distances go; on a CPU, and as on a GPU."""

@@ -283,6 +283,13 @@ def test_wrong_options(preprocess, trained, run_script, tmp_path):
         run_script("COGMEN_code/eval.py", "--pt_dir", path, "--data_dir", vectors)
 
 
+def test_a_search_for_several_emotions_weighs_none(preprocess, run_script, tmp_path, capsys):
+    made = preprocess(items_of("emotions", dev=True))
+    shared = ("--preprocessed_feature", made, "--out_dir", tmp_path, "--emotion", "multilabel", "--epochs", 1)
+    run_script("COGMEN_code/tune.py", *shared, "--rnn", "gru", "--hidden_size", 4, "--modalities", "t", "--trials", 2)
+    assert "fixed: class_weight" in capsys.readouterr().out
+
+
 def published(outputs, speakers=1):
     """The module of the published network for a task, as it would be if only its sizes were other than KEMDy19's."""
     network = published_network("gru")

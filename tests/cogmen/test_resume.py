@@ -1,5 +1,6 @@
 """A state of an interrupted training is gone on from, or refused; whatever single value in it is another one."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -10,6 +11,7 @@ from cogmen.training import seed_everything, train
 from erc.corpus.corpora import KEMDY19
 from erc.corpus.splits import divide
 from erc.files import write_torch
+from erc.options import UserError
 from erc.untrusted import read_torch
 from tests.cogmen.conftest import make_dialogues
 from tests.edits import survives
@@ -35,20 +37,24 @@ def test_no_single_value_hurts(tmp_path, optimizer, scheduler, every):
     )
     state = tmp_path / "state.resume"
 
-    def run(**changes):
+    def run(dev=splits["dev"], **changes):
         seed_everything(0)
         changed = dataclasses.replace(options, **changes)
         network = CGNN(Architecture.from_options(changed, splits["train"][0].joined("at").shape[1], 7, 2))
-        return train(network, splits["train"], splits["dev"], KEMDY19, changed, "cpu", state_path=state)
+        return train(network, splits["train"], dev, KEMDY19, changed, "cpu", state_path=state)
 
     whole = run()  # the state of its last step is left
     content = read_torch(state)
     assert content["epoch"] == 1 and run(resume=True) == whole
-    write_torch(
-        state,
-        {name: value for name, value in content.items() if name not in ("average", "steps_done")} | {"version": 1},
-    )
-    assert run(resume=True) == whole  # as earlier versions wrote it
+    for version, missing in ((1, ("average", "steps_done", "dev_dialogues")), (2, ("dev_dialogues",))):
+        earlier = {name: value for name, value in content.items() if name not in missing}
+        write_torch(state, earlier | {"version": version})
+        assert run(resume=True) == whole  # as earlier versions wrote it
+    write_torch(state, content)
+    relabelled = copy.deepcopy(splits["dev"])
+    relabelled[0].labels = (relabelled[0].labels + 1) % 7
+    with pytest.raises(UserError, match="was begun with other dev dialogues than these"):
+        run(dev=relabelled, resume=True)
 
     def read():
         write_torch(state, content)

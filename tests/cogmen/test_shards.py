@@ -96,6 +96,23 @@ def test_training_and_scores_are_the_same(run_script, made, tmp_path, more):
     assert in_shards == scores and all(torch.equal(ours[name], weights[name]) for name in weights)
 
 
+def test_training_on_ratings_is_the_same(run_script, tmp_path):
+    file, generator = make_dialogues(), np.random.default_rng(0)
+    for one in file.dialogues:
+        one.ratings = {name: generator.uniform(1, 5, len(one)).astype(np.float32) for name in ("valence", "arousal")}
+        one.ratings["emotions"] = generator.integers(4, size=(len(one), 7)).astype(np.float32)
+    write_dialogues(tmp_path / "d.pkl", file)
+    with shard_folder(tmp_path / "d") as new:
+        write_dialogue_shards(new, file, SHARDS)
+    found = []
+    for source, target in (("d.pkl", "p.pkl"), ("d", "p")):
+        run_script("COGMEN_code/preprocess.py", "--feat_dir", tmp_path / source, "--res_dir", tmp_path / target)
+        more = ("--soft_labels", "--valence_arousal", "--hidden_size", 4)
+        found.append(outputs(run_script, tmp_path, target, tmp_path / f"out_{target}", *more))
+    (scores, weights), (in_shards, ours) = found
+    assert in_shards == scores and all(torch.equal(ours[name], weights[name]) for name in weights)
+
+
 def test_a_resumed_training_ends_with_the_same_weights(run_script, made, tmp_path, monkeypatch):
     _, weights = outputs(run_script, made, "p", tmp_path / "whole", "--batch_size", 4)
     steps = []

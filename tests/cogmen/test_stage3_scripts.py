@@ -107,6 +107,32 @@ def test_training_continues_from_a_checkpoint(stage3, run_script, tmp_path):
             torch.testing.assert_close(start[name], end[name], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--hidden_size", 8), "trained with --hidden_size 100, here --hidden_size 8"),
+        (("--rnn", "gru"), "trained with --rnn transformer, here --rnn gru"),
+        (("--seqcontext_nlayer", 1), "trained with --seqcontext_nlayer 2, here --seqcontext_nlayer 1"),
+        (("--gnn_nheads", 2), "trained with --gnn_nheads 1, here --gnn_nheads 2"),
+        (("--use_highway",), "trained with --use_highway False, here --use_highway True"),
+        (("--concat_gin_gout",), "trained with --concat_gin_gout False, here --concat_gin_gout True"),
+        (("--ablate", "no_graph"), "trained with --ablate None, here --ablate no_graph"),
+        (("--ablate", "no_context"), "trained with --ablate None, here --ablate no_context"),
+    ],
+)
+def test_training_does_not_continue_with_another_network(stage3, run_script, tmp_path, flags, message):
+    shared = ("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
+    with pytest.raises(UserError, match=rf"tmp\.pt: {message}"):
+        run_script(*shared, "--model_ckpt", checkpoint_of(stage3), "--epochs", 1, *flags)
+
+
+def test_training_does_not_continue_from_the_other_recipe(stage3, run_script, tmp_path):
+    shared = ("COGMEN_code/train.py", "--preprocessed_feature", stage3 / "preprocessed.pkl", "--out_dir", tmp_path)
+    run_script(*shared, "--from_begin", "--recipe", "improved", "--epochs", 1, "--hidden_size", 4)
+    with pytest.raises(UserError, match=r"tmp\.pt: trained with --recipe improved, expected --recipe published"):
+        run_script(*shared, "--model_ckpt", checkpoint_of(tmp_path), "--epochs", 1)
+
+
 def test_errors_are_one_line_through_the_shell(stage3):
     def run_shell(*arguments):
         return run_together(script_at("COGMEN_code/eval.py", *arguments, cwd=stage3))[0]

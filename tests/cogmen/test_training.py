@@ -61,6 +61,24 @@ class Recorded(TorchDispatchMode):
         ({"drop_rate": 0.99}, {"drop_rate": 1.0}, "--drop_rate 1.0: expected 0 <= rate < 1"),
         ({"learning_rate": 0.5}, {"learning_rate": 0.0}, "--learning_rate must be above 0"),
         ({"learning_rate": 1e-9}, {"learning_rate": -0.1}, "--learning_rate must be above 0"),
+        *(
+            ({name: most}, {name: most + 1}, f"--{name} {most + 1}: expected at most {most}")
+            for name, most in (("wp", 2**31 - 1), ("wf", 2**31 - 1), ("seqcontext_nlayer", 100))
+        ),
+        *(
+            ({name: 2**20}, {name: 2**20 + 1}, f"--{name} 1048577: expected at most 1048576")
+            for name in ("hidden_size", "gnn_nheads")
+        ),
+        ({"max_grad_value": -1.0}, {"max_grad_value": 0.0}, "--max_grad_value 0: expected more than 0, or -1"),
+        ({"max_grad_value": 0.1}, {"max_grad_value": -5.0}, "--max_grad_value -5: expected more than 0, or -1"),
+        ({"resume": True}, {"resume": True, "tuning": True}, "--resume: a search goes on by the same command"),
+        ({"seed": 0}, {"seed": -1}, "--seed -1: expected 0 to 4294967295"),
+        ({"seed": 4294967295}, {"seed": 4294967296}, "--seed 4294967296: expected 0 to 4294967295"),
+        (
+            {"recipe": "improved", "hidden_size": 12},
+            {"recipe": "improved", "hidden_size": 10},
+            "--hidden_size 10: expected a multiple of 4, the heads",
+        ),
         ({"weight_decay": 0.0}, {"weight_decay": -0.1}, "--weight_decay not below 0"),
     ],
 )
@@ -134,6 +152,39 @@ def test_class_weights_by_hand():
     assert class_weights(dialogues, 4).tolist() == [1.5, 0, 3, 0]
 
 
+def test_class_weights_of_votes():
+    dialogues, votes = [Namespace(labels=np.array([0, -1]))], [np.array([[0.75, 0.25, 0], [0, 0.5, 0.5]])]
+    assert class_weights(dialogues, 3, votes).tolist() == pytest.approx([2 / 0.75, 2 / 0.75, 4])
+
+
+def test_votes_without_any_majority_are_trained_on_by_weight():
+    def tied(dialogues):
+        for dialogue in dialogues:
+            votes = np.zeros((len(dialogue), 7), np.float32)
+            votes[np.arange(len(dialogue)), dialogue.labels] = 2
+            votes[:, 6] = 2
+            dialogue.ratings, dialogue.labels = {"emotions": votes}, np.full(len(dialogue), -1)
+        return dialogues
+
+    (_, _, history), _ = quick_training(dialogues=tied, soft_labels=True, class_weight=True, scheduler="reduceLR")
+    assert all(row["train_loss"] > 0.1 and np.isfinite(row["dev_loss"]) for row in history)
+
+
+def test_weights_that_count_no_dev_turn_are_refused():
+    def never_so(dialogues):
+        for dialogue in dialogues:
+            dialogue.labels = np.full(len(dialogue), 6)
+        return dialogues
+
+    def dev_too(splits):
+        for dialogue in splits["dev"]:
+            dialogue.labels = np.zeros(len(dialogue), np.int64)
+
+    with pytest.raises(UserError, match="--class_weight: no emotion of the dev turns occurs in training; give --"):
+        quick_training(dialogues=never_so, change=dev_too, class_weight=True)
+    quick_training(dialogues=never_so, change=dev_too)
+
+
 def test_class_weights_of_labelled_turns_alone():
     dialogues = [Namespace(labels=np.array([0, -1, 0])), Namespace(labels=np.array([2, -1]))]
     assert class_weights(dialogues, 3).tolist() == [1.5, 0, 3]
@@ -171,9 +222,11 @@ def test_a_logit_of_zero_is_no_emotion():
     assert decide(torch.tensor([[0.0, 0.1], [-0.1, 2.0]]), several).tolist() == [[0, 1], [0, 1]]
 
 
-def quick_training(seen=lambda row: None, network=None, dialogues=None, state_path=None, **options):
+def quick_training(seen=lambda row: None, network=None, dialogues=None, state_path=None, change=None, **options):
     """A short training in this process, and its network."""
     splits = divide(make_dialogues(sessions=12, turns=(2, 5), noise=0.1), KEMDY19)
+    if change:
+        change(splits)
     options = {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3, "save_every": 0.0, "from_begin": True} | options
     seed_everything(0)
     network = network or CGNN(Architecture(24, 7, 2, rnn="gru", hidden_size=4, seqcontext_nlayer=1, drop_rate=0.0))
@@ -226,17 +279,26 @@ def test_dialogues_without_labels_are_not_trained_on():
         quick_training(dialogues=lambda all_of_them: some_without(all_of_them)[1::2])
 
 
-@pytest.mark.parametrize(("training", "name"), [(True, "training"), (False, "dev")])
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_training_that_diverges_is_stopped(training, name, epoch):
+@pytest.mark.parametrize(
+    ("training", "name", "epoch", "value"),
+    [
+        *(
+            (training, name, epoch, "nan")
+            for training, name in ((True, "training"), (False, "dev"))
+            for epoch in (1, 2)
+        ),
+        (False, "dev", 1, "inf"),
+    ],
+)
+def test_a_training_that_diverges_is_stopped(training, name, epoch, value):
     network = CGNN(Architecture(24, 7, 2, rnn="gru", hidden_size=4, seqcontext_nlayer=1))
     epochs = []
 
     def spoil(module, inputs, outputs):
-        return outputs * torch.nan if len(epochs) == epoch - 1 and module.training == training else outputs
+        return outputs * float(value) if len(epochs) == epoch - 1 and module.training == training else outputs
 
     network.register_forward_hook(spoil)
-    message = rf"^the {name} loss is not finite \(nan\) in epoch {epoch}: take a smaller --learning_rate$"
+    message = rf"^the {name} loss is not finite \({value}\) in epoch {epoch}: take a smaller --learning_rate$"
     with pytest.raises(Diverged, match=message):
         quick_training(epochs.append, network)
     assert len(epochs) == epoch - 1

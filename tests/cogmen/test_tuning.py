@@ -109,6 +109,12 @@ def test_train_takes_the_best_options_and_reaches_the_same_score(run_script, scr
     assert checkpoint.options["wf"] == options["wf"]
 
 
+def test_what_other_options_forbid_is_not_searched(tune, capsys):
+    rows = trials_of(tune("--trials", 4, "--online", "--tag", "online"))
+    assert "fixed: wf" in capsys.readouterr().out
+    assert len(rows) == 4 and "wp" in rows[0] and "wf" not in rows[0]
+
+
 def test_what_is_given_holds_for_every_trial(tune, tmp_path):
     given = {"--modalities": "a", "--dataset": "KEMDy19", "--batch_size": 3, "--optimizer": "sgd", "--rnn": "lstm"}
     given |= {"--scheduler": "expLR", "--weight_decay": 0.1, "--max_grad_value": 0.5, "--hidden_size": 12, "--seed": 3}

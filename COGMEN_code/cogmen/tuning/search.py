@@ -39,10 +39,11 @@ def search(options, given, trainer=train):
     Raises:
         UserError: nothing is left to search, the storage cannot be opened, the study was begun with other options.
     """
-    names = [name for name in SPACE if name not in given]
+    experiment = prepare(options, splits=("train", "dev"))
+    settled = {"wf": options.online, "class_weight": experiment.corpus.multilabel}  # by another option, by the corpus
+    names = [name for name in SPACE if name not in given and not settled.get(name)]
     if not names:
         raise UserError(f"every option that a search varies is given: leave out one of {', '.join(SPACE)}")
-    experiment = prepare(options, splits=("train", "dev"))
     options.study = options.study or run_name(options)  # which the data's corpus is part of
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = options.storage or options.folder / "journal.log"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from erc.corpus.corpora import CORPORA, KEMDY19, UNLABELLED
 from erc.corpus.metrics import report, scores, summary
 from erc.options import UserError
-from erc.scoring.evaluation import write_evaluation
+from erc.scoring.evaluation import write_evaluation, write_multilabel_evaluation
 from tests.pictures import blank_pictures, real_pictures  # noqa: F401 (fixtures)
 from tests.tables import read_rows
 
@@ -55,6 +55,23 @@ def test_turns_without_a_label_are_predicted_and_not_scored(tmp_path):
     assert [row.split(",")[3:5] for row in rows] == [["", "happy"], ["angry", "angry"]]
     with pytest.raises(UserError, match="none of the turns to score has a label"):
         write_evaluation(tmp_path, turns[:1], np.eye(3)[[2]], EMOTIONS)
+
+
+@pytest.mark.parametrize(
+    ("write", "labels"), [(write_evaluation, (0, 1)), (write_multilabel_evaluation, ((0, 1, 0), (1, 0, 1)))]
+)
+def test_scores_that_are_there_go_with_the_rest(tmp_path, monkeypatch, write, labels):
+    turns, scored = [("d_F001", "d", "F", label) for label in labels], tmp_path / "metrics.json"
+    write(tmp_path, turns, np.eye(3)[:2], EMOTIONS)
+    assert scored.exists()
+
+    def no_space(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("erc.scoring.evaluation.draw_confusion", no_space)
+    with pytest.raises(OSError, match="no space"):
+        write(tmp_path, turns, np.eye(3)[[1, 0]], EMOTIONS)
+    assert not scored.exists()
 
 
 @pytest.mark.usefixtures("real_pictures")
