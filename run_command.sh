@@ -103,7 +103,8 @@ else # a corpus or a manifest: pretrained encoders, the paper's options
     declare -A learning_rates=([text]=5e-5 [audio]=5e-5 [both]=5e-5 [mmer]=5e-5)
     graph=()
 fi
-[[ -z $recipe ]] || graph=(--recipe "$recipe")
+[[ $recipe != improved ]] || graph=() # which has its own options
+[[ -z $recipe ]] || graph+=(--recipe "$recipe")
 [[ -z $cv ]] || published=() # which are those of sessions 19 and 20
 folds=${folds:-$cv}
 ((extractor_seeds > 1)) && extractors=$extractor_seeds || extractors=''

@@ -13,7 +13,6 @@ cause. With another seed than the shipped corpus's, every session is new to the 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -37,7 +36,7 @@ class Options:
     extractor: Path | None = option(None, "as app/predict.py has it (default: the shipped one)")
     cgnn: Path | None = option(None, "likewise")
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
-    model, int8 = None, False  # as in `PredictOptions`
+    model, int8, text, turns, recording = None, False, None, None, ()  # as in `PredictOptions`
 
 
 def main(argv=None):
@@ -45,9 +44,8 @@ def main(argv=None):
     planted = pd.read_csv(options.planted, index_col="segment_id")
     device, models, rows = find_device(options.device), None, []
     for name in tqdm(sorted({utterance.dialogue for utterance in read_annotations(options.csv_path)}), disable=None):
-        conversation = read_conversation(
-            SimpleNamespace(text=None, csv_path=options.csv_path, dialogue=name, recording=[], turns=None), None
-        )
+        options.dialogue = name
+        conversation = read_conversation(options, None)
         models = models or load_models(options, conversation)
         dialogue = make_dialogue(conversation, models, device, quiet=True)
         found = probabilities([dialogue], models, device)
