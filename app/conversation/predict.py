@@ -5,7 +5,6 @@ import functools
 from tqdm import tqdm
 
 from conversation.models import load_models
-from conversation.readers import read_turns
 from conversation.recognition import recognise
 from conversation.report.page import write_report
 from conversation.results import FORMAT, as_data, write_results
@@ -63,7 +62,7 @@ def predict_conversation(options, bar=None, load=load_models):
     emotions = tuple(models.checkpoint.emotions)
     names = {language: models.corpus.called(language) for language in ("en", "ko")}
     unsure = models.checkpoint.unsure if options.unsure is None else options.unsure
-    settings = unsure, models.names, models.checkpoint.temperature, _has_file_times(options)
+    settings = unsure, models.names, models.checkpoint.temperature
     return conversation, as_data(conversation, emotions, names, rows, losses, *settings)
 
 
@@ -76,18 +75,6 @@ def summary(data):
     if count := sum(turn["unsure"] for turn in data["turns"]):
         lines.append(f"{count} of them unsure: no probability of {data['unsure_below']:.2g} or more")
     return "\n".join(lines)
-
-
-def _has_file_times(options):
-    """Whether the turns' times are those in their sound files, too.
-
-    The files of a corpus and of a manifest without times are a turn each, and the times are the conversation's.
-    """
-    if options.csv_path:
-        return False
-    if options.turns and not options.recording:
-        return all(turn.start is not None for turn in read_turns(options.turns, options.dialogue))
-    return True
 
 
 def _text_notes(conversation, models):

@@ -5,9 +5,7 @@ from erc.files import write_json, write_table
 FORMAT, VERSION = "erc-conversation", 1
 
 
-def as_data(
-    conversation, emotions, emotion_names, probabilities, losses, unsure_below, models, temperature, file_times=True
-):
+def as_data(conversation, emotions, emotion_names, probabilities, losses, unsure_below, models, temperature):
     """The emotion of every turn as plain values, as `turns.json` and the report have it. Times in seconds.
 
     Args:
@@ -18,8 +16,6 @@ def as_data(
         unsure_below: a turn whose largest probability is lower is marked; None: none is.
         models: what the networks are called.
         temperature: at which the probabilities are; 1: the network's own.
-        file_times: the turns' times are also those in their sound files; not so where every turn has a file of its own,
-            and the times are the conversation's.
     """
     turns = []
     for k, (turn, row) in enumerate(zip(conversation.turns, probabilities, strict=True)):
@@ -52,7 +48,7 @@ def as_data(
         "emotion_names": {language: list(names) for language, names in emotion_names.items()},
         "unsure_below": unsure_below,
         "temperature": temperature,
-        "file_times": file_times,
+        "file_times": conversation.file_times,
         "models": models,
         "notes": [{"en": note.en, "ko": note.ko} for note in conversation.notes],
         "turns": turns,

@@ -12,10 +12,10 @@ from erc.corpus.annotations import read_annotations
 from erc.corpus.transcripts import read_transcript
 from erc.options import UserError
 from erc.untrusted import is_text
+from mirai.readers.sounds import ROUNDED
 from mirai.speech import read_speech
 
 _OVERLAP = 0.1  # seconds that two turns of one speaker may have in common
-_ROUNDED = 0.05  # seconds that a turn may end after its recording: times in tables are rounded
 
 
 def read_conversation(options, progress):
@@ -189,7 +189,7 @@ def _given_turns(options, channels):
 def _of_manifest(path, dialogue):
     """A dialogue whose manifest names its sound files."""
     turns = read_turns(path, dialogue)
-    files, clock = {}, 0.0
+    files, clock, timed = {}, 0.0, turns[0].start is not None  # all have times, or none
     for number, turn in enumerate(turns, start=1):
         where = f"{path}, turn {number} ({turn.speaker})"
         if not turn.file_name:
@@ -204,8 +204,8 @@ def _of_manifest(path, dialogue):
         if turn.channel and turn.channel > len(waves):
             raise UserError(f"{where}: channel {turn.channel}; {turn.file_name} has {len(waves)}")
         wave = waves[turn.channel - 1] if turn.channel else sum(waves) / len(waves)
-        if turn.start is not None:
-            if turn.start >= duration(wave) or turn.end > duration(wave) + _ROUNDED:
+        if timed:
+            if turn.start >= duration(wave) or turn.end > duration(wave) + ROUNDED:
                 raise UserError(
                     f"{where}: from {turn.start:g} to {turn.end:g} s; {turn.file_name} has {duration(wave):.1f} s"
                 )
@@ -214,7 +214,7 @@ def _of_manifest(path, dialogue):
         else:  # one after another, as they stand
             turn.wave, turn.start, turn.end = wave, clock, clock + duration(wave)
             clock = turn.end
-    return Conversation(turns[0].dialogue or path.stem, [path.name, *files], turns)
+    return Conversation(turns[0].dialogue or path.stem, [path.name, *files], turns, file_times=timed)
 
 
 def _of_corpus(table, dialogue):
@@ -243,7 +243,7 @@ def _of_corpus(table, dialogue):
                 wave=read_speech(path),
             )
         )
-    return Conversation(dialogue, [table.name], turns)
+    return Conversation(dialogue, [table.name], turns, file_times=False)
 
 
 def _check_speakers(conversation):

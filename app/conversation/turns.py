@@ -68,12 +68,15 @@ class Conversation:
         name: names it in tables and files.
         sources: the names of the files it was read from.
         notes: list of `Note`.
+        file_times: the turns' times are also those in their sound files; not so where every turn has a file of its own,
+            and the times are the conversation's.
     """
 
     name: str
     sources: list[str]
     turns: list[Turn]
     notes: list[Note] = field(default_factory=list)
+    file_times: bool = True
 
     @property
     def speakers(self):

@@ -27,13 +27,13 @@ def results(hostile="", file_times=True):
         wave = sound[int(start * RATE) : int(end * RATE), "MF".index(speaker)]
         source = "given" if text else "none"
         turns.append(Turn(start, end, speaker + hostile, text + hostile, source, file_name="call.wav", wave=wave))
-    conversation = Conversation(f"call{hostile}", ["call.wav"], turns, [Note(f"A note{hostile}", "메모")])
+    conversation = Conversation(f"call{hostile}", ["call.wav"], turns, [Note(f"A note{hostile}", "메모")], file_times)
     conversation.sort()
     emotions = ("neutral", "angry", f"happy{hostile}", "sad", "surprise")
     names = {"en": emotions, "ko": ("중립", "분노", "기쁨", "슬픔", "놀람")}
     p = np.array([[0.6, 0.1, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1]] + 2 * [5 * [0.2]])
     losses = {"voice": np.array([0.5, 0, 0, 0, 0.01]), "words": np.zeros(5), "conversation": np.full(5, -0.1)}
-    more = (emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0, file_times)
+    more = (emotions, names, p, losses, 0.5, {"extractor": "best.ckpt"}, 1.0)
     return SimpleNamespace(conversation=conversation, data=lambda: as_data(conversation, *more))
 
 

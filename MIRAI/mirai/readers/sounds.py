@@ -10,7 +10,7 @@ from mirai.readers.findings import Cut
 from mirai.readers.recordings import probe_recording, read_cut
 from mirai.speech import CLIPPED, RECEPTIVE_FIELD, SAMPLE_RATE, SILENT
 
-_ROUNDED = 0.05  # seconds by which an end may lie beyond the recording
+ROUNDED = 0.05  # seconds by which an end may lie beyond the recording
 _LONGEST = 1800  # seconds of a turn: more is a recording that nobody cut, and would take much memory
 _CLIPPED_SHARE = 0.01  # of the samples: so many are worth a word
 
@@ -57,7 +57,7 @@ def _with_source(turn, recording, findings):
     start, end, length = turn.start or 0.0, turn.end, recording.seconds
     if end is not None and end <= start:
         return turn  # an error already
-    if start >= length or (end is not None and end > length + _ROUNDED):
+    if start >= length or (end is not None and end > length + ROUNDED):
         reason = "times beyond the end of the recording"
         place = (
             f"{turn.place}: {start:g} to {'its end' if end is None else f'{end:g}'} s, the recording has {length:g} s"
